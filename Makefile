@@ -1,0 +1,27 @@
+# Everything but the race tests builds without cgo: SQLite is pure Go here, and
+# the binary is static.
+export CGO_ENABLED = 0
+
+.PHONY: help test lint demo build generate
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## run all tests, on SQLite and PostgreSQL, with the race detector
+	@echo 'The first run compiles SQLite: a few minutes before the first line.'
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 30m ./...
+
+lint: ## check format, vet and golangci-lint
+	@files=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo "not as gofmt writes it:"; echo "$$files"; exit 1; fi
+	go vet ./...
+	go tool -modfile=.ci/lint.mod golangci-lint run
+
+demo: ## start a server with a clinic to try out, nothing to set up
+	go run ./cmd/holdfast demo
+
+build: ## build bin/holdfast
+	go build -trimpath -o bin/holdfast ./cmd/holdfast
+
+generate: ## write the Go code of api/mapsbooking/*.proto anew
+	go generate ./api/mapsbooking

@@ -1,0 +1,94 @@
+// Package api is HTTP in and out: it translates between the two channels'
+// words and package booking's, and decides nothing.
+//
+// There are two families of endpoints. Google's Booking Server API v3 lives
+// under /v3, is authenticated with Basic auth and speaks protobuf's JSON
+// (package mapsbooking); a business "no" is a 200 with a booking_failure. The
+// clinic's Open API lives under /schedule and /open, is authenticated with a
+// bearer token and answers every "no" with its envelope in a 400; its rules are
+// those of the decision table in docs/update-reservation.md, whose rows (A1 to
+// C7) the code names.
+//
+// A request passes, in this order: request id, access log and recovery from
+// panics ([server.observe]); credentials and the path ([server.guard]); the
+// limits of the body, read as one JSON document; the family's adapter ([rpc] or
+// [command]), which turns bytes into messages; and the endpoint, which calls
+// package booking. Errors travel back up as errors and are put into the
+// family's words in one place ([server.refuse]).
+//
+// Nothing a guest told us is ever logged: log lines carry ids, field names and
+// causes.
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/labstack/echo/v4"
+
+	"holdfast/booking"
+)
+
+// Config is what the endpoints need.
+type Config struct {
+	Bookings    *booking.Service
+	Credentials []Credential                // Google's; with none every /v3 call is 401
+	Healthy     func(context.Context) error // the database is reachable; nil: always
+	Log         *slog.Logger                // nil: nowhere
+	Counters    *Counters                   // nil: not wanted
+}
+
+// Counters count what an operator should know and no answer tells.
+type Counters struct {
+	Replays    atomic.Int64 // requests whose idempotency token had made a booking already
+	Mismatches atomic.Int64 // those of them that were another request than the first
+}
+
+// server has the endpoints of both families as methods.
+type server struct {
+	bookings *booking.Service
+	google   basicAuth
+	healthy  func(context.Context) error
+	log      *slog.Logger
+	counters *Counters
+}
+
+// New returns the handler of all routes. This is their table of contents.
+func New(c Config) http.Handler {
+	s := &server{
+		bookings: c.Bookings, google: newBasicAuth(c.Credentials),
+		healthy: c.Healthy, log: c.Log, counters: c.Counters,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.counters == nil {
+		s.counters = &Counters{}
+	}
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard) // what there is to say, we say
+	e.Use(s.observe, s.guard)
+
+	route(e, http.MethodGet, "/livez", livez)
+
+	route(e, http.MethodGet, "/v3/HealthCheck", s.healthCheck)
+	route(e, http.MethodPost, "/v3/CreateBooking", rpc(s.createBooking))
+
+	route(e, http.MethodPost, "/open/authorization/commands/exchange-token", command(s.exchangeToken))
+	route(e, http.MethodPost, "/schedule/open/v2/commands/update-reservation", command(s.updateReservation))
+	return e
+}
+
+// route adds an endpoint. Google prints a trailing slash in its tables and none
+// in its example, so both are right.
+func route(e *echo.Echo, method, path string, h echo.HandlerFunc) {
+	e.Add(method, path, h)
+	e.Add(method, path+"/", h)
+}
+
+// livez says that the process runs. It needs no credentials and says nothing
+// else.
+func livez(c echo.Context) error { return c.NoContent(http.StatusOK) }

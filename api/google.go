@@ -1,0 +1,382 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"holdfast/api/mapsbooking"
+	"holdfast/booking"
+	"holdfast/idempotency"
+)
+
+// rpc makes an endpoint of Google's family out of an operation on its messages.
+func rpc[Req, Resp proto.Message](op func(context.Context, Req) (Resp, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		body, err := readBody(c)
+		if err != nil {
+			return err
+		}
+		var none Req
+		req := none.ProtoReflect().New().Interface().(Req)
+		if err := decodeGoogle(body, req); err != nil {
+			return err
+		}
+		resp, err := op(c.Request().Context(), req)
+		if err != nil {
+			return err
+		}
+		text, err := encodeGoogle(resp)
+		if err != nil {
+			return err
+		}
+		return writeJSON(c, http.StatusOK, text)
+	}
+}
+
+// encodeGoogle writes a message in the names of the .proto, the same message
+// always with the same bytes: protojson varies its white space on purpose.
+func encodeGoogle(m proto.Message) ([]byte, error) {
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// googleError is the body of an answer other than 200. Google specifies none;
+// the HTTP status is what counts.
+func googleError(r *refusal) any {
+	type detail struct {
+		Code    int    `json:"code"`
+		Field   string `json:"field,omitempty"`
+		Message string `json:"message"`
+	}
+	return struct {
+		Error detail `json:"error"`
+	}{detail{r.status, r.field, r.message}}
+}
+
+// googleField spells the fields that only stored state shows to be wrong. A
+// field without a spelling is not asked for in this channel.
+var googleField = map[booking.Field]string{
+	booking.FieldMerchant:      "slot.merchant_id",
+	booking.FieldService:       "slot.service_id",
+	booking.FieldStart:         "slot.start_sec",
+	booking.FieldDuration:      "slot.duration_sec",
+	booking.FieldStaff:         "slot.resources.staff_id",
+	booking.FieldRoom:          "slot.resources.room_id",
+	booking.FieldSchedule:      "",
+	booking.FieldZone:          "",
+	booking.FieldResourceGroup: "",
+	booking.FieldResourceZone:  "",
+}
+
+// googleRefusal makes a request that names something unknown a 400.
+func googleRefusal(err error) error {
+	var invalid *booking.Invalid
+	if !errors.As(err, &invalid) || googleField[invalid.Field] == "" {
+		return err
+	}
+	return &refusal{status: http.StatusBadRequest, field: googleField[invalid.Field], message: invalid.Detail}
+}
+
+// googleCause is Google's word for each cause.
+var googleCause = map[booking.Cause]mapsbooking.BookingFailure_Cause{
+	booking.SlotUnavailable:         mapsbooking.BookingFailure_SLOT_UNAVAILABLE,
+	booking.SlotAlreadyBookedByUser: mapsbooking.BookingFailure_SLOT_ALREADY_BOOKED_BY_USER,
+	booking.OverlappingReservation:  mapsbooking.BookingFailure_OVERLAPPING_RESERVATION,
+	booking.LeaseExpired:            mapsbooking.BookingFailure_LEASE_EXPIRED,
+	booking.OfferUnavailable:        mapsbooking.BookingFailure_OFFER_UNAVAILABLE,
+	booking.PaymentError:            mapsbooking.BookingFailure_PAYMENT_ERROR,
+	booking.NotReserved:             mapsbooking.BookingFailure_BOOKING_NOT_CANCELLABLE,
+}
+
+// bookingFailure is a business "no" in Google's words, which goes into a 200;
+// nil if err is something else.
+func bookingFailure(ctx context.Context, err error) *mapsbooking.BookingFailure {
+	var failure *booking.Failure
+	if !errors.As(err, &failure) {
+		return nil
+	}
+	cause := googleCause[failure.Cause]
+	callOf(ctx).cause = cause.String()
+	return &mapsbooking.BookingFailure{Cause: cause, Description: failure.Detail}
+}
+
+// healthLimit is how long the database may take to show that it is there.
+const healthLimit = 2 * time.Second
+
+// healthCheck says whether bookings can be taken.
+func (s *server) healthCheck(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), healthLimit)
+	defer cancel()
+	if s.healthy != nil {
+		if err := s.healthy(ctx); err != nil {
+			s.log.WarnContext(ctx, "not serving", "request_id", callOf(ctx).id, "error", err.Error())
+			return writeJSON(c, http.StatusServiceUnavailable, []byte(`{"status":"NOT_SERVING"}`))
+		}
+	}
+	return writeJSON(c, http.StatusOK, []byte(`{"status":"SERVING"}`))
+}
+
+// createBooking books a slot, or returns the booking that the token made before.
+func (s *server) createBooking(ctx context.Context, req *mapsbooking.CreateBookingRequest) (*mapsbooking.CreateBookingResponse, error) {
+	create, err := createOf(req)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.bookings.Create(ctx, create)
+	if failure := bookingFailure(ctx, err); failure != nil {
+		return &mapsbooking.CreateBookingResponse{BookingFailure: failure}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.count(ctx, out)
+	return &mapsbooking.CreateBookingResponse{Booking: bookingMessage(out.Booking)}, nil
+}
+
+// count keeps the number of replays. Another request under a known token gets
+// the token's booking, and an operator gets to know.
+func (s *server) count(ctx context.Context, out booking.Outcome) {
+	if out.Replay {
+		s.counters.Replays.Add(1)
+	}
+	if out.Mismatch {
+		s.counters.Mismatches.Add(1)
+		s.log.WarnContext(ctx, "another request under a known idempotency token", "request_id", callOf(ctx).id, "booking_id", out.Booking.ID.String())
+	}
+}
+
+// Bounds of what can be asked for.
+const (
+	year10000Sec   = 253402300800 // where four digits end
+	maxDurationSec = 366 * 24 * 60 * 60
+	maxPartySize   = 10000
+)
+
+// createOf checks what the message alone shows to be wrong and translates it.
+func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
+	slot, user := req.GetSlot(), req.GetUserInformation()
+	party := slot.GetResources().GetPartySize()
+	const missing = "is required"
+	for _, rule := range []struct {
+		field string
+		ok    bool
+		must  string
+	}{
+		{"slot", slot != nil, missing},
+		{"slot.merchant_id", slot.GetMerchantId() != "", missing},
+		{"slot.service_id", slot.GetServiceId() != "", missing},
+		{"slot.start_sec", slot.GetStartSec() > 0, "is required and must be above zero"},
+		{"slot.start_sec", slot.GetStartSec() < year10000Sec, "must lie before the year 10000"},
+		{"slot.duration_sec", slot.GetDurationSec() > 0, "is required and must be above zero"},
+		{"slot.duration_sec", slot.GetDurationSec() <= maxDurationSec, "must be at most 366 days"},
+		{"slot.resources.party_size", party >= 0 && party <= maxPartySize, "must be from 0 to 10000"},
+		{"lease_ref.lease_id", req.GetLeaseRef() == nil || req.GetLeaseRef().GetLeaseId() != "", "is required in a lease_ref"},
+		{"user_information", user != nil, missing},
+		{"user_information.user_id", user.GetUserId() != "", missing},
+		{"user_information.given_name", user.GetGivenName() != "", missing},
+		{"user_information.family_name", user.GetFamilyName() != "", missing},
+		{"user_information.telephone", user.GetTelephone() != "", missing},
+		{"user_information.email", user.GetEmail() != "", missing},
+		{"idempotency_token", req.GetIdempotencyToken() != "", missing},
+	} {
+		if !rule.ok {
+			return booking.Create{}, badField(rule.field, rule.must)
+		}
+	}
+	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
+		return booking.Create{}, err
+	}
+	print, err := fingerprint(req)
+	if err != nil {
+		return booking.Create{}, err
+	}
+	c := booking.Create{
+		Caller: googleCaller, Token: req.GetIdempotencyToken(), Fingerprint: print,
+		MerchantID: slot.GetMerchantId(), ServiceID: slot.GetServiceId(),
+		StartSec: slot.GetStartSec(), DurationSec: slot.GetDurationSec(),
+		StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(), PartySize: int(party),
+		AvailabilityTag: slot.GetAvailabilityTag(), ConfirmationMode: modeOf[slot.GetConfirmationMode()],
+		Contact: contactOf(user), Payment: paymentOf(req.GetPaymentInformation()),
+		AdditionalRequest: req.GetAdditionalRequest(), OfferID: req.GetOfferId(),
+	}
+	if lease := req.GetLeaseRef(); lease != nil {
+		c.LeaseID = &lease.LeaseId
+	}
+	return c, nil
+}
+
+// fingerprint is a digest of what is asked for: the token only names it, and a
+// payment token is for one use and differs each time.
+func fingerprint(req *mapsbooking.CreateBookingRequest) ([]byte, error) {
+	what := proto.CloneOf(req)
+	what.IdempotencyToken, what.PaymentProcessingParameters = "", nil
+	canonical, err := proto.MarshalOptions{Deterministic: true}.Marshal(what)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return idempotency.Fingerprint(canonical), nil
+}
+
+// Words that we have others for. What is not in modeOf was not said.
+var (
+	modeOf = map[mapsbooking.ConfirmationMode]booking.ConfirmationMode{
+		mapsbooking.ConfirmationMode_CONFIRMATION_MODE_SYNCHRONOUS:  booking.Synchronous,
+		mapsbooking.ConfirmationMode_CONFIRMATION_MODE_ASYNCHRONOUS: booking.Asynchronous,
+	}
+	googleMode = map[booking.ConfirmationMode]mapsbooking.ConfirmationMode{
+		booking.Synchronous:  mapsbooking.ConfirmationMode_CONFIRMATION_MODE_SYNCHRONOUS,
+		booking.Asynchronous: mapsbooking.ConfirmationMode_CONFIRMATION_MODE_ASYNCHRONOUS,
+	}
+	googleState = map[booking.State]mapsbooking.BookingStatus{
+		booking.Pending:    mapsbooking.BookingStatus_PENDING_MERCHANT_CONFIRMATION,
+		booking.Confirmed:  mapsbooking.BookingStatus_CONFIRMED,
+		booking.InProgress: mapsbooking.BookingStatus_CONFIRMED,
+		booking.Completed:  mapsbooking.BookingStatus_CONFIRMED,
+		booking.Canceled:   mapsbooking.BookingStatus_CANCELED,
+		booking.Declined:   mapsbooking.BookingStatus_DECLINED_BY_MERCHANT,
+		booking.Failed:     mapsbooking.BookingStatus_FAILED,
+		booking.NoShow:     mapsbooking.BookingStatus_NO_SHOW,
+	}
+)
+
+// bookingMessage is a booking as Google is shown it: as it is now, with the
+// guest and the payment as they were given.
+func bookingMessage(b booking.Booking) *mapsbooking.Booking {
+	return &mapsbooking.Booking{
+		BookingId:          b.ID.String(),
+		Slot:               slotMessage(b),
+		UserInformation:    userMessage(b.Contact),
+		Status:             googleState[b.State],
+		PaymentInformation: paymentMessage(b.Payment),
+	}
+}
+
+func slotMessage(b booking.Booking) *mapsbooking.Slot {
+	slot := &mapsbooking.Slot{
+		MerchantId: b.MerchantID, ServiceId: b.ServiceID,
+		StartSec: new(b.StartSec), DurationSec: new(b.EndSec - b.StartSec),
+		AvailabilityTag: b.AvailabilityTag, ConfirmationMode: googleMode[b.ConfirmationMode],
+	}
+	if b.StaffID != "" || b.RoomID != "" || b.PartySize != 0 {
+		slot.Resources = &mapsbooking.ResourceIds{StaffId: b.StaffID, RoomId: b.RoomID}
+		if b.PartySize != 0 {
+			slot.Resources.PartySize = new(int32(b.PartySize)) //nolint:gosec // at most maxPartySize
+		}
+	}
+	return slot
+}
+
+func contactOf(u *mapsbooking.UserInformation) booking.Contact {
+	c := booking.Contact{
+		UserID: u.GetUserId(), GivenName: u.GetGivenName(), FamilyName: u.GetFamilyName(),
+		Telephone: u.GetTelephone(), Email: u.GetEmail(), LanguageCode: u.GetLanguageCode(),
+	}
+	if a := u.GetAddress(); a != nil {
+		c.Address = &booking.Address{
+			Country: a.Country, Locality: a.Locality, Region: a.Region,
+			PostalCode: a.PostalCode, StreetAddress: a.StreetAddress,
+		}
+	}
+	return c
+}
+
+func userMessage(c booking.Contact) *mapsbooking.UserInformation {
+	u := &mapsbooking.UserInformation{
+		UserId: c.UserID, GivenName: c.GivenName, FamilyName: c.FamilyName,
+		Telephone: c.Telephone, Email: c.Email, LanguageCode: c.LanguageCode,
+	}
+	if a := c.Address; a != nil {
+		u.Address = &mapsbooking.PostalAddress{
+			Country: a.Country, Locality: a.Locality, Region: a.Region,
+			PostalCode: a.PostalCode, StreetAddress: a.StreetAddress,
+		}
+	}
+	return u
+}
+
+// paymentOf is what we keep of the payment: the agreement and no more. What the
+// card's issuer and Google's fraud detection have to say passes by.
+func paymentOf(p *mapsbooking.PaymentInformation) *booking.Payment {
+	if p == nil {
+		return nil
+	}
+	kept := &booking.Payment{
+		PrepaymentStatus: word(p.PrepaymentStatus, p.PrepaymentStatus.String()), TransactionID: p.PaymentTransactionId,
+		Price: priceOf(p.Price), TaxAmount: priceOf(p.TaxAmount), Fees: priceOf(p.Fees), FeesAndTaxes: priceOf(p.FeesAndTaxes),
+		ProcessedBy:     word(p.PaymentProcessedBy, p.PaymentProcessedBy.String()),
+		PaymentOptionID: p.PaymentOptionId, UserPaymentOptionID: p.UserPaymentOptionId,
+	}
+	if d := p.Deposit; d != nil {
+		kept.Deposit = &booking.Deposit{
+			Deposit: priceOf(d.Deposit), MinAdvanceCancellationSec: d.MinAdvanceCancellationSec,
+			Type: word(d.DepositType, d.DepositType.String()),
+		}
+	}
+	if f := p.NoShowFee; f != nil {
+		kept.NoShowFee = &booking.Fee{Fee: priceOf(f.Fee), Type: word(f.FeeType, f.FeeType.String())}
+	}
+	return kept
+}
+
+func paymentMessage(p *booking.Payment) *mapsbooking.PaymentInformation {
+	if p == nil {
+		return nil
+	}
+	m := &mapsbooking.PaymentInformation{
+		PrepaymentStatus:     mapsbooking.PrepaymentStatus(mapsbooking.PrepaymentStatus_value[p.PrepaymentStatus]),
+		PaymentTransactionId: p.TransactionID,
+		Price:                priceMessage(p.Price), TaxAmount: priceMessage(p.TaxAmount),
+		Fees: priceMessage(p.Fees), FeesAndTaxes: priceMessage(p.FeesAndTaxes),
+		PaymentProcessedBy: mapsbooking.PaymentProcessedBy(mapsbooking.PaymentProcessedBy_value[p.ProcessedBy]),
+		PaymentOptionId:    p.PaymentOptionID, UserPaymentOptionId: p.UserPaymentOptionID,
+	}
+	if d := p.Deposit; d != nil {
+		m.Deposit = &mapsbooking.Deposit{
+			Deposit: priceMessage(d.Deposit), MinAdvanceCancellationSec: d.MinAdvanceCancellationSec,
+			DepositType: mapsbooking.PriceType(mapsbooking.PriceType_value[d.Type]),
+		}
+	}
+	if f := p.NoShowFee; f != nil {
+		m.NoShowFee = &mapsbooking.NoShowFee{Fee: priceMessage(f.Fee), FeeType: mapsbooking.PriceType(mapsbooking.PriceType_value[f.Type])}
+	}
+	return m
+}
+
+func priceOf(p *mapsbooking.Price) *booking.Price {
+	if p == nil {
+		return nil
+	}
+	return &booking.Price{Micros: p.PriceMicros, Currency: p.CurrencyCode, Tag: p.PricingOptionTag}
+}
+
+func priceMessage(p *booking.Price) *mapsbooking.Price {
+	if p == nil {
+		return nil
+	}
+	return &mapsbooking.Price{PriceMicros: p.Micros, CurrencyCode: p.Currency, PricingOptionTag: p.Tag}
+}
+
+// word keeps an enumeration's word; its zero value is not kept, as it is not
+// written.
+func word[E ~int32](e E, name string) string {
+	if e == 0 {
+		return ""
+	}
+	return name
+}

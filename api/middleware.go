@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// maxBody is how long a body may be, in bytes. The longest that makes sense,
+// fifty stretches with their procedures, is a fraction of it.
+const maxBody = 256 << 10
+
+// call is what is known of one request besides the request itself.
+type call struct {
+	id     string // X-Request-Id
+	family family
+	caller string // who asks: "google", a clinic's merchant id, or nobody yet
+	field  string // what was refused, for the log
+	cause  string // why, for the log
+}
+
+type callKey struct{}
+
+// callOf returns what is known of the request that ctx belongs to. Endpoints
+// may add to it.
+func callOf(ctx context.Context) *call {
+	if k, ok := ctx.Value(callKey{}).(*call); ok {
+		return k
+	}
+	return &call{}
+}
+
+// observe gives a request its id, answers its errors and writes its line of the
+// access log.
+func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		started := time.Now()
+		r := c.Request()
+		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r))}
+		c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, k)))
+
+		h := c.Response().Header()
+		h.Set("X-Request-Id", k.id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+
+		if err := s.recovered(next, c); err != nil {
+			s.refuse(c, k, err)
+		}
+		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slices.DeleteFunc([]slog.Attr{
+			slog.String("method", method(r.Method)),
+			slog.String("route", pattern(c.Path())),
+			slog.Int("status", c.Response().Status),
+			slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1000),
+			slog.String("request_id", k.id),
+			slog.String("caller", k.caller),
+			slog.String("field", k.field),
+			slog.String("cause", k.cause),
+		}, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })...)
+		return nil
+	}
+}
+
+// requestID is the caller's own id of the request, if it is harmless, or a new
+// one.
+func requestID(h http.Header) string {
+	id := h.Get("X-Request-Id")
+	harmless := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+	}
+	if id == "" || len(id) > 64 || strings.ContainsFunc(id, func(r rune) bool { return !harmless(r) }) {
+		return uuid.NewString()
+	}
+	return id
+}
+
+// method and pattern keep what a caller made up out of the log.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
+}
+
+func pattern(path string) string {
+	if path == "" {
+		return "unmatched"
+	}
+	return strings.TrimSuffix(path, "/")
+}
+
+// errPanicked stands for a panic that is in the log already.
+var errPanicked = errors.New("panicked")
+
+// recovered makes a panic an error. What was panicked with may be a guest's
+// data, so the log gets its type and the stack.
+func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			ctx := c.Request().Context()
+			s.log.ErrorContext(ctx, "panic", "request_id", callOf(ctx).id, "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+			err = errPanicked
+		}
+	}()
+	return next(c)
+}
+
+// guard asks for credentials, before it tells what there is and before the body
+// is read, and refuses wrong verbs.
+func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		k := callOf(c.Request().Context())
+		if k.family.authenticate != nil {
+			caller, err := k.family.authenticate(c.Request())
+			if err != nil {
+				return err
+			}
+			k.caller = caller
+		}
+		// The router leaves this for a known path with another verb. It counts
+		// OPTIONS among the verbs, which it would answer by itself.
+		if allow, known := c.Get(echo.ContextKeyHeaderAllow).(string); known {
+			c.Response().Header().Set("Allow", strings.TrimPrefix(allow, "OPTIONS, "))
+			return &refusal{status: http.StatusMethodNotAllowed, message: "the path does not know this verb"}
+		}
+		return next(c)
+	}
+}
+
+// readBody reads a body that is not too long. The announced length is looked at
+// first, so that a long one is refused before it is read.
+func readBody(c echo.Context) ([]byte, error) {
+	r := c.Request()
+	tooLong := &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is longer than %d bytes", maxBody)}
+	if r.ContentLength > maxBody {
+		return nil, tooLong
+	}
+	for _, coding := range r.Header.Values("Content-Encoding") {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return nil, &refusal{status: http.StatusUnsupportedMediaType, message: "the body must not be compressed"}
+		}
+	}
+	// MaxBytesReader closes the connection, which it can only with the server's
+	// own ResponseWriter.
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit):
+		return nil, tooLong
+	case err != nil:
+		return nil, &refusal{status: http.StatusBadRequest, message: "the body could not be read to its end"}
+	}
+	return body, nil
+}
+
+// writeJSON answers with a JSON text.
+func writeJSON(c echo.Context, status int, text []byte) error {
+	return c.Blob(status, echo.MIMEApplicationJSON, text)
+}

@@ -1,0 +1,205 @@
+// Package booking decides. It holds the rules of both channels, Google's
+// Booking Server API and the clinic's Open API, over one kind of booking and
+// one inventory, and knows neither HTTP nor SQL.
+//
+// An operation is planned from the merchant's catalogue, which says what it
+// will touch, and then run inside one transaction ([Store.InTx]) on what the
+// store has fetched and locked for it. The rules themselves are pure functions
+// of that, of the request and of the time; running one twice is safe.
+//
+// A refusal is one of two things: a [Failure] is a business "no" with a cause
+// from a closed list, an [Invalid] is a request that names something that does
+// not exist. Everything else is our fault. All three undo the transaction.
+package booking
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Booking is one visit, however it was made. It has two public names: ID is
+// Google's booking_id, ScheduleID the clinic's scheduleId.
+type Booking struct {
+	ID         uuid.UUID `json:"booking_id"`
+	ScheduleID string    `json:"schedule_id"` // 24 hex digits
+	MerchantID string    `json:"merchant_id"`
+	ServiceID  string    `json:"service_id,omitempty"`
+	GuestID    uuid.UUID `json:"guest_id"`
+	State      State     `json:"state"`
+	Version    int64     `json:"version"`   // 1, and one more with every change
+	StartSec   int64     `json:"start_sec"` // the envelope of Resources, Unix seconds
+	EndSec     int64     `json:"end_sec"`
+
+	// As the guest asked for it and gets it back: Google's slot and user.
+	PartySize         int              `json:"party_size,omitempty"`
+	StaffID           string           `json:"staff_id,omitempty"` // only if the guest named one
+	RoomID            string           `json:"room_id,omitempty"`  // only if the guest named one
+	AvailabilityTag   string           `json:"availability_tag,omitempty"`
+	ConfirmationMode  ConfirmationMode `json:"confirmation_mode,omitempty"`
+	Contact           Contact          `json:"contact"`
+	AdditionalRequest string           `json:"additional_request,omitempty"`
+	Payment           *Payment         `json:"payment,omitempty"`
+
+	// As the clinic's desk keeps it. nil is "not said".
+	ZoneID               string             `json:"zone_id,omitempty"` // where the visitor checks in
+	Resources            []OccupiedResource `json:"occupied_resources"`
+	Assignee             *Person            `json:"reservation_assignee,omitempty"`
+	ConsultationRequired *bool              `json:"consultation_required,omitempty"`
+	SedationRequired     *bool              `json:"sedation_required,omitempty"`
+	Counselor            *Person            `json:"counselor,omitempty"`
+	Funnel               json.RawMessage    `json:"funnel,omitempty"` // no rule reads it: kept as checked by the channel
+	Memo                 *string            `json:"reservation_memo,omitempty"`
+	RequestedProcedures  json.RawMessage    `json:"requested_procedures,omitempty"` // ditto
+	ConnectedChannel     *string            `json:"connected_channel,omitempty"`
+
+	CreatedBy  Actor `json:"created_by"`
+	CreatedSec int64 `json:"created_sec"`
+}
+
+// OccupiedResource is one stretch of a visit: a lane of the clinic or a
+// published slot, for so many spots, and perhaps a doctor.
+type OccupiedResource struct {
+	ResourceID uuid.UUID  `json:"resource_id"` // the lane or published resource
+	GroupID    string     `json:"group_id,omitempty"`
+	ZoneID     string     `json:"zone_id,omitempty"`
+	Doctor     *Person    `json:"doctor,omitempty"`             // name as it was when it was written
+	DoctorID   *uuid.UUID `json:"doctor_resource_id,omitempty"` // the doctor's time, if it is exclusive
+	StartSec   int64      `json:"start_sec"`
+	EndSec     int64      `json:"end_sec"`
+	Spots      int        `json:"spots"`
+}
+
+// Person is somebody who works at the clinic, by id and by the name that was
+// given along with it.
+type Person struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Contact is what a guest told us about themselves with one booking. It stays
+// with that booking; [Guest] is who we think they are.
+type Contact struct {
+	UserID       string   `json:"user_id,omitempty"` // Google's id of the user
+	GivenName    string   `json:"given_name,omitempty"`
+	FamilyName   string   `json:"family_name,omitempty"`
+	Telephone    string   `json:"telephone,omitempty"`
+	Email        string   `json:"email,omitempty"`
+	LanguageCode string   `json:"language_code,omitempty"`
+	Address      *Address `json:"address,omitempty"`
+}
+
+// Address is a postal address, spelled as Google's PostalAddress.
+type Address struct {
+	Country       string `json:"country,omitempty"`
+	Locality      string `json:"locality,omitempty"`
+	Region        string `json:"region,omitempty"`
+	PostalCode    string `json:"postal_code,omitempty"`
+	StreetAddress string `json:"street_address,omitempty"`
+}
+
+// Payment is what was agreed about money at booking time, as data. The words
+// are Google's. Card data, payment tokens and fraud signals are never part of
+// it: they pass through and are forgotten.
+type Payment struct {
+	PrepaymentStatus    string   `json:"prepayment_status,omitempty"`
+	TransactionID       string   `json:"payment_transaction_id,omitempty"`
+	Price               *Price   `json:"price,omitempty"`
+	TaxAmount           *Price   `json:"tax_amount,omitempty"`
+	Fees                *Price   `json:"fees,omitempty"`
+	FeesAndTaxes        *Price   `json:"fees_and_taxes,omitempty"`
+	Deposit             *Deposit `json:"deposit,omitempty"`
+	NoShowFee           *Fee     `json:"no_show_fee,omitempty"`
+	ProcessedBy         string   `json:"payment_processed_by,omitempty"`
+	PaymentOptionID     string   `json:"payment_option_id,omitempty"`
+	UserPaymentOptionID string   `json:"user_payment_option_id,omitempty"`
+}
+
+// ProcessedByPartner is the payment_processed_by of a booking that we would
+// have to charge for.
+const ProcessedByPartner = "PROCESSED_BY_PARTNER"
+
+// Price is an amount in micros of a currency (1.95 USD is 1,950,000).
+type Price struct {
+	Micros   int64  `json:"price_micros"`
+	Currency string `json:"currency_code,omitempty"` // ISO 4217
+	Tag      string `json:"pricing_option_tag,omitempty"`
+}
+
+// Deposit is charged up front and kept if the guest cancels later than this
+// many seconds before the start.
+type Deposit struct {
+	Deposit                   *Price `json:"deposit,omitempty"`
+	MinAdvanceCancellationSec int64  `json:"min_advance_cancellation_sec,omitempty"`
+	Type                      string `json:"deposit_type,omitempty"`
+}
+
+// Fee is charged when the guest does not come.
+type Fee struct {
+	Fee  *Price `json:"fee,omitempty"`
+	Type string `json:"fee_type,omitempty"`
+}
+
+// State is where a booking stands.
+type State string
+
+// The states of a booking.
+const (
+	Pending    State = "PENDING" // waits for the merchant's word, holds room
+	Confirmed  State = "CONFIRMED"
+	InProgress State = "IN_PROGRESS"
+	Completed  State = "COMPLETED"
+	Canceled   State = "CANCELED"
+	Declined   State = "DECLINED"
+	Failed     State = "FAILED"
+	NoShow     State = "NO_SHOW"
+)
+
+// Live are the states in which a booking holds room.
+var Live = []State{Pending, Confirmed, InProgress, Completed}
+
+// Reserved reports whether the clinic's word for the state is RESERVED: the
+// visit is still to come and may be changed.
+func (s State) Reserved() bool { return s == Pending || s == Confirmed }
+
+// ahead reports whether a visit in this state takes the guest's own time.
+func (s State) ahead() bool { return s.Reserved() || s == InProgress }
+
+// ConfirmationMode says who confirms a booking: the system at once, or the
+// merchant later. Empty is at once.
+type ConfirmationMode string
+
+// The confirmation modes.
+const (
+	Synchronous  ConfirmationMode = "SYNCHRONOUS"
+	Asynchronous ConfirmationMode = "ASYNCHRONOUS"
+)
+
+// Actor is who asks for something.
+type Actor string
+
+// The actors. A guest comes through Google and is bound by notice, buffers and
+// the start date; the clinic's desk is not.
+const (
+	ByGuest Actor = "guest"
+	ByDesk  Actor = "desk"
+)
+
+// envelope is the first start and the last end of a visit's stretches.
+func envelope(items []OccupiedResource) (startSec, endSec int64) {
+	startSec, endSec = items[0].StartSec, items[0].EndSec
+	for _, it := range items[1:] {
+		startSec, endSec = min(startSec, it.StartSec), max(endSec, it.EndSec)
+	}
+	return startSec, endSec
+}
+
+// scheduleID makes the clinic's name of a booking: 4 bytes of time and the 8
+// random bytes of its id, in hex, the form of the family's object ids.
+func scheduleID(now time.Time, id uuid.UUID) string {
+	sec := uint32(now.Unix()) //nolint:gosec // wraps in 2106, as object ids do
+	b := []byte{byte(sec >> 24), byte(sec >> 16), byte(sec >> 8), byte(sec)}
+	return hex.EncodeToString(append(b, id[8:]...))
+}

@@ -1,0 +1,230 @@
+package booking
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/inventory"
+)
+
+// Change is the clinic's command to change a visit (update-reservation V2). The
+// zone and the items are always the complete new ones.
+type Change struct {
+	MerchantID string // of the caller's token
+	ScheduleID string
+	ZoneID     string // where the visitor checks in
+	Items      []Item // at least one
+
+	Assignee             Edit[Person]
+	ConsultationRequired Edit[bool]
+	SedationRequired     Edit[bool]
+	Counselor            Edit[Person]
+	Funnel               Edit[json.RawMessage]
+	Memo                 Edit[string]
+	RequestedProcedures  Edit[json.RawMessage]
+	ConnectedChannel     Edit[string]
+}
+
+// Item is one stretch of a visit as the clinic asks for it.
+type Item struct {
+	GroupID  string
+	ZoneID   string
+	Doctor   *Person
+	StartSec int64
+	EndSec   int64
+}
+
+// Edit says what a command does to an optional member. The zero value keeps it.
+type Edit[T any] struct {
+	Given bool
+	To    *T // nil clears it
+}
+
+// Set is an edit to v.
+func Set[T any](v T) Edit[T] { return Edit[T]{Given: true, To: &v} }
+
+// Clear is an edit to nothing.
+func Clear[T any]() Edit[T] { return Edit[T]{Given: true} }
+
+func (e Edit[T]) apply(old *T) *T {
+	if e.Given {
+		return e.To
+	}
+	return old
+}
+
+// Change moves a visit to other times, zones and doctors and edits what the desk
+// keeps with it, all or nothing. A command that asks for what is already so
+// succeeds and leaves no trace. It returns *Invalid for a schedule, zone or
+// group that this clinic does not have and *Failure if the visit cannot be
+// changed; the order in which these are found is that of the decision table
+// (docs/update-reservation.md, rows C1 to C7).
+func (s *Service) Change(ctx context.Context, c Change) error {
+	now := s.Now()
+	return s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		items, holds, invalid := c.occupy(m, now)
+		touches := Keys{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
+		if invalid == nil {
+			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
+			touches.FromSec, touches.ToSec = envelope(items)
+		}
+		return touches, func(tx Tx) error {
+			b, found := tx.Booking()
+			if !found {
+				return unknown(FieldSchedule, "no such schedule of this clinic")
+			}
+			if !b.State.Reserved() {
+				return refuse(NotReserved, "the visit is "+string(b.State))
+			}
+			if invalid != nil {
+				return invalid
+			}
+			next := c.apply(b, items)
+			was, is, err := difference(b, next)
+			if err != nil {
+				return err
+			}
+			if string(was) == "{}" && string(is) == "{}" {
+				return nil
+			}
+			if next.StartSec != b.StartSec || next.EndSec != b.EndSec {
+				if f := collide(next, tx.Visits()); f != nil {
+					return f
+				}
+			}
+			if err := c.move(tx, m, b, holds); err != nil {
+				return err
+			}
+			next.Version++
+			tx.PutBooking(next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix(), Before: was, After: is})
+			return nil
+		}
+	})
+}
+
+// apply is the booking as the command wants it.
+func (c Change) apply(b Booking, items []OccupiedResource) Booking {
+	b.ZoneID = c.ZoneID
+	b.Resources = items
+	b.StartSec, b.EndSec = envelope(items)
+	b.Assignee = c.Assignee.apply(b.Assignee)
+	b.ConsultationRequired = c.ConsultationRequired.apply(b.ConsultationRequired)
+	b.SedationRequired = c.SedationRequired.apply(b.SedationRequired)
+	b.Counselor = c.Counselor.apply(b.Counselor)
+	b.Memo = c.Memo.apply(b.Memo)
+	b.ConnectedChannel = c.ConnectedChannel.apply(b.ConnectedChannel)
+	b.Funnel = document(c.Funnel, b.Funnel)
+	b.RequestedProcedures = document(c.RequestedProcedures, b.RequestedProcedures)
+	// Google is shown the room and the doctor of today, if the guest named one.
+	if b.RoomID != "" {
+		b.RoomID = items[0].ZoneID
+	}
+	if b.StaffID != "" && items[0].Doctor != nil {
+		b.StaffID = items[0].Doctor.ID
+	}
+	return b
+}
+
+func document(e Edit[json.RawMessage], old json.RawMessage) json.RawMessage {
+	if !e.Given {
+		return old
+	}
+	if e.To == nil {
+		return nil
+	}
+	return *e.To
+}
+
+// occupy finds what the items occupy, with the holds of each. *Invalid is the
+// first of rows C3 to C5 that applies.
+func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource, [][]inventory.Hold, *Invalid) {
+	if m == nil || m.Zone(c.ZoneID) == nil {
+		return nil, nil, unknown(FieldZone, "no such zone of this clinic")
+	}
+	for n, it := range c.Items {
+		if m.Group(it.GroupID) == nil {
+			return nil, nil, &Invalid{Field: FieldResourceGroup, Resource: n, Detail: "no such group of this clinic"}
+		}
+	}
+	items := make([]OccupiedResource, len(c.Items))
+	holds := make([][]inventory.Hold, len(c.Items))
+	for n, it := range c.Items {
+		g := m.Group(it.GroupID)
+		z := g.Zone(it.ZoneID)
+		if z == nil || !z.Enabled {
+			return nil, nil, &Invalid{Field: FieldResourceZone, Resource: n, Detail: "not an enabled zone of the group"}
+		}
+		items[n], holds[n] = it.occupy(m, g, *z, now)
+	}
+	return items, holds, nil
+}
+
+// occupy is one place in the lane of g in z and, if the doctor is exclusive,
+// the doctor's time. A doctor we do not know is kept by name and holds nothing.
+func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.GroupZone, now time.Time) (OccupiedResource, []inventory.Hold) {
+	lane := inventory.LaneResource(m.ID, g, z)
+	occupied := OccupiedResource{
+		ResourceID: lane.ID, GroupID: g.ID, ZoneID: z.ZoneID, Doctor: it.Doctor,
+		StartSec: it.StartSec, EndSec: it.EndSec, Spots: 1,
+	}
+	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, 1, now.Unix())}
+	if it.Doctor != nil {
+		if s := m.StaffMember(it.Doctor.ID); s != nil && s.Exclusive {
+			doctor := inventory.StaffResource(m.ID, s.ID)
+			occupied.DoctorID = &doctor.ID
+			holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
+		}
+	}
+	return occupied, holds
+}
+
+// move takes the new room and gives back the old. Row C7: the answer names the
+// smallest n for which items 0 to n do not fit or item n is closed.
+func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventory.Hold) error {
+	taken := func(n int) error {
+		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time"}
+	}
+	open := c.open(m, b)
+	have := tx.Holds()
+	err := inventory.Move(tx, b.ID, have, slices.Concat(holds[:open]...))
+	var full *inventory.Full
+	if errors.As(err, &full) {
+		slots, err := tx.Slots(inventory.Keys(slices.Concat(have, slices.Concat(holds...))...))
+		if err != nil {
+			return err
+		}
+		for n := range open {
+			if errors.As(inventory.Fits(slots, have, slices.Concat(holds[:n+1]...)), &full) {
+				return taken(n)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("move: %w", err)
+	}
+	if open < len(holds) {
+		return taken(open)
+	}
+	return nil
+}
+
+// open counts the leading items that the timetables allow. A stretch that stays
+// as it was is not asked again: a visit must not become uneditable because the
+// opening times have changed since.
+func (c Change) open(m *inventory.Merchant, b Booking) int {
+	closed := slices.IndexFunc(c.Items, func(it Item) bool {
+		stays := slices.ContainsFunc(b.Resources, func(r OccupiedResource) bool {
+			return r.GroupID == it.GroupID && r.StartSec == it.StartSec && r.EndSec == it.EndSec
+		})
+		start, end := time.Unix(it.StartSec, 0), time.Unix(it.EndSec, 0)
+		return !stays && !m.Group(it.GroupID).Open(start, end, m.Location)
+	})
+	if closed < 0 {
+		return len(c.Items)
+	}
+	return closed
+}

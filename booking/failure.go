@@ -1,0 +1,117 @@
+package booking
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Cause is why a well-formed request is refused. The list is closed; each
+// channel has one map from it to its own words (googleCause and clinicReason
+// in package api).
+type Cause int
+
+// The causes.
+const (
+	SlotUnavailable         Cause = iota + 1 // full, closed, past, too soon
+	SlotAlreadyBookedByUser                  // the guest has this very slot, for another party size
+	OverlappingReservation                   // the guest has another visit at that time
+	LeaseExpired                             // the lease can no longer be used
+	OfferUnavailable                         // the offer cannot be used
+	PaymentError                             // the payment cannot be taken
+	NotReserved                              // the visit is no longer one that can be changed
+	endOfCauses
+)
+
+// Causes are all causes, for the tests of the channels' maps.
+func Causes() []Cause {
+	var all []Cause
+	for c := SlotUnavailable; c < endOfCauses; c++ {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (c Cause) String() string {
+	switch c {
+	case SlotUnavailable:
+		return "slot unavailable"
+	case SlotAlreadyBookedByUser:
+		return "slot already booked by user"
+	case OverlappingReservation:
+		return "overlapping reservation"
+	case LeaseExpired:
+		return "lease expired"
+	case OfferUnavailable:
+		return "offer unavailable"
+	case PaymentError:
+		return "payment error"
+	case NotReserved:
+		return "not reserved"
+	}
+	return fmt.Sprintf("cause %d", int(c))
+}
+
+// Failure is a business "no". It is an error only so that returning it undoes
+// the transaction.
+type Failure struct {
+	Cause    Cause
+	Resource int    // the n-th occupied resource, or -1
+	Detail   string // for people who debug; no personal data
+}
+
+func (f *Failure) Error() string { return f.Cause.String() + ": " + f.Detail }
+
+func refuse(c Cause, detail string) *Failure { return &Failure{Cause: c, Resource: -1, Detail: detail} }
+
+// Field is a part of a request that only stored state shows to be wrong. Each
+// channel has one map from it to its own spelling.
+type Field int
+
+// The fields.
+const (
+	FieldMerchant Field = iota + 1
+	FieldService
+	FieldStart    // off the grid, or never published
+	FieldDuration // not the service's
+	FieldStaff
+	FieldRoom
+	FieldSchedule
+	FieldZone          // where the visitor checks in
+	FieldResourceGroup // of the n-th occupied resource
+	FieldResourceZone  // of the n-th occupied resource
+	endOfFields
+)
+
+// Fields are all fields, for the tests of the channels' maps.
+func Fields() []Field {
+	var all []Field
+	for f := FieldMerchant; f < endOfFields; f++ {
+		all = append(all, f)
+	}
+	return all
+}
+
+// Invalid is a request that names something we have never heard of.
+type Invalid struct {
+	Field    Field
+	Resource int // the n-th occupied resource, or -1
+	Detail   string
+}
+
+func (i *Invalid) Error() string { return i.Detail }
+
+func unknown(f Field, detail string) *Invalid {
+	return &Invalid{Field: f, Resource: -1, Detail: detail}
+}
+
+// Errors of a [Store].
+var (
+	// ErrNotFound: there is no such thing.
+	ErrNotFound = errors.New("not found")
+	// ErrCatalogueChanged: the merchant's catalogue is no longer the one that
+	// the operation was planned with. Nothing was done; plan again.
+	ErrCatalogueChanged = errors.New("the catalogue has changed")
+	// ErrUnavailable: it could not be done now, or it is not known whether it
+	// was. The same request can be sent again, and must not be told as refused.
+	ErrUnavailable = errors.New("temporarily unavailable")
+)

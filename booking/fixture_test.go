@@ -1,0 +1,184 @@
+package booking_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+	"holdfast/storage"
+	"holdfast/storage/storagetest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	storagetest.Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// The clinic of these tests, in Seoul: one group of half hours in two zones,
+// with room for two visits in the first and one in the second.
+const (
+	clinic   = "clinic-1"
+	bed      = "65a000000000000000000001" // room for 2
+	suite    = "65a000000000000000000002" // room for 1
+	closed   = "65a000000000000000000003" // switched off
+	attic    = "65a000000000000000000004" // not in the group
+	queue    = "65b000000000000000000001"
+	drKim    = "65c000000000000000000001" // exclusive
+	drLee    = "65c000000000000000000002" // not exclusive
+	skinCare = "skin-care"                // an hour
+)
+
+var seoul = mustLocation("Asia/Seoul")
+
+func mustLocation(name string) *time.Location {
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		panic(err)
+	}
+	return loc
+}
+
+// today is a Monday; the tests' clock stands at 08:00 of it.
+var (
+	today = time.Date(2026, 3, 2, 0, 0, 0, 0, seoul)
+	eight = today.Add(8 * time.Hour)
+)
+
+// at is hh:mm of today, in Unix seconds.
+func at(hh, mm int) int64 {
+	return today.Add(time.Duration(hh)*time.Hour + time.Duration(mm)*time.Minute).Unix()
+}
+
+func testClinic() inventory.Merchant {
+	hours := &inventory.Day{Start: 9 * 60, End: 18 * 60, Breaks: []inventory.Break{{Start: 13 * 60, End: 14 * 60}}}
+	return inventory.Merchant{
+		ID: clinic, Name: "서울 피부과", Kind: inventory.MerchantClinic, TimeZone: "Asia/Seoul", Location: seoul,
+		Zones: []inventory.Zone{{ID: bed, Name: "베드"}, {ID: suite, Name: "스위트"}, {ID: closed, Name: "공사중"}, {ID: attic, Name: "다락"}},
+		Groups: []inventory.Group{{
+			ID: queue, Title: "피부", IntervalSec: 1800, AnchorSec: inventory.GridAnchor(1800, seoul),
+			Zones:      []inventory.GroupZone{{ZoneID: bed, Capacity: 2, Enabled: true}, {ZoneID: suite, Capacity: 1, Enabled: true}, {ZoneID: closed, Capacity: 9}},
+			Timetable:  &inventory.Timetable{time.Monday: hours, time.Tuesday: hours, time.Wednesday: hours, time.Thursday: hours, time.Friday: hours},
+			ClosedDays: []inventory.Date{{Year: 2026, Month: 3, Day: 5}},
+		}},
+		Staff:    []inventory.Staff{{ID: drKim, Name: "김의사", Role: "DOCTOR", Exclusive: true}, {ID: drLee, Name: "이의사", Role: "DOCTOR"}},
+		Services: []inventory.Service{{ID: skinCare, GroupID: queue, DurationSec: 3600}},
+	}
+}
+
+// restaurant is known from feeds only.
+const restaurant = "dining-1"
+
+// world is a service over one database, with a clock that stands and the test
+// clinic loaded.
+type world struct {
+	*booking.Service
+	t  *testing.T
+	db storagetest.Database
+	n  atomic.Int64
+}
+
+func each(t *testing.T, test func(w *world)) { eachWith(t, storage.Options{}, test) }
+
+func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
+	t.Helper()
+	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) {
+		w := &world{t: t, db: db}
+		w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {
+			return uuid.Must(uuid.NewV7())
+		}}
+		w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
+		test(w)
+		w.verify()
+	})
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// verify checks every invariant.
+func (w *world) verify() {
+	w.t.Helper()
+	broken, err := w.db.Verify(context.Background(), nil)
+	w.must(err)
+	for _, v := range broken {
+		w.t.Errorf("invariant broken: %s: %s", v.Invariant, v.Row)
+	}
+}
+
+// request is a request of a new guest with a new token, for an hour at the
+// clinic.
+func (w *world) request(startSec int64) booking.Create {
+	n := w.n.Add(1)
+	return booking.Create{
+		Caller: "google", Token: fmt.Sprint("token-", n), Fingerprint: []byte(fmt.Sprint(n)),
+		MerchantID: clinic, ServiceID: skinCare, StartSec: startSec, DurationSec: 3600,
+		Contact: booking.Contact{
+			UserID: fmt.Sprint("user-", n), GivenName: "John", FamilyName: "Smith",
+			Telephone: fmt.Sprintf("+82 10-0000-%04d", n), Email: fmt.Sprintf("john%d@example.com", n),
+		},
+	}
+}
+
+func (w *world) create(c booking.Create) (booking.Booking, error) {
+	out, err := w.Create(context.Background(), c)
+	return out.Booking, err
+}
+
+// booked makes a booking that must succeed.
+func (w *world) booked(c booking.Create) booking.Booking {
+	w.t.Helper()
+	b, err := w.create(c)
+	w.must(err)
+	return b
+}
+
+// stored reads a booking back.
+func (w *world) stored(b booking.Booking) booking.Booking {
+	w.t.Helper()
+	all, err := w.db.Bookings(context.Background(), b.MerchantID, 0, 1<<60)
+	w.must(err)
+	for _, got := range all {
+		if got.ID == b.ID {
+			return got
+		}
+	}
+	w.t.Fatalf("booking %s is not stored", b.ID)
+	return booking.Booking{}
+}
+
+// move is a command that moves a visit to one stretch.
+func move(b booking.Booking, zone string, startSec, endSec int64) booking.Change {
+	return booking.Change{
+		MerchantID: b.MerchantID, ScheduleID: b.ScheduleID, ZoneID: zone,
+		Items: []booking.Item{{GroupID: queue, ZoneID: zone, StartSec: startSec, EndSec: endSec}},
+	}
+}
+
+func (w *world) change(c booking.Change) error { return w.Change(context.Background(), c) }
+
+// rows is everything in the tables that an operation can touch.
+func (w *world) rows() map[string]string {
+	w.t.Helper()
+	dump, err := storagetest.Dump(w.db.Target)
+	w.must(err)
+	return dump
+}

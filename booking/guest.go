@@ -1,0 +1,137 @@
+package booking
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Guest is a merchant's customer (내원객), as one chart.
+type Guest struct {
+	ID           uuid.UUID `json:"guest_id"`
+	MerchantID   string    `json:"merchant_id"`
+	GoogleUserID string    `json:"google_user_id,omitempty"`
+	Email        string    `json:"email,omitempty"`
+	Phone        string    `json:"phone,omitempty"`
+	GivenName    string    `json:"given_name,omitempty"`
+	FamilyName   string    `json:"family_name,omitempty"`
+	CreatedSec   int64     `json:"created_sec"`
+}
+
+// GuestKey is something a guest can be known by at a merchant.
+type GuestKey struct {
+	MerchantID string
+	Key        string // "user:…", "email:…" or "phone:…"
+}
+
+// Visit is the part of a booking that matters to the guest's other bookings.
+type Visit struct {
+	BookingID uuid.UUID
+	GuestID   uuid.UUID
+	State     State
+	ServiceID string
+	StaffID   string
+	RoomID    string
+	PartySize int
+	StartSec  int64
+	EndSec    int64
+	UserID    string
+	Email     string
+}
+
+// guestKeys are what a contact can be found by, the surest first.
+func guestKeys(merchantID string, c Contact) []GuestKey {
+	var keys []GuestKey
+	add := func(kind, value string) {
+		if value != "" {
+			keys = append(keys, GuestKey{MerchantID: merchantID, Key: kind + ":" + value})
+		}
+	}
+	add("user", c.UserID)
+	add("email", plainEmail(c.Email))
+	add("phone", plainPhone(c.Telephone))
+	return keys
+}
+
+// plainEmail is an address without what senders vary: case and outer space.
+func plainEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// plainPhone is a number without what people put between the digits.
+func plainPhone(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r >= '0' && r <= '9' || r == '+' && b.Len() == 0 {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// identify finds the guest a contact belongs to, or makes one with id newID.
+// The user id is surest, then the email. A phone number finds the clinic's
+// chart, but families share phones: a chart that is known to be another user's
+// is not taken. changed is whether the guest must be written.
+func identify(merchantID string, c Contact, known map[GuestKey]Guest, newID uuid.UUID, nowSec int64) (g Guest, changed bool) {
+	g = Guest{ID: newID, MerchantID: merchantID, CreatedSec: nowSec}
+	for _, k := range guestKeys(merchantID, c) {
+		found, ok := known[k]
+		if !ok || strings.HasPrefix(k.Key, "phone:") && foreign(found, c) {
+			continue
+		}
+		g = found
+		break
+	}
+	before := g
+	fill := func(member *string, value string) {
+		if *member == "" {
+			*member = value
+		}
+	}
+	fill(&g.GoogleUserID, c.UserID)
+	fill(&g.Email, c.Email)
+	fill(&g.Phone, c.Telephone)
+	fill(&g.GivenName, c.GivenName)
+	fill(&g.FamilyName, c.FamilyName)
+	newKey := slices.ContainsFunc(guestKeys(merchantID, c), func(k GuestKey) bool { _, ok := known[k]; return !ok })
+	return g, g != before || newKey
+}
+
+// foreign reports whether a chart is known to be somebody else's.
+func foreign(g Guest, c Contact) bool {
+	return g.GoogleUserID != "" && g.GoogleUserID != c.UserID ||
+		g.Email != "" && plainEmail(g.Email) != plainEmail(c.Email)
+}
+
+// overlap refuses a new booking of somebody who has a visit at that time
+// already: same user, or same email without case. Only the very same slot with
+// another party size is told as SlotAlreadyBookedByUser.
+// (CreateBookingRequest.idempotency_token, and the causes 2 and 12.)
+func overlap(b Booking, visits []Visit) *Failure {
+	for _, v := range visits {
+		samePerson := v.UserID != "" && v.UserID == b.Contact.UserID ||
+			v.Email != "" && plainEmail(v.Email) == plainEmail(b.Contact.Email)
+		if !samePerson || !v.State.ahead() || !meets(v, b) {
+			continue
+		}
+		sameSlot := v.ServiceID == b.ServiceID && v.StartSec == b.StartSec && v.EndSec == b.EndSec &&
+			v.StaffID == b.StaffID && v.RoomID == b.RoomID
+		if sameSlot && v.PartySize != b.PartySize {
+			return refuse(SlotAlreadyBookedByUser, "the guest has this slot for another party size")
+		}
+		return refuse(OverlappingReservation, "the guest has another booking at that time")
+	}
+	return nil
+}
+
+// collide refuses to move a visit over another visit of the same chart.
+func collide(b Booking, visits []Visit) *Failure {
+	for _, v := range visits {
+		if v.BookingID != b.ID && v.GuestID == b.GuestID && v.State.ahead() && meets(v, b) {
+			return refuse(OverlappingReservation, "the visitor has another visit at that time")
+		}
+	}
+	return nil
+}
+
+func meets(v Visit, b Booking) bool { return v.StartSec < b.EndSec && b.StartSec < v.EndSec }

@@ -1,0 +1,85 @@
+package booking
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"holdfast/idempotency"
+	"holdfast/inventory"
+)
+
+// Store is where bookings live. Package storage has it for both databases.
+type Store interface {
+	// InTx fetches and locks what touches names, in the one order in which
+	// everything is locked, runs f on it, writes what f did and commits.
+	//
+	// f sees and changes nothing but tx and its own results, and may run more
+	// than once. If it returns an error nothing is written and InTx returns
+	// that error. Otherwise InTx returns nil once everything is durable,
+	// ErrCatalogueChanged if the merchant's catalogue is not at the announced
+	// version, or an error wrapping ErrUnavailable if the database failed and
+	// the outcome could not be settled in time.
+	InTx(ctx context.Context, touches Keys, f func(Tx) error) error
+
+	// Merchant returns a merchant with its catalogue, or ErrNotFound. It may
+	// come from memory: InTx tells when it was too old.
+	Merchant(ctx context.Context, id string) (*inventory.Merchant, error)
+
+	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
+	// such merchant.
+	PutKey(ctx context.Context, hash []byte, merchantID string, nowSec int64) error
+	// PutToken stores an access token by its hash for the merchant of a key;
+	// ErrNotFound if there is no such key.
+	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64) error
+	// TokenMerchant returns whose token this is, or ErrNotFound.
+	TokenMerchant(ctx context.Context, hash []byte, nowSec int64) (string, error)
+}
+
+// Keys names what an operation will touch, so that the store can lock all of
+// it in order and fetch it at once, alone or together with other operations.
+type Keys struct {
+	// MerchantID and CatalogueVersion are those of the catalogue that the
+	// operation was planned with. An empty id: none was needed.
+	MerchantID       string
+	CatalogueVersion int64
+
+	Claim     *idempotency.Claim // a known token ends the fetching here
+	Schedule  ScheduleKey        // the booking to change, with its holds and its guest
+	GuestKeys []GuestKey         // the guest who asks
+	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
+	Slots     []inventory.SlotKey
+	FromSec   int64 // visits of these guests that overlap [FromSec, ToSec)
+	ToSec     int64
+}
+
+// ScheduleKey is the clinic's name of a booking: only together with the clinic
+// does it name anything.
+type ScheduleKey struct {
+	MerchantID string
+	ScheduleID string
+}
+
+// Tx is one operation's view of what it announced.
+type Tx interface {
+	inventory.Tx
+	idempotency.Tx
+
+	// Booking returns the announced booking, or the one that an announced,
+	// known token made; found is false if there is none.
+	Booking() (b Booking, found bool)
+	// Holds are the announced booking's.
+	Holds() []inventory.Hold
+	// Guests returns whom the announced keys belong to already.
+	Guests() map[GuestKey]Guest
+	// Visits returns the live visits that the announced guests have in the
+	// announced time.
+	Visits() []Visit
+
+	// PutGuest writes a new or changed guest, and makes those announced keys
+	// that belonged to nobody the guest's.
+	PutGuest(g Guest)
+	// PutBooking writes a new booking (version 1) or the next version of the
+	// announced one, its event and its outbox row.
+	PutBooking(b Booking, e Event)
+}

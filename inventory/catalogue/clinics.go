@@ -1,0 +1,282 @@
+package catalogue
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/inventory"
+)
+
+// mostCatalogue is how large a catalogue may be: unlike a feed it is read as a
+// whole, because every part of it may refer to any other.
+const mostCatalogue = 64 << 20
+
+const (
+	minutesPerDay = 24 * 60
+	mostCapacity  = 10_000
+	// mostNoticeSec bounds how long before a visit something can be due. It
+	// keeps sums of times far from overflowing.
+	mostNoticeSec = 10 * 366 * 24 * 60 * 60
+)
+
+// Clinics reads a catalogue of clinics. It returns Problems if anything is
+// wrong with it.
+func (f *File) Clinics() ([]inventory.Merchant, error) {
+	if f.Kind != Clinics {
+		return nil, fmt.Errorf("%s: a %s, not a catalogue of clinics", f.Path, f.Kind)
+	}
+	doc, err := f.document()
+	if err != nil {
+		return nil, err
+	}
+	found := &findings{}
+	clinics := readClinics(root(doc, "", found))
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return clinics, nil
+}
+
+// document reads the whole file.
+func (f *File) document() (*value, error) {
+	c, err := f.read(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	limited := &io.LimitedReader{R: c, N: mostCatalogue + 1}
+	if f.yaml {
+		data, err := io.ReadAll(limited)
+		switch {
+		case err != nil:
+			return nil, f.unreadable(err)
+		case len(data) > mostCatalogue:
+			return nil, f.tooLarge()
+		}
+		return parseYAML(data)
+	}
+	s := newStream(limited, nil)
+	doc, err := s.value()
+	if err == nil {
+		err = s.end()
+	}
+	switch {
+	case limited.N == 0:
+		return nil, f.tooLarge()
+	case err != nil:
+		return nil, f.broken(err, s.dec.InputOffset())
+	}
+	return doc, nil
+}
+
+func (f *File) tooLarge() error {
+	return fmt.Errorf("%s: a catalogue of more than %d MiB", f.Path, mostCatalogue>>20)
+}
+
+func readClinics(p *place) []inventory.Merchant {
+	if !p.need().fields() {
+		return nil
+	}
+	p.only("merchants")
+	ids := unique{}
+	var clinics []inventory.Merchant
+	for _, m := range p.at("merchants").need().items() {
+		clinics = append(clinics, readClinic(m, ids))
+	}
+	return clinics
+}
+
+func readClinic(p *place, ids unique) inventory.Merchant {
+	m := inventory.Merchant{Kind: inventory.MerchantClinic}
+	if !p.need().fields() {
+		return m
+	}
+	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services")
+	m.ID = p.at("id").need().id()
+	ids.add(p.at("id"), m.ID)
+	m.Name = p.at("name").need().text()
+	m.TimeZone, m.Location = readTimeZone(p.at("time_zone"))
+
+	// Zones come first, whatever the order in the file: groups refer to them,
+	// and services to groups.
+	zones, groups, staff, services := unique{}, unique{}, unique{}, unique{}
+	for _, z := range p.at("zones").items() {
+		m.Zones = append(m.Zones, readZone(z, zones))
+	}
+	for _, g := range p.at("groups").items() {
+		m.Groups = append(m.Groups, readGroup(g, groups, &m))
+	}
+	for _, s := range p.at("staff").items() {
+		m.Staff = append(m.Staff, readStaff(s, staff))
+	}
+	for _, s := range p.at("services").items() {
+		m.Services = append(m.Services, readClinicService(s, services, &m))
+	}
+	return m
+}
+
+func readTimeZone(p *place) (string, *time.Location) {
+	name := "Asia/Seoul"
+	if !p.absent() {
+		name = p.text()
+	}
+	loc, err := time.LoadLocation(name)
+	// "" and "Local" load, as whatever the machine happens to be set to.
+	if err != nil || name == "" || name == "Local" {
+		p.wrong("no such time zone: %q", name)
+		return name, time.UTC
+	}
+	return name, loc
+}
+
+func readZone(p *place, ids unique) inventory.Zone {
+	if !p.need().fields() {
+		return inventory.Zone{}
+	}
+	p.only("id", "name")
+	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().text()}
+}
+
+// readHexID reads the "id" of p. Two ids that differ only in case are the same
+// twelve bytes.
+func readHexID(p *place, ids unique) string {
+	id := p.at("id").need().hexID()
+	ids.add(p.at("id"), strings.ToLower(id))
+	return id
+}
+
+func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
+	var g inventory.Group
+	if !p.need().fields() {
+		return g
+	}
+	p.only("id", "title", "interval_minutes", "start_date", "same_day_close_buffer_minutes", "zones", "timetable", "closed_days")
+	g.ID = readHexID(p, ids)
+	g.Title = p.at("title").need().text()
+	if n, ok := p.at("interval_minutes").need().number(1, minutesPerDay); ok {
+		if minutesPerDay%n != 0 {
+			p.at("interval_minutes").wrong("must divide a day of %d minutes, and %d does not", minutesPerDay, n)
+		}
+		g.IntervalSec = n * 60
+		g.AnchorSec = inventory.GridAnchor(g.IntervalSec, m.Location)
+	}
+	g.StartDate = p.at("start_date").date()
+	buffer, _ := p.at("same_day_close_buffer_minutes").number(0, minutesPerDay)
+	g.SameDayCloseBufferSec = buffer * 60
+
+	zones := unique{}
+	for _, z := range p.at("zones").items() {
+		g.Zones = append(g.Zones, readGroupZone(z, zones, m))
+	}
+	g.Timetable = readTimetable(p.at("timetable"))
+	for _, d := range p.at("closed_days").items() {
+		g.ClosedDays = append(g.ClosedDays, d.need().date())
+	}
+	return g
+}
+
+func readGroupZone(p *place, ids unique, m *inventory.Merchant) inventory.GroupZone {
+	var z inventory.GroupZone
+	if !p.need().fields() {
+		return z
+	}
+	p.only("zone_id", "capacity", "enabled")
+	z.ZoneID = p.at("zone_id").need().text()
+	if z.ZoneID != "" && m.Zone(z.ZoneID) == nil {
+		p.at("zone_id").wrong("no such zone")
+	}
+	ids.add(p.at("zone_id"), z.ZoneID)
+	capacity, _ := p.at("capacity").need().number(0, mostCapacity)
+	z.Capacity = int(capacity)
+	z.Enabled = p.at("enabled").flag(true)
+	return z
+}
+
+// readTimetable reads a week. No timetable is always open, which an empty one
+// is not: a day that it does not name is closed.
+func readTimetable(p *place) *inventory.Timetable {
+	if !p.fields() {
+		return nil
+	}
+	days := []string{"sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"} // by time.Weekday
+	p.only(days...)
+	var week inventory.Timetable
+	for i, day := range days {
+		week[i] = readDay(p.at(day))
+	}
+	return &week
+}
+
+func readDay(p *place) *inventory.Day {
+	if !p.fields() {
+		return nil
+	}
+	p.only("start", "end", "breaks")
+	var day inventory.Day
+	var ok bool
+	day.Start, day.End, ok = readHours(p)
+	for _, b := range p.at("breaks").items() {
+		if !b.need().fields() {
+			continue
+		}
+		b.only("start", "end")
+		start, end, okBreak := readHours(b)
+		if !okBreak {
+			continue
+		}
+		if ok && (start < day.Start || end > day.End) {
+			b.wrong("not within the opening time")
+		}
+		if slices.ContainsFunc(day.Breaks, func(o inventory.Break) bool { return start < o.End && o.Start < end }) {
+			b.wrong("overlaps another break")
+		}
+		day.Breaks = append(day.Breaks, inventory.Break{Start: start, End: end})
+	}
+	return &day
+}
+
+// readHours reads "start" and "end" of p.
+func readHours(p *place) (start, end int, ok bool) {
+	start, okStart := p.at("start").need().clock()
+	end, okEnd := p.at("end").need().clock()
+	if okStart && okEnd && start >= end {
+		p.at("end").wrong("must be after start")
+		return 0, 0, false
+	}
+	return start, end, okStart && okEnd
+}
+
+func readStaff(p *place, ids unique) inventory.Staff {
+	if !p.need().fields() {
+		return inventory.Staff{}
+	}
+	p.only("id", "name", "role", "exclusive")
+	return inventory.Staff{
+		ID:        readHexID(p, ids),
+		Name:      p.at("name").need().text(),
+		Role:      p.at("role").text(),
+		Exclusive: p.at("exclusive").flag(false),
+	}
+}
+
+func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Service {
+	var s inventory.Service
+	if !p.need().fields() {
+		return s
+	}
+	p.only("id", "name", "group_id", "duration_sec", "min_advance_booking_sec", "min_advance_online_canceling_sec")
+	s.ID = p.at("id").need().id()
+	ids.add(p.at("id"), s.ID)
+	s.Name = p.at("name").text()
+	s.GroupID = p.at("group_id").need().text()
+	if s.GroupID != "" && m.Group(s.GroupID) == nil {
+		p.at("group_id").wrong("no such group")
+	}
+	s.DurationSec, _ = p.at("duration_sec").need().number(1, 24*60*60)
+	s.MinAdvanceBookingSec, _ = p.at("min_advance_booking_sec").number(0, mostNoticeSec)
+	s.MinAdvanceOnlineCancelingSec, _ = p.at("min_advance_online_canceling_sec").number(0, mostNoticeSec)
+	return s
+}

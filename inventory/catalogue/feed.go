@@ -1,0 +1,375 @@
+package catalogue
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/inventory"
+)
+
+// Metadata is what a feed's file says about the feed.
+type Metadata struct {
+	Complete      bool   // the feed is everything there is: what it leaves out is gone
+	ShardNumber   int    // counted from 0
+	TotalShards   int    // files that the feed comes in
+	GenerationSec int64  // when the data was read from the partner's database (Unix seconds)
+	Nonce         string // the same in all shards, decimal; may be "" if there is one
+}
+
+// mostShards is how many files a feed may come in.
+const mostShards = 1000
+
+func readMetadata(p *place) Metadata {
+	var m Metadata
+	if !p.need().fields() {
+		return m
+	}
+	switch s := p.at("processing_instruction").need().text(); s {
+	case "PROCESS_AS_COMPLETE", "1":
+		m.Complete = true
+	case "PROCESS_AS_INCREMENTAL", "2", "":
+	default:
+		p.at("processing_instruction").wrong("must be PROCESS_AS_COMPLETE, not %q", s)
+	}
+	m.GenerationSec, _ = p.at("generation_timestamp").need().moment()
+
+	total, _ := p.at("total_shards").need().number(1, mostShards)
+	m.TotalShards = int(total)
+	shard, ok := p.at("shard_number").number(0, mostShards) // none is 0
+	m.ShardNumber = int(shard)
+	if ok && total > 0 && shard >= total {
+		p.at("shard_number").wrong("must be less than total_shards, and %d is not less than %d", shard, total)
+	}
+	m.Nonce = readNonce(p.at("nonce"))
+	if m.Nonce == "" && total > 1 {
+		p.at("nonce").wrong("required when total_shards is above 1")
+	}
+	return m
+}
+
+// readNonce reads a 64-bit number. 0 is how some programs write none.
+func readNonce(p *place) string {
+	s := p.text()
+	if s == "" {
+		return ""
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		p.wrong("must be a whole number from 0 to 18446744073709551615, not %q", s)
+	}
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// Feed is one feed of Google's, which may come in several files (shards).
+type Feed struct {
+	Kind  Kind
+	Meta  Metadata // of the first shard
+	Files []*File  // by shard number
+
+	// Progress, if not nil, is told now and then how many bytes of the files
+	// this reading has read so far, as they are stored (see [Feed.Size]).
+	Progress func(bytes int64)
+}
+
+// Size is what Progress counts up to.
+func (f Feed) Size() (bytes int64) {
+	for _, file := range f.Files {
+		bytes += file.Size
+	}
+	return bytes
+}
+
+// Feeds puts the shards of each feed together and leaves catalogues of clinics
+// out. Merchants come before services and services before availability,
+// because that is how they refer to each other; of one kind the older feed
+// comes first. It returns Problems if a shard is missing or there twice.
+func Feeds(files []*File) ([]Feed, error) {
+	type identity struct {
+		kind       Kind
+		nonce      string
+		generation int64
+		only       *File // a feed in one file is that file
+	}
+	found := &findings{}
+	shards := map[identity]*Feed{}
+	var feeds []*Feed
+	for _, f := range files {
+		if f.Kind == Clinics {
+			continue
+		}
+		id := identity{kind: f.Kind, only: f}
+		if f.Meta.TotalShards > 1 {
+			id = identity{kind: f.Kind, nonce: f.Meta.Nonce, generation: f.Meta.GenerationSec}
+		}
+		feed := shards[id]
+		if feed == nil {
+			feed = &Feed{Kind: f.Kind}
+			shards[id] = feed
+			feeds = append(feeds, feed)
+		}
+		feed.Files = append(feed.Files, f)
+	}
+	for _, feed := range feeds {
+		feed.assemble(found)
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	order := []Kind{MerchantFeed, ServiceFeed, AvailabilityFeed}
+	slices.SortStableFunc(feeds, func(a, b *Feed) int {
+		return cmp.Or(
+			slices.Index(order, a.Kind)-slices.Index(order, b.Kind),
+			cmp.Compare(a.Meta.GenerationSec, b.Meta.GenerationSec))
+	})
+	sorted := make([]Feed, len(feeds))
+	for i, feed := range feeds {
+		sorted[i] = *feed
+	}
+	return sorted, nil
+}
+
+// assemble sorts the shards and checks that they are one feed.
+func (f *Feed) assemble(found *findings) {
+	slices.SortStableFunc(f.Files, func(a, b *File) int { return a.Meta.ShardNumber - b.Meta.ShardNumber })
+	first := f.Files[0]
+	f.Meta = first.Meta
+	byNumber := map[int]*File{}
+	for _, file := range f.Files {
+		// The path of a problem with the files themselves is a file's.
+		if file.Meta.TotalShards != first.Meta.TotalShards || file.Meta.Complete != first.Meta.Complete {
+			found.add(file.Path, fmt.Sprintf("total_shards and processing_instruction must be the same as in %s", first.Path))
+		}
+		number := file.Meta.ShardNumber
+		if twice := byNumber[number]; twice != nil {
+			found.add(file.Path, fmt.Sprintf("shard %d of %d is also %s", number+1, first.Meta.TotalShards, twice.Path))
+		}
+		byNumber[number] = file
+	}
+	for number := range first.Meta.TotalShards {
+		if byNumber[number] == nil {
+			found.add(first.Path, fmt.Sprintf("shard %d of %d is missing: name all shards in one import (its shard_number is %d)",
+				number+1, first.Meta.TotalShards, number))
+		}
+	}
+}
+
+// is returns an error if the feed is of another kind.
+func (f Feed) is(kind Kind) error {
+	if f.Kind == kind && len(f.Files) > 0 {
+		return nil
+	}
+	return fmt.Errorf("a %s, not a %s", f.Kind, kind)
+}
+
+// prefix goes before every path in a file of the feed.
+func (f Feed) prefix(file *File) string {
+	if len(f.Files) == 1 {
+		return ""
+	}
+	return file.Path + ": "
+}
+
+// documents reads every file of the feed as one JSON object and calls each with
+// the file's number, its top and its keys one by one. each reads the key's
+// value from s, or returns false and leaves it; errEnough ends it all.
+func (f Feed) documents(found *findings, each func(s *stream, n int, top *place, key string) (bool, error)) error {
+	var total int64
+	onRead := func(bytes int) {
+		total += int64(bytes)
+		if f.Progress != nil {
+			f.Progress(total)
+		}
+	}
+	for n, file := range f.Files {
+		top := root(nil, f.prefix(file), found)
+		switch err := f.document(file, onRead, top, func(s *stream, key string) (bool, error) { return each(s, n, top, key) }); {
+		case err == errEnough:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func (f Feed) document(file *File, onRead func(int), top *place, each func(s *stream, key string) (bool, error)) error {
+	c, err := file.read(onRead)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s := newStream(c, snake)
+	_, err = s.fields(func(key string) error {
+		if kind, ok := kinds[key]; ok && kind != f.Kind {
+			top.at(key).wrong("does not belong in a %s", f.Kind)
+		} else if read, err := each(s, key); read || err != nil {
+			return err
+		}
+		return s.skip()
+	})
+	if err == nil {
+		err = s.end()
+	}
+	if err == nil || err == errEnough {
+		return err
+	}
+	// That the JSON is broken is a finding like any other.
+	err = file.broken(err, s.dec.InputOffset())
+	if problems, ok := err.(Problems); ok {
+		for _, p := range problems {
+			top.found.add(top.name+p.Path, p.Message)
+		}
+		return nil
+	}
+	return err
+}
+
+// rows calls each with every object of the list at the top-level key.
+func (f Feed) rows(key string, found *findings, each func(p *place)) error {
+	file, i := -1, 0
+	return f.documents(found, func(s *stream, n int, top *place, k string) (bool, error) {
+		if k != key {
+			return false, nil
+		}
+		if n != file { // the list may come twice in a file; its second part is counted on
+			file, i = n, 0
+		}
+		return true, listed(top.at(key), s, func() error {
+			v, err := s.value()
+			if err != nil {
+				return err
+			}
+			if p := top.item(key, i, v); p.need().fields() {
+				each(p)
+			}
+			i++
+			if found.full() {
+				return errEnough
+			}
+			return nil
+		})
+	})
+}
+
+// listed calls each for every item of the list at p, which comes next in s.
+func listed(p *place, s *stream, each func() error) error {
+	ok, err := s.items(each)
+	if !ok && err == nil {
+		p.wrong("must be a list")
+	}
+	return err
+}
+
+// Known is what merchants and services there are already: in the database, and
+// in what the same import brings before this feed.
+type Known interface {
+	Merchant(id string) (kind inventory.MerchantKind, ok bool)
+	Service(merchantID, serviceID string) bool
+}
+
+// Merchants reads a merchants feed. What Google alone needs to match and show a
+// merchant (address, category, telephone …) is left aside. It returns Problems
+// if anything is wrong.
+func (f Feed) Merchants() ([]inventory.Merchant, error) {
+	if err := f.is(MerchantFeed); err != nil {
+		return nil, err
+	}
+	found := &findings{}
+	ids := unique{}
+	var merchants []inventory.Merchant
+	err := f.rows("merchant", found, func(p *place) {
+		// Published slots are in UTC and rules in seconds: the clock on the
+		// merchant's wall decides nothing, and the feed does not say it.
+		m := inventory.Merchant{Kind: inventory.MerchantFeed, TimeZone: "UTC", Location: time.UTC}
+		m.ID = p.at("merchant_id").need().id()
+		ids.add(p.at("merchant_id"), m.ID)
+		m.Name = p.at("name").need().text()
+		merchants = append(merchants, m)
+	})
+	if err == nil {
+		err = found.err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return merchants, nil
+}
+
+// MerchantService is a service with the merchant that sells it.
+type MerchantService struct {
+	MerchantID string
+	inventory.Service
+}
+
+// Services reads a services feed. It returns the services by merchant and id,
+// and how many it skipped because they belong to a clinic: a feed never
+// replaces a clinic's own catalogue. It returns Problems if anything is wrong.
+func (f Feed) Services(known Known) (services []MerchantService, skipped int, err error) {
+	if err := f.is(ServiceFeed); err != nil {
+		return nil, 0, err
+	}
+	found := &findings{}
+	ids := map[string]unique{} // by merchant
+	err = f.rows("service", found, func(p *place) {
+		merchantID, clinic := readMerchantID(p, known)
+		if clinic {
+			skipped++
+			return
+		}
+		s := readFeedService(p)
+		if ids[merchantID] == nil {
+			ids[merchantID] = unique{}
+		}
+		ids[merchantID].add(p.at("service_id"), s.ID)
+		services = append(services, MerchantService{merchantID, s})
+	})
+	if err == nil {
+		err = found.err()
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(services, func(a, b MerchantService) int {
+		return cmp.Or(strings.Compare(a.MerchantID, b.MerchantID), strings.Compare(a.ID, b.ID))
+	})
+	return services, skipped, nil
+}
+
+// readMerchantID reads the merchant of a row, which has to be known, and
+// reports whether it is a clinic.
+func readMerchantID(p *place, known Known) (id string, clinic bool) {
+	id = p.at("merchant_id").need().text()
+	if id == "" {
+		return "", false
+	}
+	kind, ok := known.Merchant(id)
+	if !ok {
+		p.at("merchant_id").wrong("no such merchant")
+		return "", false
+	}
+	return id, kind == inventory.MerchantClinic
+}
+
+func readFeedService(p *place) inventory.Service {
+	s := inventory.Service{ID: p.at("service_id").need().id()}
+	s.Name = p.at("name").text() // deprecated
+	if name := p.at("localized_service_name"); name.fields() && !name.at("value").absent() {
+		s.Name = name.at("value").text()
+	}
+	rules := p.at("rules")
+	if rules.absent() {
+		rules = p.at("scheduling_rules") // as one of Google's samples spells it
+	}
+	if rules.fields() {
+		s.MinAdvanceBookingSec, _ = rules.at("min_advance_booking").number(0, mostNoticeSec)
+		s.MinAdvanceOnlineCancelingSec, _ = rules.at("min_advance_online_canceling").number(0, mostNoticeSec)
+	}
+	return s
+}

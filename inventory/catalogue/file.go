@@ -1,0 +1,254 @@
+// Package catalogue reads what can be booked: our own catalogue of clinics
+// (YAML or JSON) and Google's merchants, services and availability feeds
+// (JSON), plain or gzip. What a file is, its content says; names mean nothing.
+//
+// Reading is checking. People write catalogues by hand and programs get feeds
+// wrong in a million rows at once, so a reading does not stop at the first
+// mistake: it returns [Problems], each with its path, and then nothing of the
+// file counts. An availability feed can be larger than memory. It is therefore
+// walked twice, row by row: [Feed.CheckAvailability] says whether all of it is
+// right, [Feed.Availability] hands it over.
+//
+//	file, err := catalogue.Open(path)               // what is it?
+//	clinics, err := file.Clinics()                  // ours
+//	feeds, err := catalogue.Feeds(files)            // Google's: shards put together
+//	merchants, err := feeds[0].Merchants()
+//	services, skipped, err := feeds[1].Services(known)
+//	slots, skipped, err := feeds[2].CheckAvailability(known)
+//	skipped, err = feeds[2].Availability(known, write)
+//
+// We are strict with our own catalogue, where an unknown key is a slip of the
+// pen, and generous with feeds, where it is one of Google's many fields that
+// do not concern us. Numbers may be written as text in both.
+//
+// The package knows no database and no clock. It loads time zones by name, so
+// a program that must run where there are none imports time/tzdata.
+package catalogue
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+)
+
+// Kind is what a file holds.
+type Kind string
+
+// The kinds of file, by the top-level key that gives each away.
+const (
+	Clinics          Kind = "clinics"           // merchants
+	MerchantFeed     Kind = "merchant feed"     // merchant
+	ServiceFeed      Kind = "service feed"      // service
+	AvailabilityFeed Kind = "availability feed" // service_availability
+)
+
+// kinds are the keys that give a JSON file away.
+var kinds = map[string]Kind{
+	"merchants":            Clinics,
+	"merchant":             MerchantFeed,
+	"service":              ServiceFeed,
+	"service_availability": AvailabilityFeed,
+}
+
+// yamlKey is the line that gives a YAML file away.
+var yamlKey = regexp.MustCompile(`^\s*(merchants|"merchants"|'merchants')\s*:(\s|$)`)
+
+// File is a file that import takes. It is opened anew for every reading.
+type File struct {
+	Path string
+	Kind Kind
+	Meta Metadata // of a feed
+	Size int64    // bytes as stored, gzip or not; what a feed's Progress counts up to
+
+	open func() (io.ReadCloser, error)
+	yaml bool
+}
+
+// Open finds out what the file at path is and reads a feed's metadata. It
+// returns Problems if the metadata is wrong, and another error if the file
+// cannot be read or is nothing that import takes.
+func Open(path string) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file, and it has to be read more than once", path)
+	}
+	return From(path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
+}
+
+// From is Open for content that lies elsewhere, such as embedded in the
+// program. open is called for every reading.
+func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, error) {
+	f := &File{Path: name, Size: size, open: open}
+	c, err := f.read(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	head, err := c.Peek(c.Size())
+	if err != nil && err != io.EOF {
+		return nil, f.unreadable(err)
+	}
+	if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{")) {
+		err = f.recogniseJSON(c)
+	} else {
+		err = f.recogniseYAML(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// recogniseJSON reads top-level keys until it knows the kind and the metadata,
+// which may stand before the rows or after them.
+func (f *File) recogniseJSON(r io.Reader) error {
+	var meta *value
+	s := newStream(r, snake)
+	_, err := s.fields(func(key string) (err error) {
+		if f.Kind == "" {
+			f.Kind = kinds[key]
+		}
+		switch {
+		case f.Kind == Clinics:
+			return errEnough
+		case f.Kind != "" && meta != nil:
+			return errEnough
+		case key != "metadata":
+			return s.skip()
+		}
+		if meta, err = s.value(); err == nil && f.Kind != "" {
+			return errEnough
+		}
+		return err
+	})
+	if err == errEnough {
+		err = nil
+	}
+	switch {
+	case err != nil && f.Kind == "":
+		return f.unrecognised(f.broken(err, s.dec.InputOffset()))
+	case err != nil:
+		return f.broken(err, s.dec.InputOffset())
+	case f.Kind == "":
+		return f.unrecognised(nil)
+	case f.Kind == Clinics:
+		return nil
+	}
+	found := &findings{}
+	f.Meta = readMetadata(root(nil, "", found).item("metadata", -1, meta))
+	return found.err()
+}
+
+// recogniseYAML looks for the one key that our catalogue has at the top. The
+// text need not be right as a whole: Clinics says where it is wrong.
+func (f *File) recogniseYAML(r *content) error {
+	for {
+		line, err := r.ReadSlice('\n')
+		if yamlKey.Match(line) {
+			f.Kind, f.yaml = Clinics, true
+			return nil
+		}
+		switch err {
+		case nil, bufio.ErrBufferFull:
+		case io.EOF:
+			return f.unrecognised(nil)
+		default:
+			return f.unreadable(err)
+		}
+	}
+}
+
+func (f *File) unrecognised(why error) error {
+	const takes = "not a file that can be imported: that is a JSON feed of Google's (metadata and merchant, service or service_availability) or a YAML or JSON catalogue of clinics (merchants), plain or gzip"
+	if why != nil {
+		return fmt.Errorf("%s: %s: %v", f.Path, takes, why)
+	}
+	return fmt.Errorf("%s: %s", f.Path, takes)
+}
+
+// unreadable is an error of the disk or of gzip.
+func (f *File) unreadable(err error) error { return fmt.Errorf("%s: %w", f.Path, err) }
+
+// broken is an error of reading the file as JSON, after so many bytes of it.
+func (f *File) broken(err error, after int64) error {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax), err == errTrailer, err == errNested:
+		return Problems{{f.position(after), err.Error()}}
+	case err == io.ErrUnexpectedEOF:
+		return Problems{{f.position(after), "the file ends in the middle"}}
+	}
+	return f.unreadable(err)
+}
+
+// position names the line and column after so many bytes.
+func (f *File) position(after int64) string {
+	line, column := 1, 1
+	if c, err := f.read(nil); err == nil {
+		defer c.Close()
+		for ; after > 0; after-- {
+			b, err := c.ReadByte()
+			switch {
+			case err != nil:
+				after = 0
+			case b == '\n':
+				line, column = line+1, 1
+			case b&0xC0 != 0x80: // the first byte of a character
+				column++
+			}
+		}
+	}
+	return fmt.Sprintf("line %d, column %d", line, column)
+}
+
+// content is what is in a file, without gzip and byte order mark.
+type content struct {
+	*bufio.Reader
+	io.Closer
+}
+
+// read opens the file. It tells onRead how many more bytes of it were read.
+func (f *File) read(onRead func(int)) (*content, error) {
+	file, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	const size = 64 << 10
+	stored := bufio.NewReaderSize(counter{file, onRead}, size)
+	c := &content{stored, file}
+	if magic, _ := stored.Peek(2); string(magic) == "\x1f\x8b" {
+		z, err := gzip.NewReader(stored)
+		if err != nil {
+			return nil, errors.Join(f.unreadable(err), file.Close())
+		}
+		c.Reader = bufio.NewReaderSize(z, size)
+	}
+	if mark, _ := c.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		if _, err := c.Discard(len(mark)); err != nil {
+			return nil, errors.Join(f.unreadable(err), file.Close())
+		}
+	}
+	return c, nil
+}
+
+type counter struct {
+	io.Reader
+	onRead func(int)
+}
+
+func (c counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.onRead != nil {
+		c.onRead(n)
+	}
+	return n, err
+}

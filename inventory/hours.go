@@ -1,0 +1,157 @@
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Date is a day of the calendar, in whatever zone its owner lives.
+type Date struct {
+	Year  int
+	Month time.Month
+	Day   int
+}
+
+// ParseDate reads "2026-12-25".
+func ParseDate(s string) (Date, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return Date{}, fmt.Errorf("%q is not a date like 2026-12-25", s)
+	}
+	return DateOf(t), nil
+}
+
+// DateOf is the day of t in t's location.
+func DateOf(t time.Time) Date {
+	y, m, d := t.Date()
+	return Date{y, m, d}
+}
+
+func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
+
+// IsZero reports whether d is no day.
+func (d Date) IsZero() bool { return d == Date{} }
+
+// Before reports whether d is an earlier day than o.
+func (d Date) Before(o Date) bool {
+	if d.Year != o.Year {
+		return d.Year < o.Year
+	}
+	if d.Month != o.Month {
+		return d.Month < o.Month
+	}
+	return d.Day < o.Day
+}
+
+// At is the first moment of the day in loc at which the clock on the wall has
+// reached this many minutes after midnight. It is right on the days on which
+// clocks change too: a time that the change skips is the moment of the change,
+// a time that comes twice is its first coming. 24*60 is the end of the day.
+func (d Date) At(minutes int, loc *time.Location) time.Time {
+	t := time.Date(d.Year, d.Month, d.Day, 0, minutes, 0, 0, loc)
+	asked := time.Date(d.Year, d.Month, d.Day, 0, minutes, 0, 0, time.UTC)
+	start, end := t.ZoneBounds()
+	switch shown := wall(t); {
+	case shown.After(asked): // skipped, and t lies after the change
+		return start
+	case shown.Before(asked): // skipped, and t lies before the change
+		return end
+	}
+	if !start.IsZero() {
+		_, offset := t.Zone()
+		_, before := start.Add(-time.Second).Zone()
+		if first := t.Add(-time.Duration(before-offset) * time.Second); first.Before(start) && wall(first).Equal(asked) {
+			return first
+		}
+	}
+	return t
+}
+
+// wall is what the clock on the wall shows at t, as if it were UTC.
+func wall(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+}
+
+// Timetable is a week's opening times; nil is a closed day.
+type Timetable [7]*Day // by time.Weekday
+
+// Day is one day's opening time in minutes after midnight, with its breaks.
+type Day struct {
+	Start, End int
+	Breaks     []Break
+}
+
+// Break is a pause in minutes after midnight.
+type Break struct {
+	Start, End int
+}
+
+// span is [start, end) in real time.
+type span struct{ start, end time.Time }
+
+// openSpans are the times on day d at which the group takes visits.
+func (g *Group) openSpans(d Date, loc *time.Location) []span {
+	if slices.Contains(g.ClosedDays, d) {
+		return nil
+	}
+	if g.Timetable == nil {
+		return []span{{d.At(0, loc), d.At(24*60, loc)}}
+	}
+	day := g.Timetable[time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()]
+	if day == nil {
+		return nil
+	}
+	var open []span
+	from := day.Start
+	breaks := slices.Clone(day.Breaks)
+	slices.SortFunc(breaks, func(a, b Break) int { return a.Start - b.Start })
+	for _, b := range breaks {
+		open = append(open, span{d.At(from, loc), d.At(b.Start, loc)})
+		from = max(from, b.End)
+	}
+	return append(open, span{d.At(from, loc), d.At(day.End, loc)})
+}
+
+// Open reports whether the group's timetable lets a visit take place in
+// [start, end): all of it within opening times, none of it in a break or on a
+// closed day, by the clock in loc. It binds guests and the desk alike.
+func (g *Group) Open(start, end time.Time, loc *time.Location) bool {
+	for t := start.In(loc); t.Before(end); {
+		spans := g.openSpans(DateOf(t), loc)
+		i := slices.IndexFunc(spans, func(s span) bool { return !t.Before(s.start) && t.Before(s.end) })
+		if i < 0 {
+			return false
+		}
+		t = spans[i].end
+	}
+	return true
+}
+
+// OpenToGuests reports whether a guest may book a visit that starts at start:
+// not before the group's start date, and not so shortly before a slot of today
+// that the same-day buffer has closed it. The desk is not bound by either.
+func (g *Group) OpenToGuests(start, now time.Time, loc *time.Location) bool {
+	start, now = start.In(loc), now.In(loc)
+	if DateOf(start).Before(g.StartDate) {
+		return false
+	}
+	buffer := time.Duration(g.SameDayCloseBufferSec) * time.Second
+	return DateOf(start) != DateOf(now) || !start.Before(now.Add(buffer))
+}
+
+// GridAnchor is the offset of a grid of intervalSec long slots that is counted
+// from standard-time midnight in loc. Slots keep to standard time all year, so
+// that they never overlap when clocks change. Rounding in UTC instead would be
+// wrong at +05:30 or for 40 minutes.
+func GridAnchor(intervalSec int64, loc *time.Location) int64 {
+	// Standard time is the smaller of the year's two offsets, north and south.
+	_, january := time.Date(2026, time.January, 1, 0, 0, 0, 0, loc).Zone()
+	_, july := time.Date(2026, time.July, 1, 0, 0, 0, 0, loc).Zone()
+	anchor := -int64(min(january, july)) % intervalSec
+	if anchor < 0 {
+		anchor += intervalSec
+	}
+	return anchor
+}

@@ -1,0 +1,137 @@
+package inventory
+
+import (
+	"slices"
+	"time"
+)
+
+// Merchant is a tenant and its catalogue: what can be booked there and when.
+// A clinic has zones, groups and staff from our own catalogue; a merchant known
+// only from Google's feeds has services, and its slots are published.
+type Merchant struct {
+	ID       string
+	Name     string
+	Kind     MerchantKind
+	TimeZone string         // IANA name; days, opening times and "today" are the merchant's
+	Location *time.Location // TimeZone, loaded
+	Version  int64          // goes up with every change of the catalogue
+
+	Zones    []Zone
+	Groups   []Group
+	Staff    []Staff
+	Services []Service
+}
+
+// MerchantKind says where a merchant's catalogue comes from.
+type MerchantKind string
+
+// The kinds of merchant. A feed replaces only what feeds made.
+const (
+	MerchantClinic MerchantKind = "clinic"
+	MerchantFeed   MerchantKind = "feed"
+)
+
+// Zone is a place at a clinic (구역; Google's room).
+type Zone struct {
+	ID   string
+	Name string
+}
+
+// Group is a queue that visits are reserved in (예약 그룹). In each of its
+// enabled zones it is a lane: IntervalSec long slots with room for Capacity
+// visits.
+type Group struct {
+	ID          string
+	Title       string
+	IntervalSec int64
+	AnchorSec   int64 // offset of the grid from the Unix epoch, see [GridAnchor]
+	StartDate   Date  // guests may book visits from this day on; zero: any day
+	// SameDayCloseBufferSec closes today's slots to guests this long before
+	// they start.
+	SameDayCloseBufferSec int64
+	Zones                 []GroupZone
+	Timetable             *Timetable // nil: always open
+	ClosedDays            []Date
+}
+
+// GroupZone is a zone of a group with its room per interval, in spots.
+type GroupZone struct {
+	ZoneID   string
+	Capacity int
+	Enabled  bool
+}
+
+// Staff is a person who works at a clinic. An exclusive one can be at one visit
+// at a time only.
+type Staff struct {
+	ID        string
+	Name      string
+	Role      string
+	Exclusive bool
+}
+
+// Service is what is sold. At a clinic it names its group and has a duration;
+// at a feed's merchant the published slots say when and how long.
+type Service struct {
+	ID                           string
+	Name                         string
+	GroupID                      string
+	DurationSec                  int64
+	MinAdvanceBookingSec         int64 // a guest books at least this long before the start
+	MinAdvanceOnlineCancelingSec int64 // a guest cancels at least this long before the start; 0: until the start
+}
+
+// Zone returns the zone with this id, or nil.
+func (m *Merchant) Zone(id string) *Zone {
+	return find(m.Zones, func(z Zone) bool { return z.ID == id })
+}
+
+// Group returns the group with this id, or nil.
+func (m *Merchant) Group(id string) *Group {
+	return find(m.Groups, func(g Group) bool { return g.ID == id })
+}
+
+// StaffMember returns the member of staff with this id, or nil.
+func (m *Merchant) StaffMember(id string) *Staff {
+	return find(m.Staff, func(s Staff) bool { return s.ID == id })
+}
+
+// Service returns the service with this id, or nil.
+func (m *Merchant) Service(id string) *Service {
+	return find(m.Services, func(s Service) bool { return s.ID == id })
+}
+
+// Zone returns the group's zone with this id, enabled or not, or nil.
+func (g *Group) Zone(id string) *GroupZone {
+	return find(g.Zones, func(z GroupZone) bool { return z.ZoneID == id })
+}
+
+// OnGrid reports whether one of the group's slots starts at startSec (Unix
+// seconds).
+func (g *Group) OnGrid(startSec int64) bool {
+	return (startSec-g.AnchorSec)%g.IntervalSec == 0
+}
+
+func find[T any](list []T, is func(T) bool) *T {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// Resources are the merchant's lanes and exclusive staff. A published resource
+// is not among them: feeds make those.
+func (m *Merchant) Resources() []Resource {
+	var rs []Resource
+	for i := range m.Groups {
+		for _, z := range m.Groups[i].Zones {
+			rs = append(rs, LaneResource(m.ID, &m.Groups[i], z))
+		}
+	}
+	for _, s := range m.Staff {
+		if s.Exclusive {
+			rs = append(rs, StaffResource(m.ID, s.ID))
+		}
+	}
+	return rs
+}

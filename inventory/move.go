@@ -1,0 +1,206 @@
+package inventory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Tx is what [Move] needs of a transaction.
+type Tx interface {
+	// Slots returns the slots of keys as they are now, locked until the
+	// transaction ends. A lane's or staff member's slot that nobody has
+	// touched has its default capacity. A slot that was never published is
+	// not in the answer.
+	Slots(keys []SlotKey) (map[SlotKey]Slot, error)
+	// Take adds the spots of each change to what is taken of its slot.
+	Take(changes []Change) error
+	// SetHolds deletes the owner's holds in gone and writes those in made.
+	SetHolds(owner uuid.UUID, gone, made []Hold) error
+}
+
+// Change is a signed number of spots of one slot: above zero takes room.
+type Change struct {
+	SlotKey
+	Spots int
+}
+
+// Full says that there is no room. It is not a fault: nothing was changed.
+type Full struct {
+	Slots []Slot // every slot that does not fit, in order, as it is now
+}
+
+func (f *Full) Error() string { return fmt.Sprintf("%d slots full", len(f.Slots)) }
+
+// Missing says that slots were asked for which nobody ever published.
+type Missing struct {
+	Slots []SlotKey
+}
+
+func (m *Missing) Error() string { return fmt.Sprintf("%d slots never published", len(m.Slots)) }
+
+// Move makes owner hold exactly want instead of have: it books (have is nil),
+// gives back (want is nil), reschedules and resizes. It looks at the signed
+// difference only, in one ascending pass, so that a booking never blocks its
+// own move and two opposed moves never wait for each other. (Releasing
+// everything and then taking everything deadlocks even when each half is
+// sorted.)
+//
+// It returns *Full if a slot has no room, *Missing if one was never published;
+// then nothing has changed.
+func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
+	have, want = Merge(have), Merge(want)
+	changes := diff(have, want)
+	slots, err := tx.Slots(keysOf(changes))
+	if err != nil {
+		return err
+	}
+	if err := fit(slots, changes); err != nil {
+		return err
+	}
+	if err := tx.Take(changes); err != nil {
+		return err
+	}
+	gone, made := replace(have, want)
+	if len(gone)+len(made) == 0 {
+		return nil
+	}
+	return tx.SetHolds(owner, gone, made)
+}
+
+// Fits tells what Move would answer, given the slots: nil, *Missing or *Full.
+func Fits(slots map[SlotKey]Slot, have, want []Hold) error {
+	return fit(slots, diff(Merge(have), Merge(want)))
+}
+
+func fit(slots map[SlotKey]Slot, changes []Change) error {
+	var full []Slot
+	var missing []SlotKey
+	for _, c := range changes {
+		s, ok := slots[c.SlotKey]
+		switch {
+		case !ok:
+			missing = append(missing, c.SlotKey)
+		case c.Spots > 0 && s.Taken+c.Spots > s.Capacity:
+			full = append(full, s)
+		}
+	}
+	if missing != nil {
+		return &Missing{Slots: missing}
+	}
+	if full != nil {
+		return &Full{Slots: full}
+	}
+	return nil
+}
+
+// Keys are the slots that any of the holds covers, once each, in lock order.
+func Keys(holds ...Hold) []SlotKey {
+	set := map[SlotKey]bool{}
+	for _, h := range holds {
+		for _, k := range h.Keys() {
+			set[k] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), SlotKey.Compare)
+}
+
+// Merge puts holds into their one normal form: sorted, disjoint, equal
+// neighbours joined. Holds of one lane add up where they overlap (two beds are
+// two places); those of one staff member do not (one person's time once).
+func Merge(holds []Hold) []Hold {
+	resources := map[uuid.UUID]Resource{}
+	type place struct {
+		spots    int
+		sinceSec int64
+		endSec   int64
+	}
+	places := map[SlotKey]place{}
+	for _, h := range holds {
+		resources[h.Resource.ID] = h.Resource
+		for _, k := range h.Keys() {
+			p := places[k]
+			if h.Resource.Kind == KindStaff {
+				p.spots = max(p.spots, h.Spots)
+			} else {
+				p.spots += h.Spots
+			}
+			p.sinceSec = max(p.sinceSec, h.SinceSec)
+			p.endSec = k.StartSec + h.Resource.SlotSeconds
+			places[k] = p
+		}
+	}
+	var merged []Hold
+	for _, k := range slices.SortedFunc(maps.Keys(places), SlotKey.Compare) {
+		p := places[k]
+		r := resources[k.Resource]
+		if n := len(merged) - 1; n >= 0 && r.Kind != KindPublished {
+			if last := &merged[n]; last.Resource.ID == r.ID && last.EndSec == k.StartSec && last.Spots == p.spots {
+				last.EndSec, last.SinceSec = p.endSec, max(last.SinceSec, p.sinceSec)
+				continue
+			}
+		}
+		merged = append(merged, Hold{Resource: r, StartSec: k.StartSec, EndSec: p.endSec, Spots: p.spots, SinceSec: p.sinceSec})
+	}
+	return merged
+}
+
+// diff is the signed difference of two merged lists of holds, slot by slot, in
+// lock order, without the slots that stay as they are.
+func diff(have, want []Hold) []Change {
+	spots := map[SlotKey]int{}
+	for _, h := range have {
+		for _, k := range h.Keys() {
+			spots[k] -= h.Spots
+		}
+	}
+	for _, h := range want {
+		for _, k := range h.Keys() {
+			spots[k] += h.Spots
+		}
+	}
+	var changes []Change
+	for k, n := range spots {
+		if n != 0 {
+			changes = append(changes, Change{SlotKey: k, Spots: n})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return a.Compare(b.SlotKey) })
+	return changes
+}
+
+func keysOf(changes []Change) []SlotKey {
+	keys := make([]SlotKey, len(changes))
+	for i, c := range changes {
+		keys[i] = c.SlotKey
+	}
+	return keys
+}
+
+// replace is what has to be deleted and written to get from have to want; a
+// stretch that stays keeps its row and with it the time since when it is held.
+func replace(have, want []Hold) (gone, made []Hold) {
+	for _, h := range have {
+		if !slices.ContainsFunc(want, h.sameRoom) {
+			gone = append(gone, h)
+		}
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(have, w.sameRoom) {
+			made = append(made, w)
+		}
+	}
+	return gone, made
+}
+
+// SameHolds reports whether two lists of holds take the same room, whenever it
+// was taken.
+func SameHolds(a, b []Hold) bool {
+	return slices.EqualFunc(Merge(a), Merge(b), Hold.sameRoom)
+}
+
+func (h Hold) sameRoom(o Hold) bool {
+	return h.Resource.ID == o.Resource.ID && h.StartSec == o.StartSec && h.EndSec == o.EndSec && h.Spots == o.Spots
+}

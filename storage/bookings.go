@@ -1,0 +1,67 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"holdfast/booking"
+)
+
+// MerchantIDs returns all merchants, sorted.
+func (db *DB) MerchantIDs(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := db.read.WithContext(ctx).Raw("SELECT id FROM merchants ORDER BY id").Scan(&ids).Error
+	return ids, unavailable(err)
+}
+
+// Bookings returns a merchant's bookings that start in [fromSec, toSec) (Unix
+// seconds), by start and then by id, whatever their state.
+func (db *DB) Bookings(ctx context.Context, merchantID string, fromSec, toSec int64) ([]booking.Booking, error) {
+	var found []booking.Booking
+	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
+		found, err = readBookings(tx, tx.Where("merchant_id = ? AND start_sec >= ? AND start_sec < ?", merchantID, fromSec, toSec).Order("start_sec, id"))
+		return err
+	})
+	return found, unavailable(err)
+}
+
+// readBookings reads what query finds of the bookings, with their resources.
+func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
+	var rows []bookingRow
+	if err := query.Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read bookings: %w", err)
+	}
+	items := map[uuid.UUID][]occupiedRow{}
+	for ids := idsOf(rows); len(ids) > 0; ids = ids[min(len(ids), batch):] {
+		var some []occupiedRow
+		if err := tx.Where("booking_id IN ?", ids[:min(len(ids), batch)]).Order("booking_id, seq").Find(&some).Error; err != nil {
+			return nil, fmt.Errorf("read occupied resources: %w", err)
+		}
+		for _, it := range some {
+			items[it.BookingID] = append(items[it.BookingID], it)
+		}
+	}
+	found := make([]booking.Booking, 0, len(rows))
+	for _, r := range rows {
+		b, err := r.booking(items[r.ID])
+		if err != nil {
+			return nil, fmt.Errorf("booking %s: %w", r.ID, err)
+		}
+		found = append(found, b)
+	}
+	return found, nil
+}
+
+// batch is how many rows are read or written with one statement.
+const batch = 1000
+
+func idsOf(rows []bookingRow) []uuid.UUID {
+	ids := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	return ids
+}

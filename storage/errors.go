@@ -1,0 +1,68 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// class is what an error of the database means for what to do next.
+type class int
+
+const (
+	broken     class = iota // our bug, or the operator's: do not try again
+	rolledBack              // certainly undone, by a conflict: run again
+	timedOut                // undone, after waiting too long: once more
+	cutOff                  // the connection is gone: run again on another one
+)
+
+// classify looks at types and codes only, never at texts. It is about
+// statements before COMMIT; after it, see attempt.
+func classify(err error) class {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
+			return rolledBack
+		case pg.Code == "55P03", pg.Code == "57014": // lock_not_available, query_canceled
+			return timedOut
+		case strings.HasPrefix(pg.Code, "08"), // connection exceptions
+			pg.Code == "57P01", pg.Code == "57P02", pg.Code == "57P03", // shutdown, crash, starting up
+			pg.Code == "53300", pg.Code == "25P03": // too many connections, idle in transaction
+			return cutOff
+		}
+		return broken
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return rolledBack
+		case sqlite3.SQLITE_INTERRUPT:
+			return timedOut
+		}
+		return broken
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return timedOut
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	for _, gone := range []error{driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, gone) {
+			return cutOff
+		}
+	}
+	if errors.As(err, &connect) || errors.As(err, &network) {
+		return cutOff
+	}
+	return broken
+}

@@ -1,0 +1,474 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// Imports are written while the server books. Each is a series of transactions
+// that do the same thing when done twice, and each takes its locks in the order
+// that bookings take them: merchants, then resources, then slots.
+
+// importLimit is how long one transaction of an import may take.
+const importLimit = 2 * time.Minute
+
+// Conflict is a change of the catalogue that visits stand in the way of.
+type Conflict struct {
+	MerchantID string
+	GroupID    string
+	Visits     []string // schedule ids
+}
+
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("merchant %s, group %s: the interval cannot change while %d visits are still to come: %v",
+		c.MerchantID, c.GroupID, len(c.Visits), c.Visits)
+}
+
+// PutClinic writes a clinic and its whole catalogue in place of what it had.
+// A slot's capacity follows the catalogue, but never below what is taken: then
+// it shrinks as bookings leave. It returns *Conflict if a group's interval
+// changes under visits that end after nowSec.
+func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64) error {
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		if err := db.unhurried(tx); err != nil {
+			return err
+		}
+		if err := db.putMerchant(tx, m); err != nil {
+			return err
+		}
+		if err := intervalsKept(tx, m, nowSec); err != nil {
+			return &refusal{err}
+		}
+		if err := writeCatalogue(tx, m); err != nil {
+			return err
+		}
+		return db.putResources(tx, m.Resources())
+	})
+}
+
+// putMerchant writes a merchant's row with the next version, which also locks
+// it: two imports of one merchant take turns.
+func (db *DB) putMerchant(tx *gorm.DB, m inventory.Merchant) error {
+	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, version) VALUES (?, ?, ?, ?, 1)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, time_zone = excluded.time_zone,
+		version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone)
+	if err := affected(put, 1); err != nil {
+		return fmt.Errorf("write merchant: %w", err)
+	}
+	return nil
+}
+
+// intervalsKept refuses another grid for a group that has visits to come.
+func intervalsKept(tx *gorm.DB, m inventory.Merchant, nowSec int64) error {
+	var before []groupRow
+	if err := tx.Where("merchant_id = ?", m.ID).Order("position").Find(&before).Error; err != nil {
+		return fmt.Errorf("read groups: %w", err)
+	}
+	for _, old := range before {
+		g := m.Group(old.ID)
+		if g == nil || g.IntervalSec == old.IntervalSec && g.AnchorSec == old.AnchorSec {
+			continue
+		}
+		var visits []string
+		err := tx.Raw(`SELECT DISTINCT b.schedule_id FROM bookings b JOIN occupied_resources o ON o.booking_id = b.id
+			WHERE b.merchant_id = ? AND b.end_sec > ? AND b.state IN ? AND o.group_id = ? ORDER BY b.schedule_id`,
+			m.ID, nowSec, booking.Live, old.ID).Scan(&visits).Error
+		if err != nil {
+			return fmt.Errorf("look for visits: %w", err)
+		}
+		if len(visits) > 0 {
+			return &Conflict{MerchantID: m.ID, GroupID: old.ID, Visits: visits}
+		}
+	}
+	return nil
+}
+
+func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
+	for _, row := range []any{&serviceRow{}, &staffRow{}, &groupZoneRow{}, &groupRow{}, &zoneRow{}} {
+		if err := tx.Where("merchant_id = ?", m.ID).Delete(row).Error; err != nil {
+			return fmt.Errorf("replace catalogue: %w", err)
+		}
+	}
+	var rows []any
+	for i, z := range m.Zones {
+		rows = append(rows, &zoneRow{MerchantID: m.ID, ID: z.ID, Position: i, Name: z.Name})
+	}
+	for i, g := range m.Groups {
+		row, err := rowOfGroup(m.ID, i, g)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, &row)
+		for j, z := range g.Zones {
+			rows = append(rows, &groupZoneRow{MerchantID: m.ID, GroupID: g.ID, ZoneID: z.ZoneID, Position: j, Capacity: z.Capacity, Enabled: z.Enabled})
+		}
+	}
+	for i, s := range m.Staff {
+		rows = append(rows, &staffRow{MerchantID: m.ID, ID: s.ID, Position: i, Name: s.Name, Role: s.Role, Exclusive: s.Exclusive})
+	}
+	for i, s := range m.Services {
+		row := rowOfService(m.ID, i, s)
+		rows = append(rows, &row)
+	}
+	for _, row := range rows {
+		if err := tx.Create(row).Error; err != nil {
+			return fmt.Errorf("write catalogue: %w", err)
+		}
+	}
+	return nil
+}
+
+// putResources writes resources and gives the slots that exist of them the new
+// capacity. Locking a resource first waits for everybody who is making slots of
+// it with the old one.
+func (db *DB) putResources(tx *gorm.DB, resources []inventory.Resource) error {
+	slices.SortFunc(resources, func(a, b inventory.Resource) int {
+		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
+	})
+	for _, r := range resources {
+		row := rowOfResource(r)
+		put := tx.Clauses(clause.OnConflict{
+			Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"default_capacity"}),
+		}).Create(&row)
+		if put.Error != nil {
+			return fmt.Errorf("write resource: %w", put.Error)
+		}
+	}
+	for _, r := range resources {
+		// Ordered, because an UPDATE alone locks in whatever order it likes.
+		lock := tx.Exec("SELECT start_sec FROM slots WHERE resource_id = ? AND offered <> ? ORDER BY resource_id, start_sec"+db.dialect.lock, r.ID, r.DefaultCapacity)
+		if lock.Error != nil {
+			return fmt.Errorf("lock slots: %w", lock.Error)
+		}
+		resize := tx.Exec(`UPDATE slots SET offered = @n, capacity = CASE WHEN taken > @n THEN taken ELSE @n END
+			WHERE resource_id = @resource AND offered <> @n`, map[string]any{"n": r.DefaultCapacity, "resource": r.ID})
+		if resize.Error != nil {
+			return fmt.Errorf("change capacity: %w", resize.Error)
+		}
+	}
+	return nil
+}
+
+// ErrStaleFeed: a newer feed of the same kind has been loaded already.
+var ErrStaleFeed = errors.New("a newer feed has been loaded already")
+
+// beginFeed refuses a feed that is older than the last complete one.
+func beginFeed(tx *gorm.DB, kind string, generationSec int64) error {
+	var loaded int64
+	if err := tx.Raw("SELECT generation_sec FROM feeds WHERE kind = ?", kind).Scan(&loaded).Error; err != nil {
+		return fmt.Errorf("read feeds: %w", err)
+	}
+	if loaded > generationSec {
+		return &refusal{fmt.Errorf("%w: it was generated at %d, this one at %d", ErrStaleFeed, loaded, generationSec)}
+	}
+	return nil
+}
+
+func endFeed(tx *gorm.DB, kind string, generationSec, nowSec int64) error {
+	return tx.Exec(`INSERT INTO feeds (kind, generation_sec, loaded_sec) VALUES (?, ?, ?)
+		ON CONFLICT (kind) DO UPDATE SET generation_sec = excluded.generation_sec, loaded_sec = excluded.loaded_sec`,
+		kind, generationSec, nowSec).Error
+}
+
+// The kinds of feed, as keys of the table feeds.
+const (
+	feedMerchants    = "merchants"
+	feedServices     = "services"
+	feedAvailability = "availability"
+)
+
+// PutFeedMerchants writes the merchants of a merchants feed. Those that a clinic
+// catalogue made are left alone, and counted in skipped. A complete feed takes
+// the services away from feed merchants that are no longer in it: nothing can
+// be booked there, and their bookings stay.
+func (db *DB) PutFeedMerchants(ctx context.Context, merchants []inventory.Merchant, complete bool, generationSec, nowSec int64) (skipped int, err error) {
+	err = db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		skipped = 0
+		if err := errors.Join(db.unhurried(tx), beginFeed(tx, feedMerchants, generationSec)); err != nil {
+			return err
+		}
+		known, err := kinds(tx)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(merchants, func(a, b inventory.Merchant) int { return strings.Compare(a.ID, b.ID) })
+		named := map[string]bool{}
+		for _, m := range merchants {
+			named[m.ID] = true
+			if known[m.ID] == inventory.MerchantClinic {
+				skipped++
+				continue
+			}
+			if err := db.putMerchant(tx, m); err != nil {
+				return err
+			}
+		}
+		if !complete {
+			return nil
+		}
+		for id, kind := range known {
+			if kind == inventory.MerchantFeed && !named[id] {
+				if err := replaceServices(tx, id, nil); err != nil {
+					return err
+				}
+			}
+		}
+		return endFeed(tx, feedMerchants, generationSec, nowSec)
+	})
+	return skipped, err
+}
+
+// PutFeedServices writes the services of feed merchants. A complete feed
+// replaces all of them, also those of merchants that it does not name.
+func (db *DB) PutFeedServices(ctx context.Context, services map[string][]inventory.Service, complete bool, generationSec, nowSec int64) error {
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		if err := errors.Join(db.unhurried(tx), beginFeed(tx, feedServices, generationSec)); err != nil {
+			return err
+		}
+		known, err := kinds(tx)
+		if err != nil {
+			return err
+		}
+		ids := make([]string, 0, len(known))
+		for id, kind := range known {
+			if kind == inventory.MerchantFeed && (complete || services[id] != nil) {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			these := services[id]
+			if !complete {
+				if these, err = withOthers(tx, id, these); err != nil {
+					return err
+				}
+			}
+			if err := replaceServices(tx, id, these); err != nil {
+				return err
+			}
+		}
+		if !complete {
+			return nil
+		}
+		return endFeed(tx, feedServices, generationSec, nowSec)
+	})
+}
+
+// withOthers adds to services those that the merchant has besides.
+func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([]inventory.Service, error) {
+	var rows []serviceRow
+	if err := tx.Where("merchant_id = ?", merchantID).Order("position").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read services: %w", err)
+	}
+	all := slices.Clone(services)
+	for _, r := range rows {
+		if !slices.ContainsFunc(services, func(s inventory.Service) bool { return s.ID == r.ID }) {
+			all = append(all, r.service())
+		}
+	}
+	return all, nil
+}
+
+func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service) error {
+	if err := affected(tx.Exec("UPDATE merchants SET version = version + 1 WHERE id = ?", merchantID), 1); err != nil {
+		return fmt.Errorf("change merchant: %w", err)
+	}
+	if err := tx.Where("merchant_id = ?", merchantID).Delete(&serviceRow{}).Error; err != nil {
+		return fmt.Errorf("replace services: %w", err)
+	}
+	rows := make([]serviceRow, len(services))
+	for i, s := range services {
+		rows[i] = rowOfService(merchantID, i, s)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := tx.CreateInBatches(&rows, batch).Error; err != nil {
+		return fmt.Errorf("write services: %w", err)
+	}
+	return nil
+}
+
+func kinds(tx *gorm.DB) (map[string]inventory.MerchantKind, error) {
+	var rows []merchantRow
+	if err := tx.Select("id", "kind").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read merchants: %w", err)
+	}
+	known := make(map[string]inventory.MerchantKind, len(rows))
+	for _, r := range rows {
+		known[r.ID] = r.Kind
+	}
+	return known, nil
+}
+
+// Known returns every merchant with its kind and every service, as a feed that
+// names them needs to be checked.
+func (db *DB) Known(ctx context.Context) (merchants map[string]inventory.MerchantKind, services map[[2]string]bool, err error) {
+	services = map[[2]string]bool{}
+	err = db.snapshot(ctx, func(tx *gorm.DB) error {
+		if merchants, err = kinds(tx); err != nil {
+			return err
+		}
+		var rows []serviceRow
+		if err := tx.Select("merchant_id", "id").Find(&rows).Error; err != nil {
+			return fmt.Errorf("read services: %w", err)
+		}
+		for _, r := range rows {
+			services[[2]string{r.MerchantID, r.ID}] = true
+		}
+		return nil
+	})
+	return merchants, services, unavailable(err)
+}
+
+// StaleAvailability returns ErrStaleFeed if a newer complete availability feed
+// has been loaded.
+func (db *DB) StaleAvailability(ctx context.Context, generationSec int64) error {
+	err := beginFeed(db.read.WithContext(ctx), feedAvailability, generationSec)
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.err
+	}
+	return unavailable(err)
+}
+
+// PutPublished writes rows of an availability feed, in one transaction: give it
+// a chunk at a time. Feeds know what was booked before they were generated and
+// nothing after, see [inventory.Published.Capacity].
+func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) error {
+	published := map[inventory.SlotKey]inventory.Published{}
+	resources := map[uuid.UUID]inventory.Resource{}
+	for _, p := range rows {
+		published[p.Key()] = p
+		r := p.Resource()
+		resources[r.ID] = r
+	}
+	keys := make([]inventory.SlotKey, 0, len(published))
+	for k := range published {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, inventory.SlotKey.Compare)
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		if err := db.unhurried(tx); err != nil {
+			return err
+		}
+		if err := makePublished(tx, resources, keys); err != nil {
+			return err
+		}
+		slots, err := db.lockSlots(tx, keys)
+		if err != nil {
+			return err
+		}
+		known, err := heldBefore(tx, keys, generationSec)
+		if err != nil {
+			return err
+		}
+		for i, s := range slots {
+			p := published[s.key()]
+			slots[i].Offered = min(p.SpotsTotal, p.SpotsOpen+known[s.key()])
+			slots[i].Capacity = p.Capacity(known[s.key()], s.Taken)
+			slots[i].GenerationSec = generationSec
+		}
+		put := tx.Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "resource_id"}, {Name: "start_sec"}},
+			DoUpdates: clause.AssignmentColumns([]string{"offered", "capacity", "generation_sec"}),
+		}).Create(&slots)
+		if put.Error != nil {
+			return fmt.Errorf("write published slots: %w", put.Error)
+		}
+		return nil
+	})
+}
+
+// makePublished writes the resources and slots that are not there yet, with
+// room for nobody: what they offer is decided under the lock.
+func makePublished(tx *gorm.DB, resources map[uuid.UUID]inventory.Resource, keys []inventory.SlotKey) error {
+	rs := make([]resourceRow, 0, len(resources))
+	for _, r := range resources {
+		rs = append(rs, rowOfResource(r))
+	}
+	slices.SortFunc(rs, func(a, b resourceRow) int {
+		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
+	})
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rs, batch).Error; err != nil {
+		return fmt.Errorf("write resources: %w", err)
+	}
+	slots := make([]slotRow, len(keys))
+	for i, k := range keys {
+		slots[i] = slotRow{ResourceID: k.Resource, StartSec: k.StartSec}
+	}
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&slots, batch).Error; err != nil {
+		return fmt.Errorf("write published slots: %w", err)
+	}
+	return nil
+}
+
+// heldBefore counts the spots of each published slot that we had booked before
+// the feed was generated.
+func heldBefore(tx *gorm.DB, keys []inventory.SlotKey, generationSec int64) (map[inventory.SlotKey]int, error) {
+	where, args := slotsWhere(keys)
+	var rows []holdRow
+	if err := tx.Where("since_sec < ?", generationSec).Where("("+where+")", args...).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	known := map[inventory.SlotKey]int{}
+	for _, h := range rows {
+		known[inventory.SlotKey{Resource: h.ResourceID, StartSec: h.StartSec}] += h.Spots
+	}
+	return known, nil
+}
+
+// WithdrawPublished ends a complete availability feed: published slots that
+// start after nowSec and were not in it are withdrawn. They keep room for what
+// is taken and nothing more. It returns how many there were.
+func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64) (withdrawn int, err error) {
+	withdrawn = 0
+	for {
+		var n int
+		err := db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+			if err := db.unhurried(tx); err != nil {
+				return err
+			}
+			var gone []slotRow
+			err := tx.Raw(`SELECT s.* FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
+				WHERE s.generation_sec < ? AND s.offered > 0 AND s.start_sec > ?
+				ORDER BY s.resource_id, s.start_sec LIMIT ?`, generationSec, nowSec, batch).Scan(&gone).Error
+			if err != nil {
+				return fmt.Errorf("look for withdrawn slots: %w", err)
+			}
+			n = len(gone)
+			if n == 0 {
+				return endFeed(tx, feedAvailability, generationSec, nowSec)
+			}
+			gone, err = db.lockSlots(tx, slotKeys(gone))
+			if err != nil {
+				return err
+			}
+			where, args := slotsWhere(slotKeys(gone))
+			return tx.Exec("UPDATE slots SET offered = 0, capacity = taken WHERE "+where, args...).Error
+		})
+		if err != nil || n == 0 {
+			return withdrawn, err
+		}
+		withdrawn += n
+	}
+}
+
+func slotKeys(rows []slotRow) []inventory.SlotKey {
+	keys := make([]inventory.SlotKey, len(rows))
+	for i, r := range rows {
+		keys[i] = r.key()
+	}
+	return keys
+}

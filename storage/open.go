@@ -1,0 +1,207 @@
+// Package storage remembers. It keeps bookings in PostgreSQL or in an embedded
+// SQLite file, through GORM, and is the [booking.Store] of both.
+//
+// The heart is [DB.InTx]: it fetches and locks what an operation announced, in
+// one order, lets the operation run on that in memory, writes what it did and
+// commits. So a rule never waits for the database while it decides, and every
+// row is locked before it is looked at.
+//
+// What differs between the two databases is in [Open] and nowhere else.
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	_ "modernc.org/sqlite" // registers the driver "sqlite", without cgo
+)
+
+// DB is an open database with the current schema and safe settings.
+type DB struct {
+	write   *gorm.DB
+	read    *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
+	dialect dialect
+	limit   time.Duration // of one InTx
+	log     *slog.Logger
+
+	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
+	fault     func(point string) error
+}
+
+// dialect is what the two databases say differently.
+type dialect struct {
+	lock      string // behind a SELECT: nobody else changes these rows
+	share     string // behind a SELECT: nobody changes these rows
+	slow      string // a statement before those of a long transaction, or nothing
+	check     func(ctx context.Context, db *DB) error
+	migration migration
+}
+
+// Options are what a caller may choose. The zero value is right for a server.
+type Options struct {
+	// Limit is how long one transaction may take with all its retries; 0 is
+	// three seconds.
+	Limit time.Duration
+	// Connections bounds the pool; 0 is 32. An SQLite file has one connection
+	// that writes, whatever this says.
+	Connections int
+	// Log takes what an operator should know; nil is slog's default.
+	Log *slog.Logger
+	// Fault, if not nil, is asked at named points of a transaction whether to
+	// fail there; tests break transactions with it.
+	Fault func(point string) error
+}
+
+// Open opens the database that target names, a postgres:// URL or the path of
+// an SQLite file, brings its schema up to date and checks that its settings
+// keep what they promise. It refuses to work on unsafe ones, and on a schema
+// newer than this program, with an error that says what to do.
+func Open(ctx context.Context, target string, o Options) (*DB, error) {
+	if o.Limit == 0 {
+		o.Limit = 3 * time.Second
+	}
+	if o.Connections == 0 {
+		o.Connections = 32
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	db := &DB{limit: o.Limit, log: o.Log, fault: o.Fault}
+	open := db.openSQLite
+	if strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://") {
+		open = db.openPostgres
+	}
+	if err := open(target, o); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
+		if err := step(ctx, db); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
+}
+
+func (db *DB) openPostgres(target string, o Options) error {
+	config, err := pgx.ParseConfig(target)
+	if err != nil {
+		return errors.New("the postgres:// URL cannot be read") // pgx's error would repeat it
+	}
+	// A transaction that waits longer than this for one lock, or forgets to
+	// end, must not hold the others up.
+	for name, value := range map[string]string{
+		"lock_timeout":                        "2s",
+		"statement_timeout":                   "3s",
+		"idle_in_transaction_session_timeout": "10s",
+		"application_name":                    "holdfast",
+	} {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(o.Connections)
+	pool.SetMaxIdleConns(o.Connections)
+	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}), o.Log)
+	db.read = db.write
+	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
+	// keys take on the same rows.
+	db.dialect = dialect{lock: " FOR NO KEY UPDATE", share: " FOR SHARE", slow: "SET LOCAL statement_timeout = 0", check: checkPostgres, migration: postgresMigration}
+	return err
+}
+
+// sqlitePragmas are the settings under which an acknowledged booking survives
+// the loss of power. A WAL with synchronous=NORMAL would lose the last ones.
+const sqlitePragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)"
+
+func (db *DB) openSQLite(target string, o Options) error {
+	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
+	if path == "" || strings.HasPrefix(path, ":memory:") {
+		return errors.New("an SQLite database must be a file")
+	}
+	// What the caller adds comes last and wins; checkSQLite reads it back.
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqlitePragmas + "&_txlock=immediate"
+	if query != "" {
+		dsn += "&" + query
+	}
+	dial := func(connections int) (*gorm.DB, error) {
+		pool, err := sql.Open("sqlite", dsn)
+		if err != nil {
+			return nil, err
+		}
+		pool.SetMaxOpenConns(connections)
+		pool.SetMaxIdleConns(connections)
+		return openGORM(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}), o.Log)
+	}
+	db.dialect = dialect{check: checkSQLite, migration: sqliteMigration}
+	var err error
+	// One connection writes: SQLite has one writer anyway, and waiting in Go's
+	// queue is fair where waiting for the file's lock starves some.
+	if db.write, err = dial(1); err != nil {
+		return err
+	}
+	db.read, err = dial(max(4, runtime.NumCPU()))
+	return err
+}
+
+func openGORM(d gorm.Dialector, log *slog.Logger) (*gorm.DB, error) {
+	return gorm.Open(d, &gorm.Config{
+		// Every write is in a transaction of ours.
+		SkipDefaultTransaction: true,
+		// Prepared statements would be prepared again in every transaction.
+		PrepareStmt:    false,
+		TranslateError: true,
+		// Errors are logged once, at the top. Statements are logged by nobody:
+		// their arguments are names, phone numbers and tokens.
+		Logger: logger.Discard,
+	})
+}
+
+// Close closes the pools.
+func (db *DB) Close() error {
+	var errs []error
+	for _, g := range []*gorm.DB{db.write, db.read} {
+		if g == nil || g == db.read && db.read == db.write && len(errs) > 0 {
+			continue
+		}
+		pool, err := g.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return db.read.WithContext(ctx).Raw("SELECT 1").Scan(&one).Error
+}
+
+// unhurried lifts the limits on single statements from a long transaction.
+func (db *DB) unhurried(tx *gorm.DB) error {
+	if db.dialect.slow == "" {
+		return nil
+	}
+	return tx.Exec(db.dialect.slow).Error
+}
+
+// snapshot runs f in a read-only transaction that sees one moment.
+func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
+	return db.read.WithContext(ctx).Transaction(f, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+}

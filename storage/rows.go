@@ -1,0 +1,284 @@
+package storage
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// Rows are private, and each has its mapping beside it: what a table looks like
+// is nobody else's business.
+
+type bookingRow struct {
+	ID                   uuid.UUID
+	ScheduleID           string
+	MerchantID           string
+	ServiceID            string
+	GuestID              uuid.UUID
+	State                booking.State
+	Version              int64
+	StartSec             int64
+	EndSec               int64
+	PartySize            int
+	StaffID              string
+	RoomID               string
+	AvailabilityTag      string
+	ConfirmationMode     booking.ConfirmationMode
+	Contact              string
+	AdditionalRequest    string
+	Payment              *string
+	ZoneID               string
+	Assignee             *string
+	ConsultationRequired *bool
+	SedationRequired     *bool
+	Counselor            *string
+	Funnel               *string
+	Memo                 *string
+	RequestedProcedures  *string
+	ConnectedChannel     *string
+	CreatedBy            booking.Actor
+	CreatedSec           int64
+}
+
+func (bookingRow) TableName() string { return "bookings" }
+
+func rowOfBooking(b booking.Booking) (bookingRow, error) {
+	var e encoder
+	row := bookingRow{
+		ID: b.ID, ScheduleID: b.ScheduleID, MerchantID: b.MerchantID, ServiceID: b.ServiceID, GuestID: b.GuestID,
+		State: b.State, Version: b.Version, StartSec: b.StartSec, EndSec: b.EndSec,
+		PartySize: b.PartySize, StaffID: b.StaffID, RoomID: b.RoomID, AvailabilityTag: b.AvailabilityTag,
+		ConfirmationMode: b.ConfirmationMode, Contact: *text(&e, &b.Contact), AdditionalRequest: b.AdditionalRequest,
+		Payment: text(&e, b.Payment), ZoneID: b.ZoneID, Assignee: text(&e, b.Assignee),
+		ConsultationRequired: b.ConsultationRequired, SedationRequired: b.SedationRequired,
+		Counselor: text(&e, b.Counselor), Funnel: document(b.Funnel), Memo: b.Memo,
+		RequestedProcedures: document(b.RequestedProcedures), ConnectedChannel: b.ConnectedChannel,
+		CreatedBy: b.CreatedBy, CreatedSec: b.CreatedSec,
+	}
+	return row, e.err
+}
+
+func (r bookingRow) booking(items []occupiedRow) (booking.Booking, error) {
+	var e encoder
+	b := booking.Booking{
+		ID: r.ID, ScheduleID: r.ScheduleID, MerchantID: r.MerchantID, ServiceID: r.ServiceID, GuestID: r.GuestID,
+		State: r.State, Version: r.Version, StartSec: r.StartSec, EndSec: r.EndSec,
+		PartySize: r.PartySize, StaffID: r.StaffID, RoomID: r.RoomID, AvailabilityTag: r.AvailabilityTag,
+		ConfirmationMode: r.ConfirmationMode, AdditionalRequest: r.AdditionalRequest,
+		Payment: value[booking.Payment](&e, r.Payment), ZoneID: r.ZoneID, Assignee: value[booking.Person](&e, r.Assignee),
+		ConsultationRequired: r.ConsultationRequired, SedationRequired: r.SedationRequired,
+		Counselor: value[booking.Person](&e, r.Counselor), Funnel: raw(r.Funnel), Memo: r.Memo,
+		RequestedProcedures: raw(r.RequestedProcedures), ConnectedChannel: r.ConnectedChannel,
+		CreatedBy: r.CreatedBy, CreatedSec: r.CreatedSec,
+	}
+	if c := value[booking.Contact](&e, &r.Contact); c != nil {
+		b.Contact = *c
+	}
+	for _, it := range items {
+		b.Resources = append(b.Resources, it.resource())
+	}
+	return b, e.err
+}
+
+type occupiedRow struct {
+	BookingID        uuid.UUID
+	Seq              int
+	ResourceID       uuid.UUID
+	GroupID          string
+	ZoneID           string
+	DoctorID         *string
+	DoctorName       *string
+	DoctorResourceID *uuid.UUID
+	StartSec         int64
+	EndSec           int64
+	Spots            int
+}
+
+func (occupiedRow) TableName() string { return "occupied_resources" }
+
+func rowsOfOccupied(b booking.Booking) []occupiedRow {
+	rows := make([]occupiedRow, len(b.Resources))
+	for i, r := range b.Resources {
+		rows[i] = occupiedRow{
+			BookingID: b.ID, Seq: i, ResourceID: r.ResourceID, GroupID: r.GroupID, ZoneID: r.ZoneID,
+			DoctorResourceID: r.DoctorID, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots,
+		}
+		if r.Doctor != nil {
+			rows[i].DoctorID, rows[i].DoctorName = &r.Doctor.ID, &r.Doctor.Name
+		}
+	}
+	return rows
+}
+
+func (r occupiedRow) resource() booking.OccupiedResource {
+	o := booking.OccupiedResource{
+		ResourceID: r.ResourceID, GroupID: r.GroupID, ZoneID: r.ZoneID, DoctorID: r.DoctorResourceID,
+		StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots,
+	}
+	if r.DoctorID != nil && r.DoctorName != nil {
+		o.Doctor = &booking.Person{ID: *r.DoctorID, Name: *r.DoctorName}
+	}
+	return o
+}
+
+type slotRow struct {
+	ResourceID    uuid.UUID
+	StartSec      int64
+	Offered       int
+	Capacity      int
+	Taken         int
+	GenerationSec int64
+}
+
+func (slotRow) TableName() string { return "slots" }
+
+func (r slotRow) slot() inventory.Slot {
+	return inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken}
+}
+
+func (r slotRow) key() inventory.SlotKey {
+	return inventory.SlotKey{Resource: r.ResourceID, StartSec: r.StartSec}
+}
+
+type resourceRow struct {
+	ID              uuid.UUID
+	MerchantID      string
+	Kind            inventory.Kind
+	Ref             string
+	SlotSeconds     int64
+	AnchorSec       int64
+	DefaultCapacity int
+}
+
+func (resourceRow) TableName() string { return "resources" }
+
+func rowOfResource(r inventory.Resource) resourceRow { return resourceRow(r) }
+
+func (r resourceRow) resource() inventory.Resource { return inventory.Resource(r) }
+
+type holdRow struct {
+	BookingID  uuid.UUID
+	ResourceID uuid.UUID
+	StartSec   int64
+	EndSec     int64
+	Spots      int
+	SinceSec   int64
+}
+
+func (holdRow) TableName() string { return "holds" }
+
+func rowsOfHolds(owner uuid.UUID, holds []inventory.Hold) []holdRow {
+	rows := make([]holdRow, len(holds))
+	for i, h := range holds {
+		rows[i] = holdRow{BookingID: owner, ResourceID: h.Resource.ID, StartSec: h.StartSec, EndSec: h.EndSec, Spots: h.Spots, SinceSec: h.SinceSec}
+	}
+	return rows
+}
+
+func (r holdRow) hold(of inventory.Resource) inventory.Hold {
+	return inventory.Hold{Resource: of, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots, SinceSec: r.SinceSec}
+}
+
+type guestRow struct {
+	ID           uuid.UUID
+	MerchantID   string
+	GoogleUserID string
+	Email        string
+	Phone        string
+	GivenName    string
+	FamilyName   string
+	CreatedSec   int64
+}
+
+func (guestRow) TableName() string { return "guests" }
+
+type guestKeyRow struct {
+	MerchantID string
+	Key        string
+	GuestID    uuid.UUID
+}
+
+func (guestKeyRow) TableName() string { return "guest_keys" }
+
+func (r guestKeyRow) key() booking.GuestKey {
+	return booking.GuestKey{MerchantID: r.MerchantID, Key: r.Key}
+}
+
+type tokenRow struct {
+	Caller      string
+	Token       string
+	Fingerprint []byte
+	BookingID   uuid.UUID
+	CreatedSec  int64
+}
+
+func (tokenRow) TableName() string { return "idempotency_tokens" }
+
+type eventRow struct {
+	BookingID uuid.UUID
+	Version   int64
+	AtSec     int64
+	Actor     booking.Actor
+	Action    booking.Action
+	Before    string
+	After     string
+}
+
+func (eventRow) TableName() string { return "booking_events" }
+
+type outboxRow struct {
+	BookingID    uuid.UUID
+	Version      int64
+	Topic        string
+	DueSec       int64
+	Attempts     int
+	DeliveredSec *int64
+}
+
+func (outboxRow) TableName() string { return "outbox" }
+
+// encoder turns members into JSON text and back and keeps the first error, so
+// that a mapping stays one expression.
+type encoder struct{ err error }
+
+func text[T any](e *encoder, v *T) *string {
+	if v == nil {
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil && e.err == nil {
+		e.err = fmt.Errorf("encode %T: %w", *v, err)
+	}
+	s := string(b)
+	return &s
+}
+
+func value[T any](e *encoder, s *string) *T {
+	if s == nil {
+		return nil
+	}
+	v := new(T)
+	if err := json.Unmarshal([]byte(*s), v); err != nil && e.err == nil {
+		e.err = fmt.Errorf("decode %T: %w", *v, err)
+	}
+	return v
+}
+
+func document(d json.RawMessage) *string {
+	if d == nil {
+		return nil
+	}
+	s := string(d)
+	return &s
+}
+
+func raw(s *string) json.RawMessage {
+	if s == nil {
+		return nil
+	}
+	return json.RawMessage(*s)
+}

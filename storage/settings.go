@@ -1,0 +1,107 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// minPostgres is the oldest PostgreSQL that the schema and the tests are for.
+const minPostgres = 150000
+
+// checkPostgres refuses a server that could forget a booking it has
+// acknowledged.
+func checkPostgres(ctx context.Context, db *DB) error {
+	var s struct {
+		Version           int
+		Fsync             string
+		FullPageWrites    string
+		SynchronousCommit string
+		Standby           bool
+	}
+	err := db.write.WithContext(ctx).Raw(`SELECT current_setting('server_version_num')::int AS version,
+		current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+		current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS standby`).Scan(&s).Error
+	switch {
+	case err != nil:
+		return fmt.Errorf("reach the database: %w", err)
+	case s.Version < minPostgres:
+		return fmt.Errorf("PostgreSQL %d is too old: upgrade to 15 or newer", s.Version/10000)
+	case s.Standby:
+		return unsafeSetting("the server", "a standby", "cannot take bookings", "connect to the primary")
+	case s.Fsync != "on":
+		return unsafeSetting("fsync", s.Fsync, "a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL")
+	case s.FullPageWrites != "on":
+		return unsafeSetting("full_page_writes", s.FullPageWrites, "a crash could destroy bookings", "set full_page_writes = on in postgresql.conf")
+	case s.SynchronousCommit == "off":
+		return unsafeSetting("synchronous_commit", s.SynchronousCommit, "a crash would lose acknowledged bookings",
+			"set synchronous_commit = on for the server, this database and this role (ALTER DATABASE … RESET, ALTER ROLE … RESET)")
+	}
+	return nil
+}
+
+func unsafeSetting(name, value, why, remedy string) error {
+	return fmt.Errorf("refusing to start: %s is %s, which %s; %s", name, value, why, remedy)
+}
+
+// checkSQLite reads back what the connections really do: an option that the
+// driver does not know is ignored without a word.
+func checkSQLite(ctx context.Context, db *DB) error {
+	for _, pool := range []*gorm.DB{db.write, db.read} {
+		for _, want := range []struct{ pragma, value, shown, why string }{
+			{"journal_mode", "wal", "WAL", "readers would block the writer"},
+			{"synchronous", "2", "FULL", "a power cut would lose acknowledged bookings"},
+			{"foreign_keys", "1", "ON", "bookings could lose their parts"},
+		} {
+			var got string
+			if err := pool.WithContext(ctx).Raw("PRAGMA " + want.pragma).Scan(&got).Error; err != nil {
+				return fmt.Errorf("open the database file: %w", err)
+			}
+			if !strings.EqualFold(got, want.value) {
+				return unsafeSetting(want.pragma, got, "is unsafe: "+want.why, "take it out of --database, it must be "+want.shown)
+			}
+		}
+		var busy int
+		if err := pool.WithContext(ctx).Raw("PRAGMA busy_timeout").Scan(&busy).Error; err != nil {
+			return fmt.Errorf("read busy_timeout: %w", err)
+		}
+		if busy < 1000 {
+			return unsafeSetting("busy_timeout", fmt.Sprint(busy, " ms"), "makes writers fail instead of waiting", "take it out of --database, it must be 1000 ms or more")
+		}
+	}
+	return checkImmediate(ctx, db)
+}
+
+// checkImmediate makes sure that a write transaction takes the write lock when
+// it begins. One that reads first and then writes would fail at once, whatever
+// the busy timeout, and would decide on what it had not locked.
+func checkImmediate(ctx context.Context, db *DB) (err error) {
+	pool, err := db.read.DB()
+	if err != nil {
+		return err
+	}
+	other, err := pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("open the database file: %w", err)
+	}
+	defer func() { err = errors.Join(err, other.Close()) }()
+	exec := func(statement string) error {
+		_, err := other.ExecContext(ctx, statement)
+		return err
+	}
+	if err := exec("PRAGMA busy_timeout = 0"); err != nil {
+		return err
+	}
+	err = db.write.WithContext(ctx).Transaction(func(*gorm.DB) error { return exec("BEGIN IMMEDIATE") })
+	switch {
+	case err == nil:
+		return errors.Join(exec("ROLLBACK"),
+			unsafeSetting("_txlock", "not immediate", "lets two writers decide on the same rows", "take _txlock out of --database"))
+	case classify(err) != rolledBack:
+		return fmt.Errorf("try the write lock: %w", err)
+	}
+	return exec("PRAGMA busy_timeout = 5000")
+}

@@ -1,0 +1,98 @@
+// Package storagetest gives tests real databases: an empty SQLite file and an
+// empty PostgreSQL database, with the current schema, for the same test. There
+// are no fakes: what a booking system promises is kept by its database.
+package storagetest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"holdfast/storage"
+)
+
+// Database is an open, empty database of one test.
+type Database struct {
+	*storage.DB
+	Target string // to open it again, as holdfast --database takes it
+}
+
+// Each runs the test on each kind of database, as a subtest of that name.
+func Each(t *testing.T, test func(t *testing.T, db Database)) {
+	t.Helper()
+	EachWith(t, storage.Options{}, test)
+}
+
+// EachWith is Each with options of the test's choice.
+func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Database)) {
+	t.Helper()
+	for _, kind := range []struct {
+		name   string
+		target func(testing.TB) string
+	}{{"SQLite", SQLite}, {"Postgres", Postgres}} {
+		t.Run(kind.name, func(t *testing.T) {
+			target := kind.target(t)
+			test(t, Database{DB: Open(t, target, o), Target: target})
+		})
+	}
+}
+
+// Open opens a database and closes it when the test ends.
+func Open(t testing.TB, target string, o storage.Options) *storage.DB {
+	t.Helper()
+	db, err := storage.Open(context.Background(), target, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// Postgres returns the URL of an empty database with the current schema, which
+// is dropped when the test ends.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return PostgresDatabase(t, PostgresTemplate(t, "holdfast", create))
+}
+
+// sqliteTemplate is an empty database file with the current schema: copying it
+// is much faster than migrating.
+var sqliteTemplate struct {
+	sync.Once
+	file []byte
+	err  error
+}
+
+// SQLite returns the path of an empty database file with the current schema,
+// which is removed when the test ends.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "holdfast.db")
+	sqliteTemplate.Do(func() {
+		if sqliteTemplate.err = create(path); sqliteTemplate.err == nil {
+			sqliteTemplate.file, sqliteTemplate.err = os.ReadFile(path)
+		}
+	})
+	if sqliteTemplate.err != nil {
+		t.Fatal(sqliteTemplate.err)
+	}
+	if err := os.WriteFile(path, sqliteTemplate.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// create makes the schema and closes the database again.
+func create(target string) error {
+	db, err := storage.Open(context.Background(), target, storage.Options{})
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}

@@ -1,0 +1,247 @@
+//go:build unix
+
+package storagetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// dirPrefix, followed by the process id and a random part, names the directory
+// of a private server: the id says whose it is when its owner could not tidy up.
+const dirPrefix = "holdfast-postgres-"
+
+// supervisor is the shell between this process and its server. It waits on a
+// pipe that only this process holds open, so that it learns of the process's end
+// however that comes about: return, panic, timeout or kill -9. Then it ends the
+// server at once (QUIT; there is nothing to save) and removes the directory.
+//
+// The shell's standard output is a pipe as well, which after the exec only the
+// server holds: its end tells startServer of a server that did not come up.
+const supervisor = `
+dir=$1
+shift
+"$@" 2>server.log &
+server=$!
+exec >&-
+read -r _
+kill -QUIT "$server" 2>/dev/null
+wait "$server"
+cd / && rm -rf "$dir"
+`
+
+// startServer starts a private server that listens on a socket in its own
+// directory and nowhere else.
+func startServer() (admin string, stop func() error, err error) {
+	removeLeftovers()
+	bin, err := findBinaries()
+	if err != nil {
+		return "", nil, err
+	}
+	owner, err := serverUser()
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := makeDir(owner)
+	if err != nil {
+		return "", nil, err
+	}
+	stop, err = startIn(dir, bin, owner)
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return socketURL(dir), stop, nil
+}
+
+// startIn fills dir with a new cluster, starts it and waits until it answers.
+func startIn(dir, bin string, owner *syscall.Credential) (stop func() error, err error) {
+	data := filepath.Join(dir, "data")
+	// Not synced, because losing power here loses nothing; the server itself is.
+	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+data,
+		"--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync")
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", initdb.Path, err, output)
+	}
+
+	run := command(dir, owner, "/bin/sh", "-c", supervisor, "sh", dir,
+		filepath.Join(bin, "postgres"), "-D", data, "-p", "5432",
+		"-c", "listen_addresses=", "-c", "unix_socket_directories="+dir,
+		// The two the service insists on; the defaults, said aloud.
+		"-c", "fsync=on", "-c", "synchronous_commit=on",
+		"-c", "shared_buffers=32MB", "-c", "max_connections=300")
+	alive, err := run.StdinPipe() // referenced by stop: collected, it would close
+	if err != nil {
+		return nil, err
+	}
+	ended, stdout, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ended.Close()
+	run.Stdout = stdout
+	err = run.Start()
+	stdout.Close()
+	if err != nil {
+		return nil, err
+	}
+	stop = func() error {
+		return errors.Join(alive.Close(), run.Wait())
+	}
+	if err := awaitServer(dir, ended); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+// awaitServer returns when the server in dir answers, or says why it will not.
+func awaitServer(dir string, ended *os.File) error {
+	for deadline := time.Now().Add(patience); ; {
+		err := ping(socketURL(dir))
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, serverLog(dir))
+		}
+		// Between two tries wait for the server's end, which is worth knowing at once.
+		if err := ended.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, err := ended.Read(make([]byte, 512)); errors.Is(err, io.EOF) {
+			return fmt.Errorf("PostgreSQL ended while starting:\n%s", serverLog(dir))
+		}
+	}
+}
+
+func serverLog(dir string) []byte {
+	log, err := os.ReadFile(filepath.Join(dir, "server.log"))
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return bytes.TrimSpace(log)
+}
+
+func socketURL(dir string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres"}
+	u.RawQuery = url.Values{"host": {dir}, "port": {"5432"}}.Encode()
+	return u.String()
+}
+
+// command prepares a program that runs in dir as owner, apart from this
+// process's group: what a terminal or a test runner sends to all of a group
+// must reach the supervisor as the end of its parent, not as a signal of its own.
+func command(dir string, owner *syscall.Credential, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir // the package's directory may be closed to owner
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setpgid: true}
+	for _, setting := range os.Environ() {
+		if !strings.HasPrefix(setting, "PG") { // PGDATA, PGPORT and the like change what starts
+			cmd.Env = append(cmd.Env, setting)
+		}
+	}
+	cmd.Env = append(cmd.Env, "LC_ALL=C")
+	return cmd
+}
+
+// findBinaries returns the directory of initdb and postgres: the newest that
+// Debian's packages have installed (they are not on PATH), else that on PATH.
+func findBinaries() (string, error) {
+	newest, version := "", 0.0
+	installed, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil {
+		return "", err
+	}
+	for _, postgres := range installed {
+		bin := filepath.Dir(postgres)
+		v, err := strconv.ParseFloat(filepath.Base(filepath.Dir(bin)), 64) // 17, but also 9.6
+		if err == nil && v > version {
+			newest, version = bin, v
+		}
+	}
+	if newest != "" {
+		return newest, nil
+	}
+	initdb, err := exec.LookPath("initdb")
+	if err == nil {
+		_, err = exec.LookPath(filepath.Join(filepath.Dir(initdb), "postgres"))
+	}
+	if err != nil {
+		return "", errors.New("these tests need PostgreSQL: install it (Debian: apt-get install postgresql) or set TEST_POSTGRES_URL")
+	}
+	return filepath.Dir(initdb), nil
+}
+
+// serverUser returns whom the server runs as: nil for ourselves, somebody
+// without rights when we are root, because PostgreSQL refuses root.
+func serverUser() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		u, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user postgres or nobody: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// makeDir makes the server's directory, which only owner can enter.
+func makeDir(owner *syscall.Credential) (string, error) {
+	dir, err := os.MkdirTemp(baseDir(), fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+	if err != nil {
+		return "", err
+	}
+	if owner != nil {
+		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
+}
+
+// baseDir is where directories for servers are made: not in a TMPDIR with a long
+// name, because a socket's path may have about 100 bytes and no more.
+func baseDir() string {
+	if base := os.TempDir(); len(base) <= 40 {
+		return base
+	}
+	return "/tmp"
+}
+
+// removeLeftovers removes the directories of servers whose process is dead and
+// whose supervisor was killed too. Should such a server still run, it notices
+// within a minute that its files are gone, and ends.
+func removeLeftovers() {
+	dirs, err := filepath.Glob(filepath.Join(baseDir(), dirPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+		id, err := strconv.Atoi(pid)
+		if err == nil && errors.Is(syscall.Kill(id, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir) // it may be another user's, who will do it
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// Violation is a broken invariant, with the row that breaks it.
+type Violation struct {
+	Invariant string `json:"invariant"`
+	Row       string `json:"row"`
+}
+
+// invariants are the promises that the data must keep at every moment, each a
+// query for the rows that break it. (docs/architecture.md lists them.)
+var invariants = []struct {
+	name  string
+	query string // one text column
+	args  []any
+}{
+	{"a slot's taken is the sum of the holds that cover it", `
+		SELECT s.resource_id || ' at ' || s.start_sec || ': taken ' || s.taken || ', held ' || COALESCE(SUM(h.spots), 0)
+		FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind <> 'published'
+		LEFT JOIN holds h ON h.resource_id = s.resource_id
+			AND h.start_sec BETWEEN s.start_sec - 259200 AND s.start_sec AND h.end_sec > s.start_sec
+		GROUP BY s.resource_id, s.start_sec, s.taken HAVING s.taken <> COALESCE(SUM(h.spots), 0)`, nil},
+	{"a published slot's taken is the sum of its holds", `
+		SELECT s.resource_id || ' at ' || s.start_sec || ': taken ' || s.taken || ', held ' || COALESCE(SUM(h.spots), 0)
+		FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
+		LEFT JOIN holds h ON h.resource_id = s.resource_id AND h.start_sec = s.start_sec
+		GROUP BY s.resource_id, s.start_sec, s.taken HAVING s.taken <> COALESCE(SUM(h.spots), 0)`, nil},
+	{"a slot's taken is between 0 and its capacity", `
+		SELECT resource_id || ' at ' || start_sec || ': taken ' || taken || ' of ' || capacity
+		FROM slots WHERE NOT taken BETWEEN 0 AND capacity`, nil},
+	{"a hold has all its slots", `
+		SELECT h.booking_id || ' holds ' || h.resource_id || ' from ' || h.start_sec || ' to ' || h.end_sec
+		FROM holds h LEFT JOIN resources r ON r.id = h.resource_id
+		WHERE r.id IS NULL OR (h.end_sec - h.start_sec) / r.slot_seconds <> (SELECT COUNT(*) FROM slots s
+			WHERE s.resource_id = h.resource_id AND s.start_sec >= h.start_sec AND s.start_sec < h.end_sec
+			AND (r.kind <> 'published' OR s.start_sec = h.start_sec))`, nil},
+	{"only live bookings hold room", `
+		SELECT DISTINCT h.booking_id || ' is ' || b.state FROM holds h JOIN bookings b ON b.id = h.booking_id
+		WHERE b.state NOT IN ?`, []any{booking.Live}},
+	{"a token names a booking", `
+		SELECT t.caller || ' token of ' || t.booking_id FROM idempotency_tokens t
+		LEFT JOIN bookings b ON b.id = t.booking_id WHERE b.id IS NULL`, nil},
+	{"a booking has one token at most", `
+		SELECT booking_id || ' has ' || COUNT(*) || ' tokens' FROM idempotency_tokens GROUP BY booking_id HAVING COUNT(*) > 1`, nil},
+	{"a booking's events are its versions without a gap", `
+		SELECT b.id || ' version ' || b.version || ' has ' || COUNT(e.version) || ' events'
+		FROM bookings b LEFT JOIN booking_events e ON e.booking_id = b.id GROUP BY b.id, b.version
+		HAVING COUNT(e.version) <> b.version OR MIN(e.version) <> 1 OR MAX(e.version) <> b.version`, nil},
+	{"a change has its outbox row", `
+		SELECT e.booking_id || ' version ' || e.version FROM booking_events e
+		LEFT JOIN outbox o ON o.booking_id = e.booking_id AND o.version = e.version WHERE o.booking_id IS NULL`, nil},
+	{"an outbox row has its change", `
+		SELECT o.booking_id || ' version ' || o.version FROM outbox o
+		LEFT JOIN booking_events e ON e.booking_id = o.booking_id AND e.version = o.version WHERE e.booking_id IS NULL`, nil},
+	{"a booking's times are the envelope of what it occupies", `
+		SELECT b.id || ' ' || b.start_sec || '-' || b.end_sec FROM bookings b
+		LEFT JOIN occupied_resources o ON o.booking_id = b.id GROUP BY b.id, b.start_sec, b.end_sec
+		HAVING COUNT(o.seq) = 0 OR MIN(o.start_sec) <> b.start_sec OR MAX(o.end_sec) <> b.end_sec`, nil},
+	{"a booking has its guest", `
+		SELECT b.id || ' of guest ' || b.guest_id FROM bookings b LEFT JOIN guests g ON g.id = b.guest_id WHERE g.id IS NULL`, nil},
+	{"a guest's key names a guest", `
+		SELECT 'a key of ' || k.guest_id FROM guest_keys k LEFT JOIN guests g ON g.id = k.guest_id WHERE g.id IS NULL`, nil},
+}
+
+// Verify checks every invariant on one moment of a live database and returns
+// all rows that break one. progress, if not nil, is told each name as it comes.
+func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Violation, error) {
+	if progress == nil {
+		progress = func(string) {}
+	}
+	broken := []Violation{}
+	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := db.unhurried(tx); err != nil {
+			return err
+		}
+		for _, inv := range invariants {
+			progress(inv.name)
+			var rows []string
+			if err := tx.Raw(inv.query, inv.args...).Scan(&rows).Error; err != nil {
+				return fmt.Errorf("check that %s: %w", inv.name, err)
+			}
+			for _, r := range rows {
+				broken = append(broken, Violation{Invariant: inv.name, Row: r})
+			}
+		}
+		const name = "a live booking holds what it occupies"
+		progress(name)
+		return eachBooking(tx, func(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) {
+			if row := misheld(b, holds, resources); row != "" {
+				broken = append(broken, Violation{Invariant: name, Row: row})
+			}
+		})
+	})
+	return broken, unavailable(err)
+}
+
+// misheld says how a booking's holds differ from what its occupied resources
+// ask for, or nothing.
+func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) string {
+	var want []inventory.Hold
+	for _, r := range b.Resources {
+		ask := func(id uuid.UUID, spots int) bool {
+			resource, ok := resources[id]
+			if ok {
+				want = append(want, resource.Hold(r.StartSec, r.EndSec, spots, 0))
+			}
+			return ok
+		}
+		if !ask(r.ResourceID, r.Spots) || r.DoctorID != nil && !ask(*r.DoctorID, 1) {
+			return fmt.Sprintf("%s occupies a resource that is not there", b.ID)
+		}
+	}
+	if inventory.SameHolds(holds, want) {
+		return ""
+	}
+	return fmt.Sprintf("%s (%d holds)", b.ID, len(holds))
+}
+
+// eachBooking walks all live bookings with their holds and the resources that
+// they name, a batch at a time.
+func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[uuid.UUID]inventory.Resource)) error {
+	last := uuid.Nil
+	for {
+		some, err := readBookings(tx, tx.Where("id > ? AND state IN ?", last, booking.Live).Order("id").Limit(batch))
+		if err != nil || len(some) == 0 {
+			return err
+		}
+		last = some[len(some)-1].ID
+		var held []holdRow
+		if err := tx.Where("booking_id > ? AND booking_id <= ?", some[0].ID, last).Or("booking_id = ?", some[0].ID).Find(&held).Error; err != nil {
+			return fmt.Errorf("read holds: %w", err)
+		}
+		named := map[uuid.UUID]bool{}
+		for _, h := range held {
+			named[h.ResourceID] = true
+		}
+		for _, b := range some {
+			for _, r := range b.Resources {
+				named[r.ResourceID] = true
+				if r.DoctorID != nil {
+					named[*r.DoctorID] = true
+				}
+			}
+		}
+		resources, err := resourcesByID(tx, idsIn(named))
+		if err != nil {
+			return err
+		}
+		holds := map[uuid.UUID][]inventory.Hold{}
+		for _, h := range held {
+			holds[h.BookingID] = append(holds[h.BookingID], h.hold(resources[h.ResourceID]))
+		}
+		for _, b := range some {
+			each(b, holds[b.ID], resources)
+		}
+	}
+}
+
+func idsIn(set map[uuid.UUID]bool) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	return ids
+}
