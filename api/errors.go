@@ -22,14 +22,16 @@ type refusal struct {
 	reason  string // for the clinic: one of the reasons below
 }
 
-func (r *refusal) Error() string { return fmt.Sprintf("%d %s %s%s", r.status, r.field, r.message, r.reason) }
+func (r *refusal) Error() string {
+	return fmt.Sprintf("%d %s %s%s", r.status, r.field, r.message, r.reason)
+}
 
 // family is one kind of caller: how it shows who it is and how it hears "no".
 type family struct {
-	challenge    string                                     // of a 401
+	challenge    string                                         // of a 401
 	authenticate func(*http.Request) (caller string, err error) // nil: there is nothing to show
-	translate    func(error) error                          // turns a rule's "no" into a *refusal, other errors into themselves
-	wording      func(*refusal) any                         // the body of the answer
+	translate    func(error) error                              // turns a rule's "no" into a *refusal, other errors into themselves
+	wording      func(*refusal) any                             // the body of the answer
 }
 
 // family finds the family of a path. It looks at the path as the router does,

@@ -65,3 +65,16 @@ func idsOf(rows []bookingRow) []uuid.UUID {
 	}
 	return ids
 }
+
+// Events returns what happened to a booking, oldest first.
+func (db *DB) Events(ctx context.Context, id uuid.UUID) ([]booking.Event, error) {
+	var rows []eventRow
+	if err := db.read.WithContext(ctx).Where("booking_id = ?", id).Order("version").Find(&rows).Error; err != nil {
+		return nil, unavailable(fmt.Errorf("read events: %w", err))
+	}
+	events := make([]booking.Event, len(rows))
+	for i, r := range rows {
+		events[i] = booking.Event{Actor: r.Actor, Action: r.Action, AtSec: r.AtSec, Before: []byte(r.Before), After: []byte(r.After)}
+	}
+	return events, nil
+}

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"math"
@@ -140,7 +141,7 @@ func (f Feed) offers(found *findings, known Known, each func(rowPlace, *place, o
 		return true, listed(top.at(key), s, func() error {
 			at.group, at.row = at.group+1, -1
 			group := top.item(key, at.group, nil)
-			return groupRows(s, group, func(v *value) error {
+			return groupRows(s, group, func(v any) error {
 				at.row++
 				return read(group.item("availability", at.row, v))
 			})
@@ -154,11 +155,12 @@ func (f Feed) offers(found *findings, known Known, each func(rowPlace, *place, o
 
 // groupRows reads one element of service_availability and calls each with the
 // rows in it.
-func groupRows(s *stream, group *place, each func(*value) error) error {
+func groupRows(s *stream, group *place, each func(any) error) error {
 	ok, err := s.fields(func(key string) error {
+		key = snake(key)
 		if key == "availability" {
 			return listed(group.at(key), s, func() error {
-				v, err := s.value()
+				v, err := s.row()
 				if err != nil {
 					return err
 				}
@@ -168,13 +170,13 @@ func groupRows(s *stream, group *place, each func(*value) error) error {
 		if !strings.Contains(key, "_restrict") {
 			return s.skip()
 		}
-		v, err := s.value()
+		v, err := s.row()
 		if err != nil {
 			return err
 		}
-		// Some programs write fields that are not set as null, 0 or "".
-		if v.shape != null && v.text != "" && v.text != "0" || v.shape == object {
-			group.item(key, -1, v).wrong("a daily feed must not restrict what it replaces; leave this out")
+		// Some programs write a field that is not set as null, 0 or "".
+		if v != nil && v != "" && v != "0" && v != json.Number("0") {
+			group.holding(key, v).wrong("a daily feed must not restrict what it replaces; leave this out")
 		}
 		return nil
 	})
@@ -206,7 +208,7 @@ func readOffer(p *place, known Known) (o offer, clinic bool) {
 		partySize, _ := r.at("party_size").number(0, mostSpots)
 		o.slot.PartySize = int(partySize)
 	}
-	if p.at("recurrence").absent() {
+	if p.at("recurrence").value == nil {
 		readSpots(p, &o)
 	} else {
 		readRecurrence(p, &o)

@@ -41,7 +41,7 @@ func (f *File) Clinics() ([]inventory.Merchant, error) {
 }
 
 // document reads the whole file.
-func (f *File) document() (*value, error) {
+func (f *File) document() (any, error) {
 	c, err := f.read(nil)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (f *File) document() (*value, error) {
 		}
 		return parseYAML(data)
 	}
-	s := newStream(limited, nil)
+	s := newStream(limited)
 	doc, err := s.value()
 	if err == nil {
 		err = s.end()
@@ -67,7 +67,7 @@ func (f *File) document() (*value, error) {
 	case limited.N == 0:
 		return nil, f.tooLarge()
 	case err != nil:
-		return nil, f.broken(err, s.dec.InputOffset())
+		return nil, f.broken(err, s.offset())
 	}
 	return doc, nil
 }
@@ -120,7 +120,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 
 func readTimeZone(p *place) (string, *time.Location) {
 	name := "Asia/Seoul"
-	if !p.absent() {
+	if p.value != nil {
 		name = p.text()
 	}
 	loc, err := time.LoadLocation(name)

@@ -205,8 +205,9 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 		return err
 	}
 	defer c.Close()
-	s := newStream(c, snake)
+	s := newStream(c)
 	_, err = s.fields(func(key string) error {
+		key = snake(key)
 		if kind, ok := kinds[key]; ok && kind != f.Kind {
 			top.at(key).wrong("does not belong in a %s", f.Kind)
 		} else if read, err := each(s, key); read || err != nil {
@@ -221,7 +222,7 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 		return err
 	}
 	// That the JSON is broken is a finding like any other.
-	err = file.broken(err, s.dec.InputOffset())
+	err = file.broken(err, s.offset())
 	if problems, ok := err.(Problems); ok {
 		for _, p := range problems {
 			top.found.add(top.name+p.Path, p.Message)
@@ -242,7 +243,7 @@ func (f Feed) rows(key string, found *findings, each func(p *place)) error {
 			file, i = n, 0
 		}
 		return true, listed(top.at(key), s, func() error {
-			v, err := s.value()
+			v, err := s.row()
 			if err != nil {
 				return err
 			}
@@ -360,11 +361,11 @@ func readMerchantID(p *place, known Known) (id string, clinic bool) {
 func readFeedService(p *place) inventory.Service {
 	s := inventory.Service{ID: p.at("service_id").need().id()}
 	s.Name = p.at("name").text() // deprecated
-	if name := p.at("localized_service_name"); name.fields() && !name.at("value").absent() {
+	if name := p.at("localized_service_name"); name.fields() && name.at("value").value != nil {
 		s.Name = name.at("value").text()
 	}
 	rules := p.at("rules")
-	if rules.absent() {
+	if rules.value == nil {
 		rules = p.at("scheduling_rules") // as one of Google's samples spells it
 	}
 	if rules.fields() {

@@ -111,11 +111,11 @@ func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, e
 // recogniseJSON reads top-level keys until it knows the kind and the metadata,
 // which may stand before the rows or after them.
 func (f *File) recogniseJSON(r io.Reader) error {
-	var meta *value
-	s := newStream(r, snake)
+	var meta any
+	s := newStream(r)
 	_, err := s.fields(func(key string) (err error) {
 		if f.Kind == "" {
-			f.Kind = kinds[key]
+			f.Kind = kinds[snake(key)]
 		}
 		switch {
 		case f.Kind == Clinics:
@@ -125,7 +125,7 @@ func (f *File) recogniseJSON(r io.Reader) error {
 		case key != "metadata":
 			return s.skip()
 		}
-		if meta, err = s.value(); err == nil && f.Kind != "" {
+		if meta, err = s.row(); err == nil && f.Kind != "" {
 			return errEnough
 		}
 		return err
@@ -135,16 +135,16 @@ func (f *File) recogniseJSON(r io.Reader) error {
 	}
 	switch {
 	case err != nil && f.Kind == "":
-		return f.unrecognised(f.broken(err, s.dec.InputOffset()))
+		return f.unrecognised(f.broken(err, s.offset()))
 	case err != nil:
-		return f.broken(err, s.dec.InputOffset())
+		return f.broken(err, s.offset())
 	case f.Kind == "":
 		return f.unrecognised(nil)
 	case f.Kind == Clinics:
 		return nil
 	}
 	found := &findings{}
-	f.Meta = readMetadata(root(nil, "", found).item("metadata", -1, meta))
+	f.Meta = readMetadata(root(nil, "", found).holding("metadata", meta))
 	return found.err()
 }
 
@@ -181,8 +181,9 @@ func (f *File) unreadable(err error) error { return fmt.Errorf("%s: %w", f.Path,
 // broken is an error of reading the file as JSON, after so many bytes of it.
 func (f *File) broken(err error, after int64) error {
 	var syntax *json.SyntaxError
+	var twice errTwice
 	switch {
-	case errors.As(err, &syntax), err == errTrailer, err == errNested:
+	case errors.As(err, &syntax), errors.As(err, &twice), err == errTrailer, err == errNested:
 		return Problems{{f.position(after), err.Error()}}
 	case err == io.ErrUnexpectedEOF:
 		return Problems{{f.position(after), "the file ends in the middle"}}

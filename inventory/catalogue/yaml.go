@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,7 +16,7 @@ import (
 // an id was written.
 //
 // The error is Problems if the text is not YAML.
-func parseYAML(data []byte) (*value, error) {
+func parseYAML(data []byte) (any, error) {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		var syntax yaml.Error
@@ -26,11 +27,11 @@ func parseYAML(data []byte) (*value, error) {
 	}
 	switch {
 	case len(file.Docs) == 0:
-		return &value{}, nil
+		return nil, nil
 	case len(file.Docs) > 1:
 		return nil, badYAML(file.Docs[1].Start, "one file is one document")
 	}
-	y := yamlReader{anchors: map[string]*value{}}
+	y := yamlReader{anchors: map[string]any{}}
 	return y.value(file.Docs[0].Body, 0)
 }
 
@@ -44,30 +45,27 @@ func badYAML(t *token.Token, message string) error {
 type yamlReader struct {
 	// anchors are what is complete: an alias within its own anchor is not
 	// found, so that no value contains itself.
-	anchors map[string]*value
+	anchors map[string]any
 }
 
-func (y *yamlReader) value(n ast.Node, depth int) (*value, error) {
+func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
 	if n == nil {
-		return &value{}, nil
+		return nil, nil
 	}
 	if depth == mostNested {
 		return nil, badYAML(n.GetToken(), errNested.Error())
 	}
 	switch n := n.(type) {
 	case *ast.NullNode, *ast.CommentGroupNode:
-		return &value{}, nil
+		return nil, nil
 	case *ast.BoolNode:
-		if n.Value {
-			return &value{shape: boolean, text: "true"}, nil
-		}
-		return &value{shape: boolean, text: "false"}, nil
+		return n.Value, nil
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return &value{shape: number, text: n.GetToken().Value}, nil
+		return json.Number(n.GetToken().Value), nil
 	case *ast.StringNode:
-		return &value{shape: text, text: n.Value}, nil
+		return n.Value, nil
 	case *ast.LiteralNode:
-		return &value{shape: text, text: n.Value.Value}, nil
+		return n.Value.Value, nil
 	case *ast.TagNode:
 		return y.tagged(n, depth)
 	case *ast.AnchorNode:
@@ -77,20 +75,20 @@ func (y *yamlReader) value(n ast.Node, depth int) (*value, error) {
 		}
 		return v, err
 	case *ast.AliasNode:
-		if v := y.anchors[n.Value.GetToken().Value]; v != nil {
+		if v, ok := y.anchors[n.Value.GetToken().Value]; ok {
 			return v, nil
 		}
 		return nil, badYAML(n.GetToken(), "no such anchor before this alias")
 	case *ast.SequenceNode:
-		v := &value{shape: list}
+		list := []any{}
 		for _, item := range n.Values {
-			i, err := y.value(item, depth+1)
+			v, err := y.value(item, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			v.items = append(v.items, i)
+			list = append(list, v)
 		}
-		return v, nil
+		return list, nil
 	case *ast.MappingNode:
 		return y.mapping(n.Values, depth)
 	case *ast.MappingValueNode:
@@ -100,26 +98,27 @@ func (y *yamlReader) value(n ast.Node, depth int) (*value, error) {
 }
 
 // tagged keeps to what the tag says where it matters: !!str 12 is text.
-func (y *yamlReader) tagged(n *ast.TagNode, depth int) (*value, error) {
+func (y *yamlReader) tagged(n *ast.TagNode, depth int) (any, error) {
 	v, err := y.value(n.Value, depth+1)
-	if err != nil || n.Start == nil || n.Start.Value != "!!str" || v.shape > text {
-		return v, err
+	if number, ok := v.(json.Number); ok && n.Start != nil && n.Start.Value == "!!str" {
+		return number.String(), nil
 	}
-	return &value{shape: text, text: v.text}, nil
+	return v, err
 }
 
-func (y *yamlReader) mapping(pairs []*ast.MappingValueNode, depth int) (*value, error) {
-	v := &value{shape: object}
-	var merged []field
+func (y *yamlReader) mapping(pairs []*ast.MappingValueNode, depth int) (any, error) {
+	object := map[string]any{}
+	var merged []any
 	for _, pair := range pairs {
-		f, err := y.value(pair.Value, depth+1)
+		v, err := y.value(pair.Value, depth+1)
 		if err != nil {
 			return nil, err
 		}
 		if pair.Key.IsMergeKey() {
-			merged = append(merged, f.fields...)
-			for _, item := range f.items {
-				merged = append(merged, item.fields...)
+			if list, ok := v.([]any); ok {
+				merged = append(merged, list...)
+			} else {
+				merged = append(merged, v)
 			}
 			continue
 		}
@@ -127,14 +126,22 @@ func (y *yamlReader) mapping(pairs []*ast.MappingValueNode, depth int) (*value, 
 		if err != nil {
 			return nil, err
 		}
-		v.fields = append(v.fields, field{key, f})
+		object[key] = v
 	}
-	for _, f := range merged { // what is written here wins over what is merged in
-		if v.get(f.key) == nil {
-			v.fields = append(v.fields, f)
+	// What is written here wins over what is merged in, and the first of that
+	// over the next.
+	for _, m := range merged {
+		from, ok := m.(map[string]any)
+		if !ok {
+			return nil, badYAML(pairs[0].GetToken(), "only objects can be merged in, not "+shapeOf(m))
+		}
+		for key, v := range from {
+			if _, here := object[key]; !here {
+				object[key] = v
+			}
 		}
 	}
-	return v, nil
+	return object, nil
 }
 
 func (y *yamlReader) key(n ast.MapKeyNode, depth int) (string, error) {
@@ -146,8 +153,11 @@ func (y *yamlReader) key(n ast.MapKeyNode, depth int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if v.shape > text {
-		return "", badYAML(n.GetToken(), "a key must be text, not "+v.shape.String())
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
 	}
-	return v.text, nil
+	return "", badYAML(n.GetToken(), "a key must be text, not "+shapeOf(v))
 }

@@ -89,8 +89,9 @@ func TestPostgresDatabasesInParallel(t *testing.T) {
 func TestPostgresTemplateIsPreparedOnce(t *testing.T) {
 	times := 0
 	prepare := func(string) error { times++; return nil }
-	first := PostgresTemplate(t, "once", prepare)
-	if second := PostgresTemplate(t, "once", prepare); second != first {
+	name := uniqueName() // new with -count too
+	first := PostgresTemplate(t, name, prepare)
+	if second := PostgresTemplate(t, name, prepare); second != first {
 		t.Errorf("the same name twice: got %s, want %s", second, first)
 	}
 	if times != 1 {

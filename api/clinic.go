@@ -1,0 +1,459 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// command makes an endpoint of the clinic family out of an operation on its
+// wire structs.
+func command[Req, Resp any](op func(context.Context, Req) (Resp, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		body, err := readBody(c)
+		if err != nil {
+			return err
+		}
+		req, err := decodeClinic[Req](body)
+		if err != nil {
+			return err
+		}
+		resp, err := op(c.Request().Context(), req)
+		if err != nil {
+			return err
+		}
+		text, err := compactJSON(resp)
+		if err != nil {
+			return err
+		}
+		return writeJSON(c, http.StatusOK, text)
+	}
+}
+
+// The reasons of the family.
+const (
+	required         = "Required"
+	notFound         = "NotFound"
+	notAvailable     = "NotAvailable"
+	invalidTimeRange = "InvalidTimeRange"
+)
+
+// invalidCommand: the command contradicts itself, as its body shows.
+func invalidCommand(key, reason string) error {
+	return &refusal{status: http.StatusBadRequest, class: "InvalidCommandException", field: key, reason: reason}
+}
+
+// invalidRequest: only stored state shows that it cannot be done.
+func invalidRequest(key, reason string) error {
+	return &refusal{status: http.StatusBadRequest, class: "InvalidRequestException", field: key, reason: reason}
+}
+
+// exception is the family's envelope of every "no".
+type exception struct {
+	Status          int        `json:"status"`
+	Message         string     `json:"message"`
+	ClassName       string     `json:"className"`
+	ErrorProperties []property `json:"errorProperties"`
+}
+
+type property struct {
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
+}
+
+// exceptionClass names what has no key and no reason.
+var exceptionClass = map[int]string{
+	http.StatusUnauthorized:          "UnauthorizedException", // row A1
+	http.StatusNotFound:              "NotFoundException",
+	http.StatusMethodNotAllowed:      "MethodNotAllowedException",
+	http.StatusRequestEntityTooLarge: "PayloadTooLargeException",
+	http.StatusUnsupportedMediaType:  "UnsupportedMediaTypeException",
+	http.StatusInternalServerError:   "InternalServerErrorException",
+	http.StatusServiceUnavailable:    "ServiceUnavailableException",
+}
+
+// clinicException puts a refusal into the envelope. A 400 without a key is
+// about the body as a whole (row A2).
+func clinicException(r *refusal) any {
+	if r.status != http.StatusBadRequest {
+		class := exceptionClass[r.status]
+		return exception{Status: r.status, Message: class, ClassName: class, ErrorProperties: []property{}}
+	}
+	e := exception{
+		Status: r.status, Message: r.class, ClassName: r.class,
+		ErrorProperties: []property{{Key: r.field, Reason: r.reason}},
+	}
+	if r.class == "" {
+		e.Message, e.ClassName = "InvalidCommandException", "InvalidCommandException"
+		e.ErrorProperties = []property{{Key: "body", Reason: notAvailable}}
+	}
+	return e
+}
+
+// clinicReason is the family's key and reason for each cause; [n] stands for
+// the occupied resource that it is about. A cause without a key cannot come up
+// in this channel.
+var clinicReason = map[booking.Cause]property{
+	booking.SlotUnavailable:         {"occupiedResources[n].startDateTimeUtc", notAvailable}, // row C7
+	booking.OverlappingReservation:  {"startDateTime", notAvailable},                         // row C6
+	booking.NotReserved:             {"status", notAvailable},                                // row C2
+	booking.SlotAlreadyBookedByUser: {},
+	booking.LeaseExpired:            {},
+	booking.OfferUnavailable:        {},
+	booking.PaymentError:            {},
+}
+
+// clinicField is the key of each field that only stored state shows to be
+// wrong. A field without a key cannot come up in this channel.
+var clinicField = map[booking.Field]property{
+	booking.FieldSchedule:      {"scheduleId", notFound},                              // row C1
+	booking.FieldZone:          {"zoneId", notFound},                                  // row C3
+	booking.FieldResourceGroup: {"occupiedResources[n].reservationGroupId", notFound}, // row C4
+	booking.FieldResourceZone:  {"occupiedResources[n].zoneId", notFound},             // row C5
+	booking.FieldMerchant:      {},
+	booking.FieldService:       {},
+	booking.FieldStart:         {},
+	booking.FieldDuration:      {},
+	booking.FieldStaff:         {},
+	booking.FieldRoom:          {},
+}
+
+// clinicRefusal makes a rule's "no" a 400 (rows C1 to C7).
+func clinicRefusal(err error) error {
+	var p property
+	var n int
+	var failure *booking.Failure
+	var invalid *booking.Invalid
+	switch {
+	case errors.As(err, &failure):
+		p, n = clinicReason[failure.Cause], failure.Resource
+	case errors.As(err, &invalid):
+		p, n = clinicField[invalid.Field], invalid.Resource
+	}
+	if p.Key == "" {
+		return err
+	}
+	return invalidRequest(strings.Replace(p.Key, "[n]", "["+strconv.Itoa(max(n, 0))+"]", 1), p.Reason)
+}
+
+// updateReservation changes a visit.
+func (s *server) updateReservation(ctx context.Context, req updateReservation) (struct{}, error) {
+	merchantID := callOf(ctx).caller
+	loc := time.UTC // of a clinic that is gone: it has no schedules either (row C1)
+	m, err := s.bookings.Store.Merchant(ctx, merchantID)
+	switch {
+	case err == nil:
+		loc = m.Location
+	case !errors.Is(err, booking.ErrNotFound):
+		return struct{}{}, fmt.Errorf("read catalogue: %w", err)
+	}
+	if err := req.check(loc); err != nil {
+		return struct{}{}, err
+	}
+	change, err := req.change(merchantID)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, s.bookings.Change(ctx, change)
+}
+
+// maxResources is how many stretches a visit may have: it bounds what a command
+// locks.
+const maxResources = 50
+
+// check is rows B1 to B16: what the body alone, and the clinic's time zone,
+// show to be wrong. The first row that applies to anything answers; within a
+// row, the first stretch or procedure.
+func (c *updateReservation) check(loc *time.Location) error {
+	switch {
+	case c.ScheduleID.empty(): // B1
+		return invalidCommand("scheduleId", required)
+	case c.ZoneID.empty(): // B2
+		return invalidCommand("zoneId", required)
+	case c.OccupiedResources.Value == nil || len(*c.OccupiedResources.Value) == 0: // B3
+		return invalidCommand("occupiedResources", required)
+	case len(*c.OccupiedResources.Value) > maxResources:
+		return invalidCommand("occupiedResources", notAvailable)
+	}
+	items := *c.OccupiedResources.Value
+	err := firstOf("occupiedResources", items,
+		configured, grouped, identified, timed, readable, ordered, attended,
+		func(key string, it *occupiedResource) error { return it.sameDay(&items[0], key, loc) })
+	if err != nil {
+		return err
+	}
+	for _, who := range []struct {
+		key string
+		maybe[person]
+	}{{"reservationAssignee", c.ReservationAssignee}, {"counselor", c.Counselor}} { // B12
+		if err := named(who.key, who.Value); err != nil {
+			return err
+		}
+	}
+	if c.RequestedProcedures.Value != nil {
+		if err := firstOf("requestedProcedures", *c.RequestedProcedures.Value, typed, described, complete); err != nil {
+			return err
+		}
+	}
+	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
+}
+
+// firstOf asks row after row of element after element.
+func firstOf[T any](key string, list []T, rows ...func(key string, element *T) error) error {
+	for _, row := range rows {
+		for n := range list {
+			if err := row(nth(key, n), &list[n]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// configured is row B4: none of the oneof is set. The oneof is called
+// configuration, but that is no member; the wrapper
+// {"configuration":{"reservationGroup":{…}}} is not read.
+func configured(key string, it *occupiedResource) error {
+	if !it.ReservationGroup.Given && !it.emptyWrapper() {
+		return invalidCommand(key+".configuration", required)
+	}
+	return nil
+}
+
+// grouped is row B5: the member is named but empty, or there is a literal
+// configuration object without it.
+func grouped(key string, it *occupiedResource) error {
+	g := it.ReservationGroup.Value
+	if g == nil || !g.ReservationGroupID.Given && !g.ZoneID.Given && !g.Doctor.Given {
+		return invalidCommand(key+".reservationGroup", required)
+	}
+	return nil
+}
+
+// emptyWrapper reports whether there is a literal configuration object that has
+// no, or an empty, reservationGroup.
+func (it *occupiedResource) emptyWrapper() bool {
+	if it.Configuration.Value == nil {
+		return false
+	}
+	wrapper, ok := (*it.Configuration.Value).(map[string]any)
+	if !ok {
+		return false
+	}
+	group, isObject := wrapper["reservationGroup"].(map[string]any)
+	return wrapper["reservationGroup"] == nil || isObject && len(group) == 0
+}
+
+// identified is row B6.
+func identified(key string, it *occupiedResource) error {
+	switch g := it.ReservationGroup.Value; {
+	case g.ReservationGroupID.empty():
+		return invalidCommand(key+".reservationGroupId", required)
+	case g.ZoneID.empty():
+		return invalidCommand(key+".zoneId", required)
+	}
+	return nil
+}
+
+// timed is row B7.
+func timed(key string, it *occupiedResource) error {
+	switch {
+	case it.StartDateTimeUtc.Value == nil:
+		return invalidCommand(key+".startDateTimeUtc", required)
+	case it.EndDateTimeUtc.Value == nil:
+		return invalidCommand(key+".endDateTimeUtc", required)
+	}
+	return nil
+}
+
+// readable is row B8.
+func readable(key string, it *occupiedResource) error {
+	if _, ok := instant(*it.StartDateTimeUtc.Value); !ok {
+		return invalidCommand(key+".startDateTimeUtc", notAvailable)
+	}
+	if _, ok := instant(*it.EndDateTimeUtc.Value); !ok {
+		return invalidCommand(key+".endDateTimeUtc", notAvailable)
+	}
+	return nil
+}
+
+// ordered is row B9.
+func ordered(key string, it *occupiedResource) error {
+	start, end := it.times()
+	if !end.After(start) || end.Sub(start) >= 24*time.Hour {
+		return invalidCommand(key+".endDateTimeUtc", invalidTimeRange)
+	}
+	return nil
+}
+
+// attended is row B10.
+func attended(key string, it *occupiedResource) error {
+	return named(key+".doctor", it.ReservationGroup.Value.Doctor.Value)
+}
+
+// named asks a person, if there is one, for id and name.
+func named(key string, p *person) error {
+	switch {
+	case p == nil:
+		return nil
+	case p.ID.empty():
+		return invalidCommand(key+".id", required)
+	case p.Name.empty():
+		return invalidCommand(key+".name", required)
+	}
+	return nil
+}
+
+// sameDay is row B11: a visit is on one day of the clinic's. Only starts are
+// compared, as the key says.
+func (it *occupiedResource) sameDay(first *occupiedResource, key string, loc *time.Location) error {
+	start, _ := it.times()
+	day, _ := first.times()
+	if inventory.DateOf(start.In(loc)) != inventory.DateOf(day.In(loc)) {
+		return invalidCommand(key+".startDateTimeUtc", notAvailable)
+	}
+	return nil
+}
+
+// times are the stretch's, once row B8 has let them pass.
+func (it *occupiedResource) times() (start, end time.Time) {
+	start, _ = instant(*it.StartDateTimeUtc.Value)
+	end, _ = instant(*it.EndDateTimeUtc.Value)
+	return start, end
+}
+
+// instant reads an RFC 3339 time with an offset or Z. time.Parse would let more
+// pass, such as one-digit hours.
+func instant(s string) (t time.Time, ok bool) {
+	err := t.UnmarshalText([]byte(s))
+	return t, err == nil
+}
+
+// typed is row B13.
+func typed(key string, p *requestedProcedure) error {
+	if p.Type.Value == nil || *p.Type.Value == procedureUnspecified {
+		return invalidCommand(key+".type", required)
+	}
+	return nil
+}
+
+// described is row B14: exactly the configuration that the type names is there.
+// There is money in it, so two of them are not guessed about.
+func described(key string, p *requestedProcedure) error {
+	option, ticket := p.OptionConfiguration.Value != nil, p.TicketConfiguration.Value != nil
+	switch {
+	case *p.Type.Value == procedureOption && !option:
+		return invalidCommand(key+".optionConfiguration", required)
+	case *p.Type.Value == procedureOption && ticket:
+		return invalidCommand(key+".ticketConfiguration", notAvailable)
+	case *p.Type.Value == procedureTicket && !ticket:
+		return invalidCommand(key+".ticketConfiguration", required)
+	case *p.Type.Value == procedureTicket && option:
+		return invalidCommand(key+".optionConfiguration", notAvailable)
+	}
+	return nil
+}
+
+// complete is row B15.
+func complete(key string, p *requestedProcedure) error {
+	option, ticket := p.OptionConfiguration.Value, p.TicketConfiguration.Value
+	switch {
+	case *p.Type.Value == procedureOption && option.OptionID.empty():
+		return invalidCommand(key+".optionConfiguration.optionId", required)
+	case *p.Type.Value == procedureOption && option.OptionTitle.empty():
+		return invalidCommand(key+".optionConfiguration.optionTitle", required)
+	case *p.Type.Value == procedureOption && option.Price.Value == nil:
+		return invalidCommand(key+".optionConfiguration.price", required)
+	case *p.Type.Value == procedureTicket && ticket.TicketID.empty():
+		return invalidCommand(key+".ticketConfiguration.ticketId", required)
+	case *p.Type.Value == procedureTicket && ticket.TicketTitle.empty():
+		return invalidCommand(key+".ticketConfiguration.ticketTitle", required)
+	case *p.Type.Value == procedureTicket && ticket.OptionTitle.empty():
+		return invalidCommand(key+".ticketConfiguration.optionTitle", required)
+	}
+	return nil
+}
+
+// change translates a command that check has let pass. Optional members: absent
+// keeps, null clears, a value sets.
+func (c *updateReservation) change(merchantID string) (booking.Change, error) {
+	b := booking.Change{
+		MerchantID:           merchantID,
+		ScheduleID:           lookup(c.ScheduleID),
+		ZoneID:               lookup(c.ZoneID),
+		Assignee:             editPerson(c.ReservationAssignee),
+		ConsultationRequired: edit(c.ConsultationRequired),
+		SedationRequired:     edit(c.SedationRequired),
+		Counselor:            editPerson(c.Counselor),
+		Memo:                 edit(c.ReservationMemo),
+		ConnectedChannel:     editChannel(c.ConnectedChannel),
+	}
+	for i := range *c.OccupiedResources.Value {
+		it := &(*c.OccupiedResources.Value)[i]
+		start, end := it.times()
+		b.Items = append(b.Items, booking.Item{
+			GroupID:  lookup(it.ReservationGroup.Value.ReservationGroupID),
+			ZoneID:   lookup(it.ReservationGroup.Value.ZoneID),
+			Doctor:   it.ReservationGroup.Value.Doctor.Value.booking(),
+			StartSec: start.Unix(),
+			EndSec:   end.Add(time.Second - 1).Unix(), // rounded up: never too short
+		})
+	}
+	var err error
+	if b.Funnel, err = editDocument(c.Funnel); err != nil {
+		return booking.Change{}, err
+	}
+	b.RequestedProcedures, err = editDocument(c.RequestedProcedures)
+	return b, err
+}
+
+// lookup is an id to look up. One that no database could hold names nothing,
+// and nothing is what the empty id names: it is not found, in its turn.
+func lookup(m maybe[id]) string {
+	s := string(*m.Value)
+	if len(s) > 256 || strings.Contains(s, "\x00") {
+		return ""
+	}
+	return s
+}
+
+func (p *person) booking() *booking.Person {
+	if p == nil {
+		return nil
+	}
+	return &booking.Person{ID: *p.ID.Value, Name: *p.Name.Value}
+}
+
+func edit[T any](m maybe[T]) booking.Edit[T] { return booking.Edit[T]{Given: m.Given, To: m.Value} }
+
+func editPerson(m maybe[person]) booking.Edit[booking.Person] {
+	return booking.Edit[booking.Person]{Given: m.Given, To: m.Value.booking()}
+}
+
+func editChannel(m maybe[channel]) booking.Edit[string] {
+	if m.Value == nil || *m.Value == channelUnspecified {
+		return booking.Edit[string]{Given: m.Given}
+	}
+	return booking.Set(string(*m.Value))
+}
+
+// editDocument keeps a part of the command that no rule reads, in its canonical
+// form: the members of the schema that have a value, in the schema's order.
+func editDocument[T any](m maybe[T]) (booking.Edit[json.RawMessage], error) {
+	if m.Value == nil {
+		return booking.Edit[json.RawMessage]{Given: m.Given}, nil
+	}
+	text, err := compactJSON(m.Value)
+	return booking.Set(text), err
+}

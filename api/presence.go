@@ -1,0 +1,241 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// maybe is a member of a JSON object: absent, null or a value. In a command
+// these are three things: keep, clear and set.
+type maybe[T any] struct {
+	Given bool // it is there
+	Value *T   // nil: absent or null
+}
+
+// empty reports whether there is no text: absent, null or "", which protobuf's
+// JSON does not tell apart.
+func (m maybe[T]) empty() bool {
+	return m.Value == nil || reflect.ValueOf(*m.Value).Kind() == reflect.String && reflect.ValueOf(*m.Value).Len() == 0
+}
+
+// IsZero lets encoding/json leave out what was not said.
+func (m maybe[T]) IsZero() bool { return m.Value == nil }
+
+// MarshalJSON writes the value.
+func (m maybe[T]) MarshalJSON() ([]byte, error) { return compactJSON(m.Value) }
+
+// read takes the member's value over from a JSON value.
+func (m *maybe[T]) read(v any, path, under string) error {
+	m.Given = true
+	if v == nil {
+		return nil
+	}
+	m.Value = new(T)
+	return readValue(v, reflect.ValueOf(m.Value).Elem(), path, under)
+}
+
+// value is the member's value, if it has one.
+func (m *maybe[T]) value() (v reflect.Value, ok bool) {
+	if m.Value == nil {
+		return reflect.Value{}, false
+	}
+	return reflect.ValueOf(m.Value).Elem(), true
+}
+
+// member is any *maybe[T].
+type member interface {
+	read(v any, path, under string) error
+	value() (reflect.Value, bool)
+}
+
+// field is a member of a wire struct.
+type field struct {
+	member
+	name  string // as it is spelled in JSON
+	path  string // as a refusal names it
+	under string // what the names of its own members begin with
+}
+
+// fields are the members of a wire struct that is found at path, in the order
+// of the schema. The tag `oneof:"member"` marks a member of a protobuf oneof,
+// whose name is left out of longer paths: occupiedResources[0].zoneId.
+func fields(v reflect.Value, path string) []field {
+	t := v.Type()
+	list := make([]field, t.NumField())
+	for i := range list {
+		tag := t.Field(i).Tag
+		name, _, _ := strings.Cut(tag.Get("json"), ",")
+		f := field{member: v.Field(i).Addr().Interface().(member), name: name, path: join(path, name)}
+		if f.under = f.path; tag.Get("oneof") != "" {
+			f.under = path
+		}
+		list[i] = f
+	}
+	return list
+}
+
+// decodeClinic reads a command of the clinic family into a wire struct. The
+// error is row A2: "body" if it is no JSON object, else the first member, in
+// the order of the schema, that has another JSON type. Unknown members are
+// ignored: clients of protobuf's JSON send newer ones.
+func decodeClinic[T any](body []byte) (T, error) {
+	var into T
+	object, err := parse(body)
+	if err != nil {
+		return into, invalidCommand("body", notAvailable)
+	}
+	return into, readValue(object, reflect.ValueOf(&into).Elem(), "", "")
+}
+
+// readValue takes a JSON value over. Unlike encoding/json it wants the very
+// names of the members and says where a wrong type was found.
+func readValue(v any, into reflect.Value, path, under string) error {
+	ok := true
+	switch into.Kind() {
+	case reflect.String:
+		var s string
+		s, ok = v.(string)
+		into.SetString(s)
+	case reflect.Bool:
+		var b bool
+		b, ok = v.(bool)
+		into.SetBool(b)
+	case reflect.Int32:
+		var n int64
+		if _, ok = v.(json.Number); ok {
+			n, ok = integer(v, 32)
+		}
+		into.SetInt(n)
+	case reflect.Float64:
+		var n json.Number
+		var f float64
+		if n, ok = v.(json.Number); ok {
+			var err error
+			f, err = n.Float64()
+			ok = err == nil
+		}
+		into.SetFloat(f)
+	case reflect.Interface: // of any type
+		into.Set(reflect.ValueOf(v))
+	case reflect.Slice:
+		return readList(v, into, path)
+	case reflect.Map:
+		return readMap(v, into, path)
+	case reflect.Struct:
+		object, isObject := v.(map[string]any)
+		if !isObject {
+			return invalidCommand(path, notAvailable)
+		}
+		for _, f := range fields(into, under) {
+			if v, given := object[f.name]; given {
+				if err := f.read(v, f.path, f.under); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if !ok {
+		return invalidCommand(path, notAvailable)
+	}
+	return nil
+}
+
+func readList(v any, into reflect.Value, path string) error {
+	list, ok := v.([]any)
+	if !ok {
+		return invalidCommand(path, notAvailable)
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(list), len(list)))
+	for n, v := range list {
+		at := nth(path, n)
+		if err := readValue(v, into.Index(n), at, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readMap names the map, not the entry: an entry's name is the caller's and may
+// be anything, and paths are logged.
+func readMap(v any, into reflect.Value, path string) error {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return invalidCommand(path, notAvailable)
+	}
+	into.Set(reflect.MakeMap(into.Type()))
+	for name, v := range object {
+		entry := reflect.New(into.Type().Elem()).Elem()
+		if err := readEntry(v, entry, path); err != nil {
+			return err
+		}
+		into.SetMapIndex(reflect.ValueOf(name), entry)
+	}
+	return nil
+}
+
+func readEntry(v any, into reflect.Value, path string) error {
+	if err := readValue(v, into, path, path); err != nil {
+		return invalidCommand(path, notAvailable)
+	}
+	return nil
+}
+
+// unusable is row B16: the first value, in the order of the schema, that is
+// outside its enumeration, and the first text with a NUL in it, which no
+// database keeps.
+func unusable(v reflect.Value, path, under string) error {
+	bad := false
+	switch v.Kind() {
+	case reflect.String:
+		if e, ok := v.Interface().(enum); ok {
+			bad = !slices.Contains(e.words(), v.String())
+		} else if _, looked := v.Interface().(id); !looked {
+			bad = strings.Contains(v.String(), "\x00")
+		}
+	case reflect.Slice:
+		for n := range v.Len() {
+			if err := unusable(v.Index(n), nth(path, n), nth(path, n)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for _, name := range v.MapKeys() {
+			entry := reflect.New(v.Type().Elem()).Elem()
+			entry.Set(v.MapIndex(name))
+			bad = bad || strings.Contains(name.String(), "\x00") || unusable(entry, path, path) != nil
+		}
+	case reflect.Struct:
+		for _, f := range fields(v, under) {
+			if v, ok := f.value(); ok {
+				if err := unusable(v, f.path, f.under); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if bad {
+		return invalidCommand(path, notAvailable)
+	}
+	return nil
+}
+
+// enum is a word out of a list.
+type enum interface{ words() []string }
+
+// nth is the path of an element.
+func nth(path string, n int) string { return fmt.Sprintf("%s[%d]", path, n) }
+
+// compactJSON writes JSON in its shortest form, and < as <.
+func compactJSON(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode JSON: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

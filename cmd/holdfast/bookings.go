@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+	"holdfast/storage"
+)
+
+type bookingsCommand struct {
+	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
+	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that start on this day, by the merchant's clock; else all."`
+	JSON     bool   `help:"Print one JSON array with every stored member."`
+}
+
+func (cmd *bookingsCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	db, err := s.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	return listBookings(ctx, db, cmd, c.out)
+}
+
+func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out io.Writer) (err error) {
+	var day inventory.Date
+	if cmd.Day != "" {
+		if day, err = inventory.ParseDate(cmd.Day); err != nil {
+			return fmt.Errorf("--day: %w", err)
+		}
+	}
+	ids := []string{cmd.Merchant}
+	if cmd.Merchant == "" {
+		if ids, err = db.MerchantIDs(ctx); err != nil {
+			return err
+		}
+	}
+	all := []booking.Booking{}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if !cmd.JSON {
+		fmt.Fprintln(table, "TIME\tGUEST\tPHONE\tSERVICE\tZONE\tDOCTOR\tSTATE\tMEMO")
+	}
+	for _, id := range ids {
+		m, err := db.Merchant(ctx, id)
+		if errors.Is(err, booking.ErrNotFound) {
+			return fmt.Errorf("--merchant: there is no merchant %q", id)
+		}
+		if err != nil {
+			return err
+		}
+		from, to := int64(0), int64(math.MaxInt64)
+		if cmd.Day != "" {
+			from, to = day.At(0, m.Location).Unix(), day.At(24*60, m.Location).Unix()
+		}
+		found, err := db.Bookings(ctx, id, from, to)
+		if err != nil {
+			return err
+		}
+		for _, b := range found {
+			if cmd.JSON {
+				all = append(all, b)
+			} else {
+				line(table, m, b)
+			}
+		}
+	}
+	if cmd.JSON {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	return table.Flush()
+}
+
+// line is a booking as the desk wants to read it. A visit with several stretches
+// has a line for each.
+func line(w io.Writer, m *inventory.Merchant, b booking.Booking) {
+	name := strings.TrimSpace(b.Contact.GivenName + " " + b.Contact.FamilyName)
+	service := b.ServiceID
+	if s := m.Service(b.ServiceID); s != nil && s.Name != "" {
+		service = s.Name
+	}
+	memo := b.AdditionalRequest
+	if b.Memo != nil {
+		memo = strings.TrimSpace(memo + " " + *b.Memo)
+	}
+	for _, r := range b.Resources {
+		zone, doctor := b.RoomID, b.StaffID
+		if z := m.Zone(r.ZoneID); z != nil {
+			zone = z.Name
+		}
+		if r.Doctor != nil {
+			doctor = r.Doctor.Name
+		}
+		start, end := time.Unix(r.StartSec, 0).In(m.Location), time.Unix(r.EndSec, 0).In(m.Location)
+		fmt.Fprintf(w, "%s–%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", start.Format("2006-01-02 15:04"), end.Format("15:04"),
+			cell(name), cell(b.Contact.Telephone), cell(service), cell(zone), cell(doctor), b.State, cell(memo))
+	}
+}
+
+// cell keeps what people typed from breaking the table or the terminal.
+func cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"holdfast/inventory"
+	"holdfast/inventory/catalogue"
+	"holdfast/storage"
+)
+
+type importCommand struct {
+	Files []string `arg:"" name:"file" type:"path" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
+}
+
+func (cmd *importCommand) Help() string {
+	return `Each file is checked whole before a row of it is written; everything that is
+wrong with it is reported at once, each with its path. What is written takes
+effect at once, also in servers that are running, and an import that was
+interrupted is simply run again.
+
+A complete Google feed replaces what earlier feeds made and nothing else: the
+clinics of a catalogue are never touched by it. Slots that are no longer in it
+are withdrawn, their bookings stay.`
+}
+
+// Run checks all files and then writes them: clinics first, then merchants,
+// services and availability, because that is how they refer to each other.
+func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	db, err := s.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	return importFiles(ctx, db, cmd.Files, time.Now(), c)
+}
+
+func importFiles(ctx context.Context, db *storage.DB, paths []string, now time.Time, c *console) error {
+	var files []*catalogue.File
+	var wrong bool
+	for _, path := range paths {
+		f, err := catalogue.Open(path)
+		if err != nil {
+			wrong = true
+			report(c.err, path, err)
+			continue
+		}
+		files = append(files, f)
+	}
+	if wrong {
+		return errNothingWritten
+	}
+	i := &importer{db: db, now: now, console: c}
+	if err := i.check(ctx, files); err != nil {
+		return err
+	}
+	for _, write := range i.writes {
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNothingWritten = errors.New("nothing was written")
+
+// report says what is wrong with a file, line by line, each with its name.
+func report(w io.Writer, name string, err error) {
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		if !strings.HasPrefix(line, name) {
+			line = name + ": " + line
+		}
+		fmt.Fprintln(w, line)
+	}
+}
+
+// importer checks files, noting what there is to write, and knows what they
+// may refer to: what is stored, and what the same import brings.
+type importer struct {
+	*console
+	db        *storage.DB
+	now       time.Time
+	merchants map[string]inventory.MerchantKind
+	services  map[[2]string]bool
+	writes    []func(context.Context) error
+}
+
+// Merchant and Service make the importer a catalogue.Known.
+func (i *importer) Merchant(id string) (inventory.MerchantKind, bool) {
+	kind, ok := i.merchants[id]
+	return kind, ok
+}
+
+func (i *importer) Service(merchantID, serviceID string) bool {
+	return i.services[[2]string{merchantID, serviceID}]
+}
+
+func (i *importer) check(ctx context.Context, files []*catalogue.File) (err error) {
+	if i.merchants, i.services, err = i.db.Known(ctx); err != nil {
+		return err
+	}
+	feeds, err := catalogue.Feeds(files)
+	if err != nil {
+		report(i.err, "feeds", err)
+		return errNothingWritten
+	}
+	var wrong bool
+	note := func(name string, err error) {
+		if err != nil {
+			wrong = true
+			report(i.err, name, err)
+		}
+	}
+	for _, f := range files {
+		if f.Kind == catalogue.Clinics {
+			note(f.Path, i.checkClinics(f))
+		}
+	}
+	for _, f := range feeds {
+		check := map[catalogue.Kind]func(context.Context, catalogue.Feed) error{
+			catalogue.MerchantFeed:     i.checkMerchants,
+			catalogue.ServiceFeed:      i.checkServices,
+			catalogue.AvailabilityFeed: i.checkAvailability,
+		}[f.Kind]
+		note(name(f), check(ctx, f))
+	}
+	if wrong {
+		return errNothingWritten
+	}
+	return nil
+}
+
+func name(f catalogue.Feed) string {
+	if len(f.Files) == 1 {
+		return f.Files[0].Path
+	}
+	return fmt.Sprintf("%s and %d more", f.Files[0].Path, len(f.Files)-1)
+}
+
+func (i *importer) checkClinics(f *catalogue.File) error {
+	clinics, err := f.Clinics()
+	if err != nil {
+		return err
+	}
+	for _, m := range clinics {
+		i.merchants[m.ID] = inventory.MerchantClinic
+		for _, s := range m.Services {
+			i.services[[2]string{m.ID, s.ID}] = true
+		}
+	}
+	i.writes = append(i.writes, func(ctx context.Context) error {
+		for _, m := range clinics {
+			if err := i.db.PutClinic(ctx, m, i.now.Unix()); err != nil {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			}
+			fmt.Fprintf(i.out, "%s: clinic %s: %d zones, %d groups, %d staff, %d services\n",
+				f.Path, m.ID, len(m.Zones), len(m.Groups), len(m.Staff), len(m.Services))
+		}
+		return nil
+	})
+	return nil
+}
+
+func (i *importer) checkMerchants(_ context.Context, f catalogue.Feed) error {
+	merchants, err := f.Merchants()
+	if err != nil {
+		return err
+	}
+	for _, m := range merchants {
+		if i.merchants[m.ID] != inventory.MerchantClinic {
+			i.merchants[m.ID] = inventory.MerchantFeed
+		}
+	}
+	i.writes = append(i.writes, func(ctx context.Context) error {
+		skipped, err := i.db.PutFeedMerchants(ctx, merchants, f.Meta.Complete, f.Meta.GenerationSec, i.now.Unix())
+		if err != nil {
+			return fmt.Errorf("%s: %w", name(f), err)
+		}
+		fmt.Fprintf(i.out, "%s: %d merchants%s\n", name(f), len(merchants)-skipped, leftAlone(skipped))
+		return nil
+	})
+	return nil
+}
+
+func (i *importer) checkServices(_ context.Context, f catalogue.Feed) error {
+	list, skipped, err := f.Services(i)
+	if err != nil {
+		return err
+	}
+	if f.Meta.Complete {
+		for key := range i.services {
+			if i.merchants[key[0]] == inventory.MerchantFeed {
+				delete(i.services, key)
+			}
+		}
+	}
+	services := map[string][]inventory.Service{}
+	for _, s := range list {
+		services[s.MerchantID] = append(services[s.MerchantID], s.Service)
+		i.services[[2]string{s.MerchantID, s.ID}] = true
+	}
+	i.writes = append(i.writes, func(ctx context.Context) error {
+		if err := i.db.PutFeedServices(ctx, services, f.Meta.Complete, f.Meta.GenerationSec, i.now.Unix()); err != nil {
+			return fmt.Errorf("%s: %w", name(f), err)
+		}
+		fmt.Fprintf(i.out, "%s: %d services%s\n", name(f), len(list), leftAlone(skipped))
+		return nil
+	})
+	return nil
+}
+
+// chunk is how many published slots are written in one transaction: enough to
+// be quick, few enough that a guest does not wait.
+const chunk = 500
+
+func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) error {
+	if err := i.db.StaleAvailability(ctx, f.Meta.GenerationSec); err != nil {
+		return err
+	}
+	f.Progress = i.progress("checking "+name(f), f.Size())
+	slots, skipped, err := f.CheckAvailability(i)
+	if err != nil {
+		return err
+	}
+	i.writes = append(i.writes, func(ctx context.Context) error {
+		f.Progress = i.progress("writing "+name(f), f.Size())
+		if err := i.writeAvailability(ctx, f); err != nil {
+			return fmt.Errorf("%s: %w", name(f), err)
+		}
+		withdrawn := 0
+		if f.Meta.Complete {
+			var err error
+			if withdrawn, err = i.db.WithdrawPublished(ctx, f.Meta.GenerationSec, i.now.Unix()); err != nil {
+				return fmt.Errorf("%s: %w", name(f), err)
+			}
+		}
+		fmt.Fprintf(i.out, "%s: %d slots, %d withdrawn%s\n", name(f), slots, withdrawn, leftAlone(skipped))
+		return nil
+	})
+	return nil
+}
+
+func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed) error {
+	rows := make([]inventory.Published, 0, chunk)
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		err := i.db.PutPublished(ctx, rows, f.Meta.GenerationSec)
+		rows = rows[:0]
+		return err
+	}
+	_, err := f.Availability(i, func(p inventory.Published) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if rows = append(rows, p); len(rows) < chunk {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+func leftAlone(skipped int) string {
+	if skipped == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d rows left alone: they are of clinics of the catalogue", skipped)
+}
+
+// progress says every second how far a long reading has come.
+func (i *importer) progress(what string, size int64) func(int64) {
+	said := time.Now()
+	return func(bytes int64) {
+		if now := time.Now(); now.Sub(said) >= time.Second && size > 0 {
+			said = now
+			fmt.Fprintf(i.err, "%s: %d%%\n", what, 100*bytes/size)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+// Command holdfast is the booking server and everything around it: one binary
+// that serves both channels, loads catalogues and feeds, lists who is coming,
+// and checks that no promise is broken. This package reads the settings, wires
+// the packages together and stops them cleanly; it decides nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+	_ "time/tzdata" // clinics' time zones, wherever the binary runs
+
+	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
+
+	"holdfast/booking"
+	"holdfast/storage"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// settings belong to every command. Each is a flag and an environment variable.
+type settings struct {
+	Database  string `default:"holdfast.db" placeholder:"FILE|postgres://…" help:"SQLite file, or URL of a PostgreSQL database. (${default})"`
+	LogFormat string `default:"text" enum:"text,json" help:"How log lines are written on standard error: text or json. (${default})"`
+}
+
+type commands struct {
+	settings
+
+	Serve    serveCommand    `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
+	Import   importCommand   `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
+	Key      keyCommand      `cmd:"" help:"Make API keys for clinics."`
+	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
+	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
+	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
+}
+
+// console is where a command writes: answers to out, all else to err.
+type console struct {
+	out io.Writer
+	err io.Writer
+	log *slog.Logger
+}
+
+// run is the program; main adds signals, and tests call it as it is. It returns
+// the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var cli commands
+	status := -1
+	parser, err := kong.New(&cli,
+		kong.Name("holdfast"),
+		kong.Description("A booking partner backend: Google's Booking Server API v3 and a clinic's Open API on one inventory that never sells a place twice.\n\n"+
+			"Every flag is also an environment variable: --database is HOLDFAST_DATABASE."),
+		kong.DefaultEnvars("HOLDFAST"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { status = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "holdfast:", err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if status >= 0 { // --help
+		return status
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "holdfast: %v\nTry holdfast --help.\n", err)
+		return 2
+	}
+	var handler slog.Handler = slog.NewTextHandler(stderr, nil)
+	if cli.LogFormat == "json" {
+		handler = slog.NewJSONHandler(stderr, nil)
+	}
+	c := &console{out: stdout, err: stderr, log: slog.New(handler)}
+	if err := parsed.Run(&cli.settings, c); err != nil {
+		var quiet exitStatus
+		if errors.As(err, &quiet) {
+			return int(quiet)
+		}
+		fmt.Fprintln(stderr, "holdfast:", err)
+		return 1
+	}
+	return 0
+}
+
+// exitStatus is an error that has been told already.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// open opens the database that the settings name.
+func (s *settings) open(ctx context.Context, c *console) (*storage.DB, error) {
+	return storage.Open(ctx, s.Database, storage.Options{Log: c.log})
+}
+
+// newService is the booking service with the real time and real ids.
+func newService(db *storage.DB) *booking.Service {
+	return &booking.Service{Store: db, Now: time.Now, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
+}
+
+// closing closes the database and keeps the error, if there is none before it.
+func closing(db *storage.DB, err *error) { *err = errors.Join(*err, db.Close()) }

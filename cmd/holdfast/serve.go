@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"holdfast/api"
+	"holdfast/storage"
+)
+
+type serveCommand struct {
+	Address           string `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
+	GoogleCredentials string `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
+	TLSCert           string `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
+	TLSKey            string `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
+}
+
+// Run serves until the context ends, then answers what it has accepted and
+// stops.
+func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	credentials, err := api.ParseCredentials(cmd.GoogleCredentials)
+	if err != nil {
+		return fmt.Errorf("--google-credentials: %w", err)
+	}
+	if len(credentials) == 0 {
+		c.log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
+	}
+	db, err := s.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	srv := newServer(db, credentials, c.log)
+	if cmd.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
+		if err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
+	listener, err := net.Listen("tcp", cmd.Address)
+	if err != nil {
+		return fmt.Errorf("--address: %w", err)
+	}
+	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
+	return serve(ctx, srv, listener, c.log)
+}
+
+// newServer is the HTTP server with the limits that we ship: slow callers and
+// large headers cost us little.
+func newServer(db *storage.DB, credentials []api.Credential, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: api.New(api.Config{
+			Bookings: newService(db), Credentials: credentials, Healthy: db.Ping, Log: log,
+		}),
+		ReadHeaderTimeout: 3 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// stopWithin is how long accepted requests may still take after we are told to
+// stop.
+const stopWithin = 10 * time.Second
+
+// serve serves until ctx ends, then finishes what was accepted.
+func serve(ctx context.Context, srv *http.Server, listener net.Listener, log *slog.Logger) error {
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		log.Info("stopping")
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		stopped <- srv.Shutdown(limited)
+	}()
+	start := srv.Serve
+	if srv.TLSConfig != nil {
+		start = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
+	if err := start(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return <-stopped
+}
