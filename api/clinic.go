@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -333,10 +334,16 @@ func (it *occupiedResource) times() (start, end time.Time) {
 	return start, end
 }
 
-// instant reads an RFC 3339 time with an offset or Z. time.Parse would let more
-// pass, such as one-digit hours.
+// rfc3339 is what an instant looks like. Go's own parsing lets more pass, such
+// as one-digit hours (go.dev/issue/54580).
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// instant reads an RFC 3339 time with an offset or Z.
 func instant(s string) (t time.Time, ok bool) {
-	err := t.UnmarshalText([]byte(s))
+	if !rfc3339.MatchString(s) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
 	return t, err == nil
 }
 

@@ -18,9 +18,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// maxDepth is how deep a body may be nested. The messages need ten.
-const maxDepth = 100
-
 // badBody refuses a body as a whole.
 func badBody(message string) error {
 	return &refusal{status: http.StatusBadRequest, message: message}
@@ -32,8 +29,8 @@ func badField(path, must string) error {
 }
 
 // parse reads a body that is one JSON object and nothing after it. Numbers stay
-// as they are written. A member that is there twice is refused: two readers of
-// such an object may see two different things.
+// as they are written. An object with a member twice is refused: two readers of
+// it may see two different things.
 func parse(body []byte) (map[string]any, error) {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
@@ -43,70 +40,54 @@ func parse(body []byte) (map[string]any, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	v, err := parseValue(d, 0)
-	if err != nil {
-		return nil, badBody("the body is not a JSON text: " + err.Error())
+	var v any
+	if err := d.Decode(&v); err != nil { // the error may repeat what it did not understand
+		return nil, badBody("the body is not well-formed JSON")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, badBody("there is something after the end of the JSON text")
 	}
 	object, ok := v.(map[string]any)
-	if !ok {
+	switch {
+	case !ok:
 		return nil, badBody("the body is not a JSON object")
+	case colons(body) != members(v):
+		return nil, badBody("an object has a member twice")
 	}
 	return object, nil
 }
 
-// What is wrong with a text, without any of the text.
-var (
-	errSyntax = errors.New("it is not well formed")
-	errTwice  = errors.New("an object has a member twice")
-	errDeep   = fmt.Errorf("it is nested deeper than %d", maxDepth)
-)
+// colons counts the members that are written in a JSON text.
+func colons(text []byte) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case c == ':' && !quoted:
+			n++
+		}
+	}
+	return n
+}
 
-func parseValue(d *json.Decoder, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, errDeep
+// members counts the members that came of it: of two of one name, one is left.
+func members(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		n = len(v)
+		for _, v := range v {
+			n += members(v)
+		}
+	case []any:
+		for _, v := range v {
+			n += members(v)
+		}
 	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, errSyntax
-	}
-	switch token {
-	case json.Delim('{'):
-		object := map[string]any{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, errSyntax
-			}
-			key := name.(string) // the decoder allows nothing else here
-			if _, twice := object[key]; twice {
-				return nil, errTwice
-			}
-			if object[key], err = parseValue(d, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := d.Token(); err != nil {
-			return nil, errSyntax
-		}
-		return object, nil
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			item, err := parseValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
-		}
-		if _, err := d.Token(); err != nil {
-			return nil, errSyntax
-		}
-		return list, nil
-	}
-	return token, nil
+	return n
 }
 
 // decodeGoogle reads a message of Google's, generously where protobuf's JSON is:

@@ -31,6 +31,10 @@ type call struct {
 
 type callKey struct{}
 
+func withCall(ctx context.Context, k *call) context.Context {
+	return context.WithValue(ctx, callKey{}, k)
+}
+
 // callOf returns what is known of the request that ctx belongs to. Endpoints
 // may add to it.
 func callOf(ctx context.Context) *call {
@@ -47,7 +51,7 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		started := time.Now()
 		r := c.Request()
 		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r))}
-		c.SetRequest(r.WithContext(context.WithValue(r.Context(), callKey{}, k)))
+		c.SetRequest(r.WithContext(withCall(r.Context(), k)))
 
 		h := c.Response().Header()
 		h.Set("X-Request-Id", k.id)

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -18,6 +19,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// A step of a random history is a transaction and a look at everything.
+	for name, value := range map[string]string{"rapid.checks": "20", "rapid.steps": "25"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	storagetest.Stop()
 	if code == 0 {
@@ -80,9 +87,6 @@ func testClinic() inventory.Merchant {
 	}
 }
 
-// restaurant is known from feeds only.
-const restaurant = "dining-1"
-
 // world is a service over one database, with a clock that stands and the test
 // clinic loaded.
 type world struct {
@@ -96,6 +100,7 @@ func each(t *testing.T, test func(w *world)) { eachWith(t, storage.Options{}, te
 
 func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
 	t.Helper()
+	o.Limit = time.Minute // a busy machine must not look like a broken promise
 	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) {
 		w := &world{t: t, db: db}
 		w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {

@@ -25,7 +25,7 @@ type operation func(m *inventory.Merchant) (Keys, func(Tx) error)
 
 // replans is how often an operation is planned again because an import has
 // changed the catalogue under it.
-const replans = 5
+const replans = 10
 
 // run plans an operation and runs it, and does so again if the catalogue was
 // not the newest.

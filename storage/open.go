@@ -14,9 +14,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ type DB struct {
 	read    *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
 	dialect dialect
 	limit   time.Duration // of one InTx
-	log     *slog.Logger
+	queue   chan struct{} // a place for every operation that waits or runs
 
 	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
 	fault     func(point string) error
@@ -59,8 +60,9 @@ type Options struct {
 	// Connections bounds the pool; 0 is 32. An SQLite file has one connection
 	// that writes, whatever this says.
 	Connections int
-	// Log takes what an operator should know; nil is slog's default.
-	Log *slog.Logger
+	// Queue is how many operations may wait or run at once; more are told to
+	// come again at once. 0 is 1,024.
+	Queue int
 	// Fault, if not nil, is asked at named points of a transaction whether to
 	// fail there; tests break transactions with it.
 	Fault func(point string) error
@@ -77,10 +79,10 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Connections == 0 {
 		o.Connections = 32
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+	if o.Queue == 0 {
+		o.Queue = 1024
 	}
-	db := &DB{limit: o.Limit, log: o.Log, fault: o.Fault}
+	db := &DB{limit: o.Limit, queue: make(chan struct{}, o.Queue), fault: o.Fault}
 	open := db.openSQLite
 	if strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://") {
 		open = db.openPostgres
@@ -104,9 +106,9 @@ func (db *DB) openPostgres(target string, o Options) error {
 	// A transaction that waits longer than this for one lock, or forgets to
 	// end, must not hold the others up.
 	for name, value := range map[string]string{
-		"lock_timeout":                        "2s",
-		"statement_timeout":                   "3s",
-		"idle_in_transaction_session_timeout": "10s",
+		"lock_timeout":                        strconv.FormatInt((o.Limit * 2 / 3).Milliseconds(), 10),
+		"statement_timeout":                   strconv.FormatInt(o.Limit.Milliseconds(), 10),
+		"idle_in_transaction_session_timeout": strconv.FormatInt((3 * o.Limit).Milliseconds(), 10),
 		"application_name":                    "holdfast",
 	} {
 		if _, set := config.RuntimeParams[name]; !set {
@@ -116,7 +118,7 @@ func (db *DB) openPostgres(target string, o Options) error {
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(o.Connections)
 	pool.SetMaxIdleConns(o.Connections)
-	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}), o.Log)
+	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}))
 	db.read = db.write
 	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
 	// keys take on the same rows.
@@ -124,19 +126,41 @@ func (db *DB) openPostgres(target string, o Options) error {
 	return err
 }
 
-// sqlitePragmas are the settings under which an acknowledged booking survives
-// the loss of power. A WAL with synchronous=NORMAL would lose the last ones.
-const sqlitePragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)"
+// sqliteSettings are those under which an acknowledged booking survives the
+// loss of power. A WAL with synchronous=NORMAL would lose the last ones.
+var sqliteSettings = []struct{ name, value string }{
+	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
+}
+
+// sqliteDSN adds our settings to those that the caller chose; checkSQLite reads
+// back what became of them.
+func sqliteDSN(path, query string) (string, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", fmt.Errorf("the options behind the file's name cannot be read: %w", err)
+	}
+	for _, s := range sqliteSettings {
+		chosen := values.Has("_"+s.name) || slices.ContainsFunc(values["_pragma"], func(p string) bool {
+			return strings.HasPrefix(strings.ToLower(p), s.name)
+		})
+		if !chosen {
+			values.Add("_pragma", s.name+"("+s.value+")")
+		}
+	}
+	if !values.Has("_txlock") {
+		values.Set("_txlock", "immediate")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode(), nil
+}
 
 func (db *DB) openSQLite(target string, o Options) error {
 	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
 	if path == "" || strings.HasPrefix(path, ":memory:") {
 		return errors.New("an SQLite database must be a file")
 	}
-	// What the caller adds comes last and wins; checkSQLite reads it back.
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqlitePragmas + "&_txlock=immediate"
-	if query != "" {
-		dsn += "&" + query
+	dsn, err := sqliteDSN(path, query)
+	if err != nil {
+		return err
 	}
 	dial := func(connections int) (*gorm.DB, error) {
 		pool, err := sql.Open("sqlite", dsn)
@@ -145,10 +169,9 @@ func (db *DB) openSQLite(target string, o Options) error {
 		}
 		pool.SetMaxOpenConns(connections)
 		pool.SetMaxIdleConns(connections)
-		return openGORM(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}), o.Log)
+		return openGORM(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}))
 	}
 	db.dialect = dialect{check: checkSQLite, migration: sqliteMigration}
-	var err error
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some.
 	if db.write, err = dial(1); err != nil {
@@ -158,7 +181,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 	return err
 }
 
-func openGORM(d gorm.Dialector, log *slog.Logger) (*gorm.DB, error) {
+func openGORM(d gorm.Dialector) (*gorm.DB, error) {
 	return gorm.Open(d, &gorm.Config{
 		// Every write is in a transaction of ours.
 		SkipDefaultTransaction: true,

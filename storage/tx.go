@@ -27,6 +27,12 @@ func (u *unknown) Unwrap() error { return u.err }
 
 // InTx implements [booking.Store].
 func (db *DB) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+	select {
+	case db.queue <- struct{}{}:
+		defer func() { <-db.queue }()
+	default:
+		return fmt.Errorf("%w: %d operations are waiting", booking.ErrUnavailable, cap(db.queue))
+	}
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		v, err := db.fetch(tx, touches)
 		if err != nil {

@@ -23,7 +23,7 @@ type bookingsCommand struct {
 }
 
 func (cmd *bookingsCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
-	db, err := s.open(ctx, c)
+	db, err := s.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	db, err := storage.Open(ctx, filepath.Join(dir, "demo.db"), storage.Options{Log: c.log})
+	db, err := storage.Open(ctx, filepath.Join(dir, "demo.db"), storage.Options{})
 	if err != nil {
 		return err
 	}

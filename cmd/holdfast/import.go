@@ -31,7 +31,7 @@ are withdrawn, their bookings stay.`
 // Run checks all files and then writes them: clinics first, then merchants,
 // services and availability, because that is how they refer to each other.
 func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
-	db, err := s.open(ctx, c)
+	db, err := s.open(ctx)
 	if err != nil {
 		return err
 	}

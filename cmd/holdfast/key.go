@@ -17,7 +17,7 @@ type keyCreateCommand struct {
 }
 
 func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
-	db, err := s.open(ctx, c)
+	db, err := s.open(ctx)
 	if err != nil {
 		return err
 	}

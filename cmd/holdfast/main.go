@@ -102,8 +102,8 @@ type exitStatus int
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // open opens the database that the settings name.
-func (s *settings) open(ctx context.Context, c *console) (*storage.DB, error) {
-	return storage.Open(ctx, s.Database, storage.Options{Log: c.log})
+func (s *settings) open(ctx context.Context) (*storage.DB, error) {
+	return storage.Open(ctx, s.Database, storage.Options{})
 }
 
 // newService is the booking service with the real time and real ids.

@@ -31,7 +31,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if len(credentials) == 0 {
 		c.log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
 	}
-	db, err := s.open(ctx, c)
+	db, err := s.open(ctx)
 	if err != nil {
 		return err
 	}

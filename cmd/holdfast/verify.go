@@ -12,7 +12,7 @@ type verifyCommand struct {
 
 // Run exits with 1 if an invariant is broken.
 func (cmd *verifyCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
-	db, err := s.open(ctx, c)
+	db, err := s.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -236,11 +236,10 @@ func TestClinicsProblems(t *testing.T) {
 
 func TestClinicsProblemsAllAtOnce(t *testing.T) {
 	_, err := mustFrom(t, "x", `{"merchants": [
-		{"name": "A", "name": "B", "groups": [{}, {"id": "65b000000000000000000001", "title": "T", "interval_minutes": "30", "zones": [{"zone_id": "?"}]}]},
+		{"name": "A", "groups": [{}, {"id": "65b000000000000000000001", "title": "T", "interval_minutes": "30", "zones": [{"zone_id": "?"}]}]},
 		{"id": "b", "services": [{"duration_sec": 0}]}
 	]}`).Clinics()
 	wantProblems(t, err,
-		"merchants[0].name: given twice",
 		"merchants[0].id: required",
 		"merchants[0].groups[0].id: required",
 		"merchants[0].groups[0].title: required",
@@ -258,6 +257,7 @@ func TestClinicsBrokenJSON(t *testing.T) {
 	deep := strings.Repeat("[", 100_000)
 	tests := []struct{ name, content, want string }{
 		{"a trailing comma", "{\n  \"merchants\": [],\n}", "line 3, column 1: invalid character '}'"},
+		{"a key twice", `{"merchants": [{"id": "a", "id": "b"}]}`, `line 1, column 32: key "id" comes twice in an object`},
 		{"half a file", `{"merchants": [{"id": "é"`, "line 1, column 26: the file ends in the middle"},
 		{"something after it", "{\"merchants\": []}\n{}", "line 2, column 2: something follows the document"},
 		{"a mountain", `{"merchants": ` + deep, "nested too deeply"},

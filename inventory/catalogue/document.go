@@ -57,7 +57,7 @@ func (e errTwice) Error() string { return fmt.Sprintf("key %q comes twice in an 
 type stream struct {
 	r   io.Reader
 	dec *json.Decoder
-	// row reads ahead of what it can place; then it says how far it got.
+	// ahead is how much more of it was right after which decode failed.
 	ahead int64
 }
 
@@ -115,7 +115,7 @@ func (s *stream) within(opening json.Delim, each func() error) (bool, error) {
 		return t == nil, err
 	}
 	if t != opening {
-		return false, s.skipRest(t)
+		return false, s.skipRest(t, 0)
 	}
 	return true, s.rest(each)
 }
@@ -132,31 +132,36 @@ func (s *stream) rest(each func() error) error {
 }
 
 // skip reads over a value of any size.
-func (s *stream) skip() error {
+func (s *stream) skip() error { return s.skipAt(0) }
+
+func (s *stream) skipAt(depth int) error {
+	// No deeper than this can a value hold all rows of a feed, and the decoder
+	// is faster whole than token by token.
+	if depth == 3 {
+		var raw json.RawMessage
+		return s.decode(&raw)
+	}
 	t, err := s.token()
 	if err != nil {
 		return err
 	}
-	return s.skipRest(t)
+	return s.skipRest(t, depth)
 }
 
 // skipRest reads to the end of the value that began with t.
-func (s *stream) skipRest(t json.Token) error {
-	for depth := 0; ; {
-		switch t {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
-		var err error
-		if t, err = s.token(); err != nil {
-			return err
-		}
+func (s *stream) skipRest(t json.Token, depth int) error {
+	switch t {
+	case json.Delim('['):
+		return s.rest(func() error { return s.skipAt(depth + 1) })
+	case json.Delim('{'):
+		return s.rest(func() error {
+			if _, err := s.token(); err != nil {
+				return err
+			}
+			return s.skipAt(depth + 1)
+		})
 	}
+	return nil
 }
 
 // value reads a whole value, with more care and less speed than the decoder: it
@@ -202,17 +207,25 @@ func (s *stream) valueAt(depth int) (any, error) {
 // takes three times as long, and a feed has millions of rows.)
 func (s *stream) row() (any, error) {
 	var v any
-	err := s.dec.Decode(&v)
-	if err == nil {
-		return snaked(v), nil
+	if err := s.decode(&v); err != nil {
+		return nil, err
 	}
-	// The decoder says what is wrong, but not where in the row.
+	return snaked(v), nil
+}
+
+// decode reads a value into v at once.
+func (s *stream) decode(v any) error {
+	err := s.dec.Decode(v)
+	if err == nil {
+		return nil
+	}
+	// The decoder says what is wrong, but not where within the value.
 	slow := newStream(io.MultiReader(s.dec.Buffered(), s.r))
 	if _, again := slow.value(); again != nil {
 		err = again
 	}
 	s.ahead = slow.offset()
-	return nil, err
+	return err
 }
 
 // snaked spells the keys of an object and of all in it in [snake].

@@ -1,0 +1,147 @@
+package booking_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// Random histories of both channels and of imports, step by step against a
+// small model: what must be refused is, what must work does, and after every
+// step all invariants hold.
+func TestHistories(t *testing.T) {
+	each(t, func(w *world) {
+		rapid.Check(w.t, func(r *rapid.T) {
+			// A clinic of its own for each history.
+			m := testClinic()
+			m.ID = "clinic-" + uuid.NewString()
+			m.Groups[0].Timetable = nil
+			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+			h := &history{w: w, clinic: m, taken: map[[2]any]int{}}
+			r.Repeat(map[string]func(*rapid.T){
+				"create": h.create,
+				"replay": h.replay,
+				"move":   h.move,
+				"resize": h.resize,
+				"":       h.check,
+			})
+		})
+	})
+}
+
+// history is the model: which zone has how many visits in which half hour.
+type history struct {
+	w        *world
+	clinic   inventory.Merchant
+	requests []booking.Create
+	visits   []booking.Booking
+	taken    map[[2]any]int // (zone, start of the half hour) → visits
+}
+
+func (h *history) capacity(zone string) int { return h.clinic.Groups[0].Zone(zone).Capacity }
+
+func (h *history) fits(zone string, from, to int64) bool {
+	for s := from; s < to; s += 1800 {
+		if h.taken[[2]any{zone, s}] >= h.capacity(zone) {
+			return false
+		}
+	}
+	return true
+}
+
+func (h *history) add(zone string, from, to int64, n int) {
+	for s := from; s < to; s += 1800 {
+		h.taken[[2]any{zone, s}] += n
+	}
+}
+
+var halfHours = rapid.Int64Range(0, 5)
+
+func (h *history) create(r *rapid.T) {
+	c := h.w.request(at(9, 0) + 1800*halfHours.Draw(r, "start"))
+	c.MerchantID = h.clinic.ID
+	c.RoomID = rapid.SampledFrom([]string{"", bed, suite}).Draw(r, "room")
+	zones := []string{c.RoomID}
+	if c.RoomID == "" {
+		zones = []string{bed, suite}
+	}
+	b, err := h.w.create(c)
+	for _, zone := range zones {
+		if h.fits(zone, c.StartSec, c.StartSec+3600) {
+			if err != nil || b.ZoneID != zone {
+				r.Fatalf("there is room in %s: got zone %s, %v", zone, b.ZoneID, err)
+			}
+			h.add(zone, b.StartSec, b.EndSec, 1)
+			h.requests, h.visits = append(h.requests, c), append(h.visits, b)
+			return
+		}
+	}
+	h.wantFull(r, err)
+}
+
+func (h *history) replay(r *rapid.T) {
+	if len(h.visits) == 0 {
+		r.Skip()
+	}
+	i := rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")
+	b, err := h.w.create(h.requests[i])
+	if err != nil || b.ID != h.visits[i].ID || b.StartSec != h.visits[i].StartSec {
+		r.Fatalf("replay of %s got %s at %d, %v", h.visits[i].ID, b.ID, b.StartSec, err)
+	}
+}
+
+func (h *history) move(r *rapid.T) {
+	if len(h.visits) == 0 {
+		r.Skip()
+	}
+	b := &h.visits[rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")]
+	zone := rapid.SampledFrom([]string{bed, suite}).Draw(r, "zone")
+	from := at(9, 0) + 1800*halfHours.Draw(r, "to")
+	to := from + 1800*rapid.Int64Range(1, 3).Draw(r, "length")
+	// What the visit holds already it may keep, however full.
+	fits := true
+	for s := from; s < to; s += 1800 {
+		own := zone == b.ZoneID && b.StartSec <= s && s < b.EndSec
+		fits = fits && (own || h.fits(zone, s, s+1800))
+	}
+	err := h.w.change(move(*b, zone, from, to))
+	if !fits {
+		h.wantFull(r, err)
+		return
+	}
+	if err != nil {
+		r.Fatalf("there is room in %s: %v", zone, err)
+	}
+	h.add(b.ZoneID, b.StartSec, b.EndSec, -1)
+	b.ZoneID, b.StartSec, b.EndSec = zone, from, to
+	h.add(zone, from, to, 1)
+}
+
+// resize imports the catalogue with other capacities. A slot that has more is
+// left with what is taken, and shrinks as visits leave; the model only needs to
+// know that nothing more fits in.
+func (h *history) resize(r *rapid.T) {
+	g := &h.clinic.Groups[0]
+	g.Zones[0].Capacity = rapid.IntRange(0, 3).Draw(r, "beds")
+	g.Zones[1].Capacity = rapid.IntRange(0, 2).Draw(r, "suites")
+	h.w.must(h.w.db.PutClinic(h.w.t.Context(), h.clinic, eight.Unix()))
+}
+
+func (h *history) check(r *rapid.T) {
+	broken, err := h.w.db.Verify(h.w.t.Context(), nil)
+	if err != nil || len(broken) > 0 {
+		r.Fatalf("invariants: %v, %v", broken, err)
+	}
+}
+
+func (h *history) wantFull(r *rapid.T, err error) {
+	var f *booking.Failure
+	if !errors.As(err, &f) || f.Cause != booking.SlotUnavailable {
+		r.Fatalf("got %v, want slot unavailable", err)
+	}
+}

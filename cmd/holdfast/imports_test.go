@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// permitted says which of our packages each of our packages may import: the
+// picture in docs/architecture.md. A new package needs a line here.
+var permitted = map[string][]string{
+	"holdfast/inventory":           {},
+	"holdfast/idempotency":         {},
+	"holdfast/inventory/catalogue": {"holdfast/inventory"},
+	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/storage/storagetest": {"holdfast/storage"},
+	"holdfast/api/mapsbooking":     {},
+	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/cmd/holdfast": {
+		"holdfast/api", "holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
+	},
+}
+
+// only says where a large library may be imported, by the start of its path.
+var only = map[string][]string{
+	"gorm.io/":                   {"holdfast/storage"},
+	"github.com/jackc/":          {"holdfast/storage", "holdfast/storage/storagetest"},
+	"modernc.org/":               {"holdfast/storage"},
+	"github.com/pressly/":        {"holdfast/storage"},
+	"github.com/labstack/":       {"holdfast/api"},
+	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking"},
+	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
+	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
+	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
+	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast"},
+}
+
+func TestImportsPointDown(t *testing.T) {
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "holdfast/...")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		allowed, known := permitted[p.ImportPath]
+		if !known {
+			t.Errorf("%s is a new package: say in imports_test.go what it may import", p.ImportPath)
+		}
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "holdfast/") && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+			for library, places := range only {
+				if strings.HasPrefix(imported, library) && !slices.Contains(places, p.ImportPath) {
+					t.Errorf("%s imports %s, which belongs into %v", p.ImportPath, imported, places)
+				}
+			}
+		}
+	}
+	if seen != len(permitted) {
+		t.Errorf("looked at %d packages, the map has %d", seen, len(permitted))
+	}
+}

@@ -1,0 +1,172 @@
+package storage_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"holdfast/storage"
+	"holdfast/storage/storagetest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	storagetest.Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// with adds a query to a target.
+func with(target, query string) string {
+	if strings.Contains(target, "?") {
+		return target + "&" + query
+	}
+	return target + "?" + query
+}
+
+func TestRefusesUnsafeSettings(t *testing.T) {
+	exec := func(t *testing.T, target, statement string) {
+		t.Helper()
+		db, err := sql.Open("pgx", target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		target func(t *testing.T) string
+		want   string // in the error
+	}{
+		{"SQLite synchronous NORMAL", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=synchronous(NORMAL)")
+		}, "synchronous is 1"},
+		{"SQLite synchronous OFF by the short spelling", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_synchronous=OFF")
+		}, "synchronous"},
+		{"SQLite without WAL", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=journal_mode(DELETE)")
+		}, "journal_mode is delete"},
+		{"SQLite without foreign keys", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=foreign_keys(OFF)")
+		}, "foreign_keys is 0"},
+		{"SQLite without patience", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=busy_timeout(0)")
+		}, "busy_timeout is 0 ms"},
+		{"SQLite with deferred transactions", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_txlock=deferred")
+		}, "_txlock"},
+		{"SQLite in memory", func(*testing.T) string { return ":memory:" }, "must be a file"},
+		{"Postgres synchronous_commit off for the database", func(t *testing.T) string {
+			target := storagetest.Postgres(t)
+			exec(t, target, fmt.Sprintf("ALTER DATABASE %s SET synchronous_commit = off", database(t, target)))
+			return target
+		}, "synchronous_commit is off"},
+		{"Postgres synchronous_commit off in the URL", func(t *testing.T) string {
+			return with(storagetest.Postgres(t), "synchronous_commit=off")
+		}, "synchronous_commit is off"},
+		{"Postgres that is not there", func(*testing.T) string { return "postgres://127.0.0.1:1/none?connect_timeout=2" }, "failed to connect"},
+		{"Postgres URL that is none", func(*testing.T) string { return "postgres://u:secret@[::1/x" }, "cannot be read"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db, err := storage.Open(t.Context(), c.target(t), storage.Options{})
+			if err == nil {
+				_ = db.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %q, want it to say %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error repeats a password: %v", err)
+			}
+		})
+	}
+}
+
+func database(t *testing.T, target string) string {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return `"` + strings.TrimPrefix(u.Path, "/") + `"`
+}
+
+// Several servers that start at once on an empty database all come up.
+func TestMigrateAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		target func(t *testing.T) string
+	}{
+		{"SQLite", func(t *testing.T) string { return filepath.Join(t.TempDir(), "new.db") }},
+		{"Postgres", func(t *testing.T) string { return storagetest.PostgresDatabase(t, "") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			target := c.target(t)
+			var done sync.WaitGroup
+			for range 6 {
+				done.Go(func() {
+					db, err := storage.Open(context.Background(), target, storage.Options{})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := db.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			done.Wait()
+		})
+	}
+}
+
+func TestRefusesNewerSchema(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
+		driver := "sqlite"
+		if strings.HasPrefix(db.Target, "postgres") {
+			driver = "pgx"
+		}
+		raw, err := sql.Open(driver, db.Target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		if _, err := raw.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)"); err != nil {
+			t.Fatal(err)
+		}
+		again, err := storage.Open(t.Context(), db.Target, storage.Options{})
+		if err == nil {
+			_ = again.Close()
+			t.Fatal("opened")
+		}
+		if !strings.Contains(err.Error(), "run a newer holdfast") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// PgBouncer in transaction mode needs pgx not to prepare statements.
+func TestWithoutPreparedStatements(t *testing.T) {
+	db := storagetest.Open(t, with(storagetest.Postgres(t), "default_query_exec_mode=exec"), storage.Options{})
+	if _, err := db.Verify(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
