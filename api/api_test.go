@@ -206,15 +206,28 @@ func TestChunkedBodyTooLong(t *testing.T) {
 	}
 }
 
-// Whoever has no credentials does not get their body read.
-func TestCredentialsBeforeBody(t *testing.T) {
+// Whoever has no credentials does not get their body read, and nobody one that
+// says that it is too long.
+func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
-	for _, path := range []string{createPath, updatePath} {
-		r := httptest.NewRequest(http.MethodPost, path, unreadable{t})
+	for _, c := range []struct {
+		path, auth string
+		length     int64
+		want       int
+	}{
+		{createPath, "", 100, 401},
+		{updatePath, "", 100, 401},
+		{createPath, basic, maxBody + 1, 413},
+		{updatePath, bearer, maxBody + 1, 413},
+		{exchangePath, "", maxBody + 1, 413},
+	} {
+		r := httptest.NewRequest(http.MethodPost, c.path, unreadable{t})
+		r.ContentLength = c.length
+		r.Header.Set("Authorization", c.auth)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != 401 {
-			t.Errorf("%s: got %d, want 401", path, w.Code)
+		if w.Code != c.want {
+			t.Errorf("%s: got %d, want %d", c.path, w.Code, c.want)
 		}
 	}
 }

@@ -248,6 +248,59 @@ func TestDecisionTable(t *testing.T) {
 	}
 }
 
+// Of two rows that apply, the earlier answers, also if the later one applies to
+// an earlier element.
+func TestRowsAreInOrder(t *testing.T) {
+	at := `"startDateTimeUtc":"2026-03-02T01:00:00Z","endDateTimeUtc":"2026-03-02T01:30:00Z"`
+	group := `"reservationGroup":{"reservationGroupId":"g","zoneId":"z1"}`
+	rows := []struct{ row, item, procedure, member, key, reason string }{
+		{"B4", `{` + at + `}`, "", "", ".configuration", "Required"},
+		{"B5", `{"reservationGroup":{}}`, "", "", ".reservationGroup", "Required"},
+		{"B6", `{"reservationGroup":{"zoneId":"z1","doctor":{}}}`, "", "", ".reservationGroupId", "Required"},
+		{"B7", `{` + group + `}`, "", "", ".startDateTimeUtc", "Required"},
+		{"B8", `{"startDateTimeUtc":"x","endDateTimeUtc":"",` + group + `}`, "", "", ".startDateTimeUtc", "NotAvailable"},
+		{"B9", stretch("2026-03-03T01:00:00Z", "2026-03-03T01:00:00Z"), "", "", ".endDateTimeUtc", "InvalidTimeRange"},
+		{"B10", `{"startDateTimeUtc":"2026-03-03T01:00:00Z","endDateTimeUtc":"2026-03-03T01:30:00Z","reservationGroup":{"reservationGroupId":"g","zoneId":"z1","doctor":{}}}`, "", "", ".doctor.id", "Required"},
+		{"B11", stretch("2026-03-03T01:00:00Z", "2026-03-03T01:30:00Z"), "", "", ".startDateTimeUtc", "NotAvailable"},
+		{"B12", "", "", `"counselor":{"id":"\u0000"}`, "counselor.name", "Required"},
+		{"B13", "", `{"optionConfiguration":{}}`, "", ".type", "Required"},
+		{"B14", "", `{"type":"OPTION","ticketConfiguration":{}}`, "", ".optionConfiguration", "Required"},
+		{"B15", "", `{"type":"OPTION","optionConfiguration":{"price":{"reason":{"type":"X"}}}}`, "", ".optionConfiguration.optionId", "Required"},
+		{"B16", "", "", `"connectedChannel":"X"`, "connectedChannel", "NotAvailable"},
+	}
+	for i, first := range rows {
+		for _, later := range rows[i+1:] {
+			items, procedures := []string{morning}, []string{}
+			members := []string{}
+			key := first.key
+			for _, r := range []struct{ item, procedure, member string }{
+				{later.item, later.procedure, later.member}, {first.item, first.procedure, first.member},
+			} {
+				switch {
+				case r.item != "":
+					items = append(items, r.item)
+				case r.procedure != "":
+					procedures = append(procedures, r.procedure)
+				default:
+					members = append(members, r.member)
+				}
+			}
+			switch {
+			case first.item != "":
+				key = nth("occupiedResources", len(items)-1) + key
+			case first.procedure != "":
+				key = nth("requestedProcedures", len(procedures)-1) + key
+			}
+			members = append(members, `"requestedProcedures":[`+strings.Join(procedures, ",")+`]`)
+			_, err := readChange(commandOf(strings.Join(items, ","), members...), time.UTC)
+			var r *refusal
+			if !errors.As(err, &r) || r.field != key || r.reason != first.reason {
+				t.Errorf("%s and %s: got %v, want %s %s", first.row, later.row, err, key, first.reason)
+			}
+		}
+	}
+}
+
 // What a command that passes is to package booking.
 func TestChangeIsTranslated(t *testing.T) {
 	plain := booking.Change{

@@ -19,7 +19,7 @@ type refusal struct {
 	field   string // what is wrong: Google's field or the clinic's key; "" if it is not one
 	message string // for Google's developers; never repeats a value
 	class   string // for the clinic: InvalidCommandException or InvalidRequestException
-	reason  string // for the clinic: one of the reasons below
+	reason  string // for the clinic: one of its reasons (clinic.go)
 }
 
 func (r *refusal) Error() string {

@@ -2,7 +2,6 @@ package catalogue
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
 	"math"
 	"sort"
@@ -62,7 +61,7 @@ func (f Feed) CheckAvailability(known Known) (slots, skipped int, err error) {
 	found := &findings{}
 	seen := seenSlots{feed: f, rows: map[inventory.SlotKey]int32{}}
 	skipped, err = f.offers(found, known, func(r rowPlace, p *place, o offer) error {
-		seen.row(r)
+		seen.next(r)
 		resource := o.slot.Resource()
 		for slot := range o.slots() {
 			slots++
@@ -273,40 +272,41 @@ func readRecurrence(p *place, o *offer) {
 type seenSlots struct {
 	feed   Feed
 	rows   map[inventory.SlotKey]int32 // the row of each slot, counted over all files
+	row    int32                       // the one that is being read
 	groups []seenGroup
-	row32  int32
 }
 
-// seenGroup is a row of which those that follow lie in the same group.
+// seenGroup says where a row was; those after it follow it in the feed too, up
+// to the next seenGroup.
 type seenGroup struct {
-	row32 int32
-	at    rowPlace
+	row int32
+	at  rowPlace
 }
 
-// row begins the next row.
-func (s *seenSlots) row(at rowPlace) {
-	s.row32++
-	if n := len(s.groups); n > 0 {
-		last := s.groups[n-1]
-		if next := last.at; next.file == at.file && next.group == at.group && next.row+int(s.row32-last.row32) == at.row {
-			return
-		}
+// next begins the next row.
+func (s *seenSlots) next(at rowPlace) {
+	s.row++
+	if n := len(s.groups); n == 0 || s.groups[n-1].place(s.row) != at {
+		s.groups = append(s.groups, seenGroup{s.row, at})
 	}
-	s.groups = append(s.groups, seenGroup{s.row32, at})
 }
 
+// place is where a row is, if it is one of the group.
+func (g seenGroup) place(row int32) rowPlace {
+	at := g.at
+	at.row += int(row - g.row)
+	return at
+}
+
+// add notes a slot of the row, which is at p.
 func (s *seenSlots) add(p *place, key inventory.SlotKey) {
 	first, twice := s.rows[key]
 	if !twice {
-		s.rows[key] = s.row32
+		s.rows[key] = s.row
 		return
 	}
-	p.wrong("the same slot as %s (merchant, service, start, duration and resources)", s.path(first))
-}
-
-// path is where a row was.
-func (s *seenSlots) path(row int32) string {
-	g := s.groups[sort.Search(len(s.groups), func(i int) bool { return s.groups[i].row32 > row })-1]
-	return fmt.Sprintf("%sservice_availability[%d].availability[%d]",
-		s.feed.prefix(s.feed.Files[g.at.file]), g.at.group, g.at.row+int(row-g.row32))
+	next := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].row > first })
+	at := s.groups[next-1].place(first)
+	p.wrong("the same slot as %sservice_availability[%d].availability[%d] (merchant, service, start, duration and resources)",
+		s.feed.prefix(s.feed.Files[at.file]), at.group, at.row)
 }

@@ -76,7 +76,7 @@ defaults: &x {name: Base, zones: [{id: 65a000000000000000000001, name: !!str 12}
 merchants:
   - {<<: *x, id: 7, name: Mine}
 `)
-	got, err := f.Clinics()
+	_, err := f.Clinics()
 	wantProblems(t, err, "defaults: unknown key; known are merchants")
 	f = mustFrom(t, "x", `
 merchants:
@@ -87,7 +87,7 @@ merchants:
       Two
       lines
 `)
-	got, err = f.Clinics()
+	got, err := f.Clinics()
 	if err != nil {
 		t.Fatal(err)
 	}

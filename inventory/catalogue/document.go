@@ -47,10 +47,10 @@ var (
 	errEnough  = errors.New("read enough") // not a fault: stops a reading early
 )
 
-// errTwice is a key that an object has twice.
-type errTwice string
+// twiceError is a key that an object has twice.
+type twiceError string
 
-func (e errTwice) Error() string { return fmt.Sprintf("key %q comes twice in an object", string(e)) }
+func (e twiceError) Error() string { return fmt.Sprintf("key %q comes twice in an object", string(e)) }
 
 // stream reads a JSON document piece by piece, so that only one row of it is
 // ever in memory.
@@ -193,7 +193,7 @@ func (s *stream) valueAt(depth int) (any, error) {
 			}
 			k := key.(string)
 			if _, twice := object[k]; twice {
-				return errTwice(k)
+				return twiceError(k)
 			}
 			object[k], err = s.valueAt(depth + 1)
 			return err

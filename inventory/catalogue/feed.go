@@ -276,8 +276,9 @@ type Known interface {
 }
 
 // Merchants reads a merchants feed. What Google alone needs to match and show a
-// merchant (address, category, telephone …) is left aside. It returns Problems
-// if anything is wrong.
+// merchant (address, category, telephone …) is left aside. An id may be a
+// clinic's; the caller leaves that merchant out, as the other feeds leave out
+// its rows. It returns Problems if anything is wrong.
 func (f Feed) Merchants() ([]inventory.Merchant, error) {
 	if err := f.is(MerchantFeed); err != nil {
 		return nil, err

@@ -181,7 +181,7 @@ func (f *File) unreadable(err error) error { return fmt.Errorf("%s: %w", f.Path,
 // broken is an error of reading the file as JSON, after so many bytes of it.
 func (f *File) broken(err error, after int64) error {
 	var syntax *json.SyntaxError
-	var twice errTwice
+	var twice twiceError
 	switch {
 	case errors.As(err, &syntax), errors.As(err, &twice), err == errTrailer, err == errNested:
 		return Problems{{f.position(after), err.Error()}}

@@ -16,7 +16,10 @@ var tables = []string{
 // Dump returns all rows of the tables that an operation on bookings can touch,
 // as text, by table: compare two to see whether something left a trace. It
 // reads the database past the code under test.
-func Dump(target string) (map[string]string, error) {
+func Dump(target string) (map[string]string, error) { return DumpTables(target, tables...) }
+
+// DumpTables is Dump of other tables.
+func DumpTables(target string, tables ...string) (map[string]string, error) {
 	driver := "sqlite"
 	if strings.HasPrefix(target, "postgres://") {
 		driver = "pgx"
