@@ -192,7 +192,7 @@ func known(e protoreflect.EnumDescriptor, v any) bool {
 		return e.Values().ByName(protoreflect.Name(word)) != nil
 	}
 	n, ok := integer(v, 32)
-	return ok && e.Values().ByNumber(protoreflect.EnumNumber(n)) != nil
+	return ok && e.Values().ByNumber(protoreflect.EnumNumber(n)) != nil //nolint:gosec // it has 32 bits
 }
 
 // integer reads a whole number as protobuf's JSON writes it: a number or a

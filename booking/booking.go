@@ -13,6 +13,7 @@
 package booking
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"time"
@@ -199,7 +200,6 @@ func envelope(items []OccupiedResource) (startSec, endSec int64) {
 // scheduleID makes the clinic's name of a booking: 4 bytes of time and the 8
 // random bytes of its id, in hex, the form of the family's object ids.
 func scheduleID(now time.Time, id uuid.UUID) string {
-	sec := uint32(now.Unix()) //nolint:gosec // wraps in 2106, as object ids do
-	b := []byte{byte(sec >> 24), byte(sec >> 16), byte(sec >> 8), byte(sec)}
+	b := binary.BigEndian.AppendUint32(nil, uint32(now.Unix())) //nolint:gosec // wraps in 2106, as object ids do
 	return hex.EncodeToString(append(b, id[8:]...))
 }

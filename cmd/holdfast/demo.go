@@ -61,7 +61,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	defer closing(db, &err)
 
-	listener, err := net.Listen("tcp", cmd.Address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.Address)
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
@@ -132,7 +132,7 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 			Status string `json:"status"`
 		} `json:"booking"`
 	}
-	first, err := s.google(john, &created)
+	first, err := s.google(ctx, john, &created)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 	s.ok("confirmed as %s", created.Booking.ID)
 
 	s.title("The same request again (Google retries when an answer got lost)")
-	again, err := s.google(john, nil)
+	again, err := s.google(ctx, john, nil)
 	if err != nil {
 		return err
 	}
@@ -153,12 +153,12 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 
 	s.title("Another guest wants the same hour in the same room: full, told in a 200")
 	jane := clinicRequest("token-of-jane", "user-2", "Jane", at(10))
-	if err := s.refused(jane); err != nil {
+	if err := s.refused(ctx, jane); err != nil {
 		return err
 	}
 
 	s.title("The last table of the restaurant, 40 guests at once")
-	if err := s.contest(at(19)); err != nil {
+	if err := s.contest(ctx, at(19)); err != nil {
 		return err
 	}
 
@@ -171,7 +171,7 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 		return err
 	}
 	move := updateReservation(b.ScheduleID, demoCareRoom, demoCareRoom, at(15))
-	if status, body, err := s.clinic("/schedule/open/v2/commands/update-reservation", move); err != nil {
+	if status, body, err := s.clinic(ctx, "/schedule/open/v2/commands/update-reservation", move); err != nil {
 		return err
 	} else if status != http.StatusOK || string(body) != "{}" {
 		return errors.New("the move was refused")
@@ -179,7 +179,7 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 	s.ok("moved, in one transaction: the laser room at 10:00 is free again")
 
 	s.title("So Jane's retry, the very same request, is a new attempt and now succeeds")
-	if _, err := s.google(jane, &created); err != nil {
+	if _, err := s.google(ctx, jane, &created); err != nil {
 		return err
 	}
 	if created.Booking.Status != "CONFIRMED" {
@@ -193,7 +193,7 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 		return err
 	}
 	nowhere := updateReservation(b.ScheduleID, "65a1f0c2b7e4d90001affff0", demoCareRoom, at(16))
-	status, body, err := s.clinic("/schedule/open/v2/commands/update-reservation", nowhere)
+	status, body, err := s.clinic(ctx, "/schedule/open/v2/commands/update-reservation", nowhere)
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (s *story) load(ctx context.Context, dir string, now time.Time, dinnerSec i
 }
 
 // contest lets 40 guests ask for one table at once.
-func (s *story) contest(startSec int64) error {
+func (s *story) contest(ctx context.Context, startSec int64) error {
 	const guests = 40
 	answers := make([][]byte, guests)
 	errs := make([]error, guests)
@@ -272,7 +272,7 @@ func (s *story) contest(startSec int64) error {
 	for i := range guests {
 		done.Go(func() {
 			<-release
-			_, answers[i], errs[i] = s.post("/v3/CreateBooking", dinnerRequest(i, startSec), s.basic)
+			_, answers[i], errs[i] = s.post(ctx, "/v3/CreateBooking", dinnerRequest(i, startSec), s.basic)
 		})
 	}
 	close(release)
@@ -300,8 +300,8 @@ func (s *story) contest(startSec int64) error {
 }
 
 // google posts a CreateBooking, prints both sides and decodes the answer.
-func (s *story) google(request map[string]any, into any) ([]byte, error) {
-	status, body, err := s.shown("/v3/CreateBooking", request, s.basic)
+func (s *story) google(ctx context.Context, request map[string]any, into any) ([]byte, error) {
+	status, body, err := s.shown(ctx, "/v3/CreateBooking", request, s.basic)
 	if err != nil {
 		return nil, err
 	}
@@ -315,12 +315,12 @@ func (s *story) google(request map[string]any, into any) ([]byte, error) {
 }
 
 // refused posts a CreateBooking that must fail because the slot is full.
-func (s *story) refused(request map[string]any) error {
+func (s *story) refused(ctx context.Context, request map[string]any) error {
 	var answer struct {
 		Failure struct{ Cause string } `json:"booking_failure"`
 		Booking json.RawMessage        `json:"booking"`
 	}
-	if _, err := s.google(request, &answer); err != nil {
+	if _, err := s.google(ctx, request, &answer); err != nil {
 		return err
 	}
 	if answer.Failure.Cause != "SLOT_UNAVAILABLE" || answer.Booking != nil {
@@ -336,7 +336,7 @@ func (s *story) exchange(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, body, err := s.clinic("/open/authorization/commands/exchange-token", map[string]any{"key": key})
+	_, body, err := s.clinic(ctx, "/open/authorization/commands/exchange-token", map[string]any{"key": key})
 	if err != nil {
 		return err
 	}
@@ -348,8 +348,8 @@ func (s *story) exchange(ctx context.Context) error {
 	return nil
 }
 
-func (s *story) clinic(path string, request map[string]any) (int, []byte, error) {
-	return s.shown(path, request, func(r *http.Request) {
+func (s *story) clinic(ctx context.Context, path string, request map[string]any) (int, []byte, error) {
+	return s.shown(ctx, path, request, func(r *http.Request) {
 		if s.token != "" {
 			r.Header.Set("Authorization", "Bearer "+s.token)
 		}
@@ -359,25 +359,25 @@ func (s *story) clinic(path string, request map[string]any) (int, []byte, error)
 func (s *story) basic(r *http.Request) { r.SetBasicAuth(demoUser, demoPassword) }
 
 // shown is post, with both sides printed.
-func (s *story) shown(path string, request map[string]any, auth func(*http.Request)) (int, []byte, error) {
+func (s *story) shown(ctx context.Context, path string, request map[string]any, auth func(*http.Request)) (int, []byte, error) {
 	text, err := json.Marshal(request)
 	if err != nil {
 		return 0, nil, err
 	}
 	s.printf("   → POST %s\n     %s\n", path, text)
-	status, body, err := s.post(path, request, auth)
+	status, body, err := s.post(ctx, path, request, auth)
 	if err == nil {
 		s.printf("   ← %d %s\n", status, body)
 	}
 	return status, body, err
 }
 
-func (s *story) post(path string, request map[string]any, auth func(*http.Request)) (status int, body []byte, err error) {
+func (s *story) post(ctx context.Context, path string, request map[string]any, auth func(*http.Request)) (status int, body []byte, err error) {
 	text, err := json.Marshal(request)
 	if err != nil {
 		return 0, nil, err
 	}
-	r, err := http.NewRequest(http.MethodPost, s.base+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path, bytes.NewReader(text))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -44,7 +44,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		}
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
-	listener, err := net.Listen("tcp", cmd.Address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.Address)
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}

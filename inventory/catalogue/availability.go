@@ -215,9 +215,11 @@ func readOffer(p *place, known Known) (o offer, clinic bool) {
 	return o, false
 }
 
+// readSpots reads what a slot has and what is left of it. Programs that write
+// protobuf's JSON leave out a zero: no spots_open is sold out.
 func readSpots(p *place, o *offer) {
 	total, okTotal := p.at("spots_total").need().number(0, mostSpots)
-	open, okOpen := p.at("spots_open").need().number(0, mostSpots)
+	open, okOpen := p.at("spots_open").number(0, mostSpots)
 	if okTotal && okOpen && open > total {
 		p.at("spots_open").wrong("must not be above spots_total, and %d is above %d", open, total)
 	}

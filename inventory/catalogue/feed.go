@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -190,7 +191,7 @@ func (f Feed) documents(found *findings, each func(s *stream, n int, top *place,
 	for n, file := range f.Files {
 		top := root(nil, f.prefix(file), found)
 		switch err := f.document(file, onRead, top, func(s *stream, key string) (bool, error) { return each(s, n, top, key) }); {
-		case err == errEnough:
+		case errors.Is(err, errEnough):
 			return nil
 		case err != nil:
 			return err
@@ -218,12 +219,13 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 	if err == nil {
 		err = s.end()
 	}
-	if err == nil || err == errEnough {
+	if err == nil || errors.Is(err, errEnough) {
 		return err
 	}
 	// That the JSON is broken is a finding like any other.
 	err = file.broken(err, s.offset())
-	if problems, ok := err.(Problems); ok {
+	var problems Problems
+	if errors.As(err, &problems) {
 		for _, p := range problems {
 			top.found.add(top.name+p.Path, p.Message)
 		}

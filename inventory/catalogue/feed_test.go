@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -229,7 +230,8 @@ func TestFeedOfAnotherKind(t *testing.T) {
 
 func TestProblemsOfAFeedAreBounded(t *testing.T) {
 	_, err := feedOf(t, `{`+metadata+`, "merchant": [`+strings.Repeat("{},", 5000)+`{}]}`).Merchants()
-	problems, ok := err.(catalogue.Problems)
+	var problems catalogue.Problems
+	ok := errors.As(err, &problems)
 	if !ok || len(problems) != 1001 || problems[1000].String() != "stopped after 1000 problems" {
 		t.Errorf("got %d problems", len(problems))
 	}

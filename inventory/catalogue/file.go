@@ -94,7 +94,7 @@ func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, e
 	}
 	defer c.Close()
 	head, err := c.Peek(c.Size())
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, f.unreadable(err)
 	}
 	if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{")) {
@@ -130,7 +130,7 @@ func (f *File) recogniseJSON(r io.Reader) error {
 		}
 		return err
 	})
-	if err == errEnough {
+	if errors.Is(err, errEnough) {
 		err = nil
 	}
 	switch {
@@ -157,9 +157,9 @@ func (f *File) recogniseYAML(r *content) error {
 			f.Kind, f.yaml = Clinics, true
 			return nil
 		}
-		switch err {
-		case nil, bufio.ErrBufferFull:
-		case io.EOF:
+		switch {
+		case err == nil, errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF):
 			return f.unrecognised(nil)
 		default:
 			return f.unreadable(err)
@@ -170,7 +170,7 @@ func (f *File) recogniseYAML(r *content) error {
 func (f *File) unrecognised(why error) error {
 	const takes = "not a file that can be imported: that is a JSON feed of Google's (metadata and merchant, service or service_availability) or a YAML or JSON catalogue of clinics (merchants), plain or gzip"
 	if why != nil {
-		return fmt.Errorf("%s: %s: %v", f.Path, takes, why)
+		return fmt.Errorf("%s: %s: %w", f.Path, takes, why)
 	}
 	return fmt.Errorf("%s: %s", f.Path, takes)
 }
@@ -183,9 +183,9 @@ func (f *File) broken(err error, after int64) error {
 	var syntax *json.SyntaxError
 	var twice twiceError
 	switch {
-	case errors.As(err, &syntax), errors.As(err, &twice), err == errTrailer, err == errNested:
+	case errors.As(err, &syntax), errors.As(err, &twice), errors.Is(err, errTrailer), errors.Is(err, errNested):
 		return Problems{{f.position(after), err.Error()}}
-	case err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return Problems{{f.position(after), "the file ends in the middle"}}
 	}
 	return f.unreadable(err)

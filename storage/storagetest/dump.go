@@ -28,7 +28,7 @@ func DumpTables(target string, tables ...string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close() //nolint:errcheck // only read
+	defer db.Close()
 	dump := map[string]string{}
 	for _, table := range tables {
 		if dump[table], err = dumpTable(db, table); err != nil {
@@ -39,11 +39,11 @@ func DumpTables(target string, tables ...string) (map[string]string, error) {
 }
 
 func dumpTable(db *sql.DB, table string) (string, error) {
-	rows, err := db.Query("SELECT * FROM " + table + " ORDER BY 1, 2, 3") //nolint:gosec // a name from our list
+	rows, err := db.Query("SELECT * FROM " + table + " ORDER BY 1, 2, 3")
 	if err != nil {
 		return "", err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err is checked
+	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
 		return "", err

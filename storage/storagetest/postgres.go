@@ -220,3 +220,21 @@ func randomHex() string {
 	rand.Read(b) // never fails: crypto/rand ends the program instead
 	return hex.EncodeToString(b)
 }
+
+// StartPostgres is PostgresURL for a program that is no test, such as a
+// benchmark: it returns the admin database of the server that TEST_POSTGRES_URL
+// names or of a private one, which stop ends.
+func StartPostgres() (admin string, stop func() error, err error) {
+	admin, stop, err = openServer()
+	if stop == nil {
+		stop = func() error { return nil }
+	}
+	return admin, stop, err
+}
+
+// NewDatabase creates an empty database on the server of admin, for a program
+// that is no test, and returns its URL.
+func NewDatabase(admin string) (string, error) {
+	name := uniqueName()
+	return databaseURL(admin, name), createDatabase(admin, name, "template1")
+}
