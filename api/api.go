@@ -75,7 +75,12 @@ func New(c Config) http.Handler {
 	route(e, http.MethodGet, "/livez", livez)
 
 	route(e, http.MethodGet, "/v3/HealthCheck", s.healthCheck)
+	route(e, http.MethodPost, "/v3/BatchAvailabilityLookup", rpc(s.batchAvailabilityLookup))
+	route(e, http.MethodPost, "/v3/CheckAvailability", rpc(s.checkAvailability))
 	route(e, http.MethodPost, "/v3/CreateBooking", rpc(s.createBooking))
+	route(e, http.MethodPost, "/v3/UpdateBooking", rpc(s.updateBooking))
+	route(e, http.MethodPost, "/v3/GetBookingStatus", rpc(s.getBookingStatus))
+	route(e, http.MethodPost, "/v3/ListBookings", rpc(s.listBookings))
 
 	route(e, http.MethodPost, "/open/authorization/commands/exchange-token", command(s.exchangeToken))
 	route(e, http.MethodPost, "/schedule/open/v2/commands/update-reservation", command(s.updateReservation))

@@ -177,8 +177,8 @@ func TestNoRouteWithoutCredentials(t *testing.T) {
 			}
 		}
 	}
-	if routes != 10 {
-		t.Errorf("%d routes, want five with and without a slash", routes)
+	if routes != 20 {
+		t.Errorf("%d routes, want ten with and without a slash", routes)
 	}
 }
 

@@ -106,13 +106,15 @@ func clinicException(r *refusal) any {
 // the occupied resource that it is about. A cause without a key cannot come up
 // in this channel.
 var clinicReason = map[booking.Cause]property{
-	booking.SlotUnavailable:         {"occupiedResources[n].startDateTimeUtc", notAvailable}, // row C7
-	booking.OverlappingReservation:  {"startDateTime", notAvailable},                         // row C6
-	booking.NotReserved:             {"status", notAvailable},                                // row C2
-	booking.SlotAlreadyBookedByUser: {},
-	booking.LeaseExpired:            {},
-	booking.OfferUnavailable:        {},
-	booking.PaymentError:            {},
+	booking.SlotUnavailable:           {"occupiedResources[n].startDateTimeUtc", notAvailable}, // row C7
+	booking.OverlappingReservation:    {"startDateTime", notAvailable},                         // row C6
+	booking.NotReserved:               {"status", notAvailable},                                // row C2
+	booking.SlotAlreadyBookedByUser:   {},
+	booking.LeaseExpired:              {},
+	booking.OfferUnavailable:          {},
+	booking.PaymentError:              {},
+	booking.AlreadyCanceled:           {},
+	booking.OutsideCancellationWindow: {},
 }
 
 // clinicField is the key of each field that only stored state shows to be
@@ -122,6 +124,7 @@ var clinicField = map[booking.Field]property{
 	booking.FieldZone:          {"zoneId", notFound},                                  // row C3
 	booking.FieldResourceGroup: {"occupiedResources[n].reservationGroupId", notFound}, // row C4
 	booking.FieldResourceZone:  {"occupiedResources[n].zoneId", notFound},             // row C5
+	booking.FieldBooking:       {},
 	booking.FieldMerchant:      {},
 	booking.FieldService:       {},
 	booking.FieldStart:         {},

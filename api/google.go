@@ -78,6 +78,7 @@ var googleField = map[booking.Field]string{
 	booking.FieldDuration:      "slot.duration_sec",
 	booking.FieldStaff:         "slot.resources.staff_id",
 	booking.FieldRoom:          "slot.resources.room_id",
+	booking.FieldBooking:       "booking.booking_id",
 	booking.FieldSchedule:      "",
 	booking.FieldZone:          "",
 	booking.FieldResourceGroup: "",
@@ -95,13 +96,15 @@ func googleRefusal(err error) error {
 
 // googleCause is Google's word for each cause.
 var googleCause = map[booking.Cause]mapsbooking.BookingFailure_Cause{
-	booking.SlotUnavailable:         mapsbooking.BookingFailure_SLOT_UNAVAILABLE,
-	booking.SlotAlreadyBookedByUser: mapsbooking.BookingFailure_SLOT_ALREADY_BOOKED_BY_USER,
-	booking.OverlappingReservation:  mapsbooking.BookingFailure_OVERLAPPING_RESERVATION,
-	booking.LeaseExpired:            mapsbooking.BookingFailure_LEASE_EXPIRED,
-	booking.OfferUnavailable:        mapsbooking.BookingFailure_OFFER_UNAVAILABLE,
-	booking.PaymentError:            mapsbooking.BookingFailure_PAYMENT_ERROR,
-	booking.NotReserved:             mapsbooking.BookingFailure_BOOKING_NOT_CANCELLABLE,
+	booking.SlotUnavailable:           mapsbooking.BookingFailure_SLOT_UNAVAILABLE,
+	booking.SlotAlreadyBookedByUser:   mapsbooking.BookingFailure_SLOT_ALREADY_BOOKED_BY_USER,
+	booking.OverlappingReservation:    mapsbooking.BookingFailure_OVERLAPPING_RESERVATION,
+	booking.LeaseExpired:              mapsbooking.BookingFailure_LEASE_EXPIRED,
+	booking.OfferUnavailable:          mapsbooking.BookingFailure_OFFER_UNAVAILABLE,
+	booking.PaymentError:              mapsbooking.BookingFailure_PAYMENT_ERROR,
+	booking.NotReserved:               mapsbooking.BookingFailure_BOOKING_NOT_CANCELLABLE,
+	booking.AlreadyCanceled:           mapsbooking.BookingFailure_BOOKING_ALREADY_CANCELLED,
+	booking.OutsideCancellationWindow: mapsbooking.BookingFailure_OUTSIDE_CANCELLATION_WINDOW,
 }
 
 // bookingFailure is a business "no" in Google's words, which goes into a 200;
@@ -208,10 +211,12 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	}
 	c := booking.Create{
 		Caller: googleCaller, Token: req.GetIdempotencyToken(), Fingerprint: print,
-		MerchantID: slot.GetMerchantId(), ServiceID: slot.GetServiceId(),
-		StartSec: slot.GetStartSec(), DurationSec: slot.GetDurationSec(),
-		StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(), PartySize: int(party),
-		AvailabilityTag: slot.GetAvailabilityTag(), ConfirmationMode: modeOf[slot.GetConfirmationMode()],
+		Slot: booking.Slot{
+			MerchantID: slot.GetMerchantId(), ServiceID: slot.GetServiceId(),
+			StartSec: slot.GetStartSec(), DurationSec: slot.GetDurationSec(),
+			StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(), PartySize: int(party),
+			AvailabilityTag: slot.GetAvailabilityTag(), ConfirmationMode: modeOf[slot.GetConfirmationMode()],
+		},
 		Contact: contactOf(user), Payment: paymentOf(req.GetPaymentInformation()),
 		AdditionalRequest: req.GetAdditionalRequest(), OfferID: req.GetOfferId(),
 	}

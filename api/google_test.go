@@ -67,8 +67,10 @@ func readCreate(body string) (booking.Create, error) {
 func TestCreateBookingIsRead(t *testing.T) {
 	plain := booking.Create{
 		Caller: "google", Token: "18307119013960637991",
-		MerchantID: "1234", ServiceID: "5678", StartSec: 1606467600, DurationSec: 1800, PartySize: 2,
-		ConfirmationMode: booking.Synchronous,
+		Slot: booking.Slot{
+			MerchantID: "1234", ServiceID: "5678", StartSec: 1606467600, DurationSec: 1800, PartySize: 2,
+			ConfirmationMode: booking.Synchronous,
+		},
 		Contact: booking.Contact{
 			UserID: "1111111111111111111", GivenName: "John", FamilyName: "Smith",
 			Telephone: "+12091111111", Email: "john.smith@gmail.com",
@@ -382,8 +384,13 @@ func TestMapsAreComplete(t *testing.T) {
 		if googleField[f] == "" && clinicField[f].Key == "" {
 			t.Errorf("field %d is spelled in no channel", f)
 		}
-		if googleField[f] != "" && !hasField((&mapsbooking.CreateBookingRequest{}).ProtoReflect().Descriptor(), googleField[f]) {
+		if googleField[f] != "" && !hasField(createRequest, googleField[f]) && !hasField(updateRequest, googleField[f]) {
 			t.Errorf("there is no %s", googleField[f])
+		}
+	}
+	for from, to := range inBooking {
+		if !hasField(createRequest, from) || !hasField(updateRequest, to) {
+			t.Errorf("there is no %s or no %s", from, to)
 		}
 	}
 	for _, s := range slices.Concat(booking.Live, []booking.State{booking.Canceled, booking.Declined, booking.Failed, booking.NoShow}) {
@@ -392,6 +399,11 @@ func TestMapsAreComplete(t *testing.T) {
 		}
 	}
 }
+
+var (
+	createRequest = (&mapsbooking.CreateBookingRequest{}).ProtoReflect().Descriptor()
+	updateRequest = (&mapsbooking.UpdateBookingRequest{}).ProtoReflect().Descriptor()
+)
 
 func hasField(d protoreflect.MessageDescriptor, path string) bool {
 	name, rest, more := strings.Cut(path, ".")

@@ -84,13 +84,6 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 				return invalid
 			}
 			next := c.apply(b, items)
-			was, is, err := difference(b, next)
-			if err != nil {
-				return err
-			}
-			if string(was) == "{}" && string(is) == "{}" {
-				return nil
-			}
 			if next.StartSec != b.StartSec || next.EndSec != b.EndSec {
 				if f := collide(next, tx.Visits()); f != nil {
 					return f
@@ -99,9 +92,8 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			if err := c.move(tx, m, b, holds); err != nil {
 				return err
 			}
-			next.Version++
-			tx.PutBooking(next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix(), Before: was, After: is})
-			return nil
+			_, err := putNext(tx, b, next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix()})
+			return err
 		}
 	})
 }

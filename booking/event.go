@@ -24,6 +24,7 @@ type Action string
 const (
 	Created Action = "CREATED"
 	Changed Action = "CHANGED"
+	Cancel  Action = "CANCELED"
 )
 
 // silent are the members that an event does not repeat: what names the booking,

@@ -12,13 +12,15 @@ type Cause int
 
 // The causes.
 const (
-	SlotUnavailable         Cause = iota + 1 // full, closed, past, too soon
-	SlotAlreadyBookedByUser                  // the guest has this very slot, for another party size
-	OverlappingReservation                   // the guest has another visit at that time
-	LeaseExpired                             // the lease can no longer be used
-	OfferUnavailable                         // the offer cannot be used
-	PaymentError                             // the payment cannot be taken
-	NotReserved                              // the visit is no longer one that can be changed
+	SlotUnavailable           Cause = iota + 1 // full, closed, past, too soon
+	SlotAlreadyBookedByUser                    // the guest has this very slot, for another party size
+	OverlappingReservation                     // the guest has another visit at that time
+	LeaseExpired                               // the lease can no longer be used
+	OfferUnavailable                           // the offer cannot be used
+	PaymentError                               // the payment cannot be taken
+	NotReserved                                // the visit is no longer one that can be changed
+	AlreadyCanceled                            // the booking has been canceled
+	OutsideCancellationWindow                  // too late to cancel or change it online
 	endOfCauses
 )
 
@@ -47,6 +49,10 @@ func (c Cause) String() string {
 		return "payment error"
 	case NotReserved:
 		return "not reserved"
+	case AlreadyCanceled:
+		return "already canceled"
+	case OutsideCancellationWindow:
+		return "outside the cancellation window"
 	}
 	return fmt.Sprintf("cause %d", int(c))
 }
@@ -75,6 +81,7 @@ const (
 	FieldDuration // not the service's
 	FieldStaff
 	FieldRoom
+	FieldBooking
 	FieldSchedule
 	FieldZone          // where the visitor checks in
 	FieldResourceGroup // of the n-th occupied resource
@@ -108,9 +115,9 @@ func unknown(f Field, detail string) *Invalid {
 var (
 	// ErrNotFound: there is no such thing.
 	ErrNotFound = errors.New("not found")
-	// ErrCatalogueChanged: the merchant's catalogue is no longer the one that
-	// the operation was planned with. Nothing was done; plan again.
-	ErrCatalogueChanged = errors.New("the catalogue has changed")
+	// ErrStale: the merchant's catalogue, or the booking, is no longer as it
+	// was when the operation was planned. Nothing was done; plan again.
+	ErrStale = errors.New("planned with what has changed since")
 	// ErrUnavailable: it could not be done now, or it is not known whether it
 	// was. The same request can be sent again, and must not be told as refused.
 	ErrUnavailable = errors.New("temporarily unavailable")

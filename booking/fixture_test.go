@@ -135,7 +135,7 @@ func (w *world) request(startSec int64) booking.Create {
 	n := w.n.Add(1)
 	return booking.Create{
 		Caller: "google", Token: fmt.Sprint("token-", n), Fingerprint: []byte(fmt.Sprint(n)),
-		MerchantID: clinic, ServiceID: skinCare, StartSec: startSec, DurationSec: 3600,
+		Slot: booking.Slot{MerchantID: clinic, ServiceID: skinCare, StartSec: startSec, DurationSec: 3600},
 		Contact: booking.Contact{
 			UserID: fmt.Sprint("user-", n), GivenName: "John", FamilyName: "Smith",
 			Telephone: fmt.Sprintf("+82 10-0000-%04d", n), Email: fmt.Sprintf("john%d@example.com", n),

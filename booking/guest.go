@@ -48,11 +48,16 @@ func guestKeys(merchantID string, c Contact) []GuestKey {
 			keys = append(keys, GuestKey{MerchantID: merchantID, Key: kind + ":" + value})
 		}
 	}
-	add("user", c.UserID)
+	if c.UserID != "" {
+		keys = append(keys, GuestKey{MerchantID: merchantID, Key: UserKey(c.UserID)})
+	}
 	add("email", plainEmail(c.Email))
 	add("phone", plainPhone(c.Telephone))
 	return keys
 }
+
+// UserKey is the key of a guest that is known by Google's user id.
+func UserKey(googleUserID string) string { return "user:" + googleUserID }
 
 // plainEmail is an address without what senders vary: case and outer space.
 func plainEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

@@ -39,7 +39,7 @@ func (s *Service) run(ctx context.Context, merchantID string, plan operation) er
 		if m != nil {
 			touches.MerchantID, touches.CatalogueVersion = m.ID, m.Version
 		}
-		if err := s.Store.InTx(ctx, touches, f); !errors.Is(err, ErrCatalogueChanged) {
+		if err := s.Store.InTx(ctx, touches, f); !errors.Is(err, ErrStale) {
 			return err
 		}
 	}

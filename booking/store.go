@@ -17,7 +17,7 @@ type Store interface {
 	// f sees and changes nothing but tx and its own results, and may run more
 	// than once. If it returns an error nothing is written and InTx returns
 	// that error. Otherwise InTx returns nil once everything is durable,
-	// ErrCatalogueChanged if the merchant's catalogue is not at the announced
+	// ErrStale if the merchant's catalogue is not at the announced
 	// version, or an error wrapping ErrUnavailable if the database failed and
 	// the outcome could not be settled in time.
 	InTx(ctx context.Context, touches Keys, f func(Tx) error) error
@@ -25,6 +25,16 @@ type Store interface {
 	// Merchant returns a merchant with its catalogue, or ErrNotFound. It may
 	// come from memory: InTx tells when it was too old.
 	Merchant(ctx context.Context, id string) (*inventory.Merchant, error)
+
+	// Booking returns a booking as it is now, or ErrNotFound.
+	Booking(ctx context.Context, id uuid.UUID) (Booking, error)
+	// GuestBookings returns the bookings of the guests that a Google user id
+	// belongs to, at all merchants, in one of the states and ending after
+	// nowSec, by start; ErrNotFound if nobody has that id.
+	GuestBookings(ctx context.Context, googleUserID string, states []State, nowSec int64) ([]Booking, error)
+	// Slots returns those of the keys that have a row, as they are now and
+	// without a lock; ErrStale if the merchant's catalogue is at another version.
+	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error)
 
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such merchant.
@@ -45,7 +55,8 @@ type Keys struct {
 	CatalogueVersion int64
 
 	Claim     *idempotency.Claim // a known token ends the fetching here
-	Schedule  ScheduleKey        // the booking to change, with its holds and its guest
+	BookingID uuid.UUID          // the booking to change, with its holds and its guest
+	Schedule  ScheduleKey        // or that by the clinic's name
 	GuestKeys []GuestKey         // the guest who asks
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
 	Slots     []inventory.SlotKey

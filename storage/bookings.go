@@ -28,6 +28,40 @@ func (db *DB) Bookings(ctx context.Context, merchantID string, fromSec, toSec in
 	return found, unavailable(err)
 }
 
+// Booking implements [booking.Store].
+func (db *DB) Booking(ctx context.Context, id uuid.UUID) (booking.Booking, error) {
+	var found []booking.Booking
+	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
+		found, err = readBookings(tx, tx.Where("id = ?", id))
+		return err
+	})
+	switch {
+	case err != nil:
+		return booking.Booking{}, unavailable(err)
+	case len(found) == 0:
+		return booking.Booking{}, booking.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// GuestBookings implements [booking.Store].
+func (db *DB) GuestBookings(ctx context.Context, googleUserID string, states []booking.State, nowSec int64) ([]booking.Booking, error) {
+	var found []booking.Booking
+	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+		var ids []uuid.UUID
+		if err := tx.Raw("SELECT DISTINCT guest_id FROM guest_keys WHERE key = ?", booking.UserKey(googleUserID)).Scan(&ids).Error; err != nil {
+			return fmt.Errorf("look for guest: %w", err)
+		}
+		if len(ids) == 0 {
+			return booking.ErrNotFound
+		}
+		all, err := readBookings(tx, tx.Where("guest_id IN ? AND end_sec > ? AND state IN ?", ids, nowSec, states).Order("start_sec, id"))
+		found = all
+		return err
+	})
+	return found, unavailable(err)
+}
+
 // readBookings reads what query finds of the bookings, with their resources.
 func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
 	var rows []bookingRow

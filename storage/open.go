@@ -40,6 +40,7 @@ type DB struct {
 	queue   chan struct{} // a place for every operation that waits or runs
 
 	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
+	retried   func(reason error)
 	fault     func(point string) error
 }
 
@@ -63,6 +64,8 @@ type Options struct {
 	// Queue is how many operations may wait or run at once; more are told to
 	// come again at once. 0 is 1,024.
 	Queue int
+	// Retried, if not nil, is told why a transaction is run again.
+	Retried func(reason error)
 	// Fault, if not nil, is asked at named points of a transaction whether to
 	// fail there; tests break transactions with it.
 	Fault func(point string) error
@@ -79,10 +82,13 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Connections == 0 {
 		o.Connections = 32
 	}
+	if o.Retried == nil {
+		o.Retried = func(error) {}
+	}
 	if o.Queue == 0 {
 		o.Queue = 1024
 	}
-	db := &DB{limit: o.Limit, queue: make(chan struct{}, o.Queue), fault: o.Fault}
+	db := &DB{limit: o.Limit, queue: make(chan struct{}, o.Queue), retried: o.Retried, fault: o.Fault}
 	open := db.openSQLite
 	if strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://") {
 		open = db.openPostgres

@@ -73,6 +73,7 @@ func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm
 		case doubts == maxDoubts:
 			return fmt.Errorf("%w: %w", booking.ErrUnavailable, err)
 		}
+		db.retried(err)
 	}
 }
 
@@ -97,6 +98,7 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 		if try == tries || timeouts == 2 || ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", booking.ErrUnavailable, err)
 		}
+		db.retried(err)
 		pause := time.Duration(1+rand.Int64N(10*int64(try))) * time.Millisecond //nolint:gosec // jitter, no secret
 		select {
 		case <-time.After(pause):

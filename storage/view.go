@@ -97,16 +97,22 @@ func (db *DB) fetchCatalogueVersion(tx *gorm.DB, k booking.Keys, _ *view) error 
 	}
 	if version != k.CatalogueVersion {
 		db.catalogue.Delete(k.MerchantID)
-		return &refusal{booking.ErrCatalogueChanged}
+		return &refusal{booking.ErrStale}
 	}
 	return nil
 }
 
 func (db *DB) fetchBooking(tx *gorm.DB, k booking.Keys, v *view) error {
-	if k.Schedule.ScheduleID == "" {
+	var query *gorm.DB
+	switch {
+	case k.BookingID != uuid.Nil:
+		query = tx.Where("id = ?"+db.dialect.lock, k.BookingID)
+	case k.Schedule.ScheduleID != "":
+		query = tx.Where("merchant_id = ? AND schedule_id = ?"+db.dialect.lock, k.Schedule.MerchantID, k.Schedule.ScheduleID)
+	default:
 		return nil
 	}
-	err := v.setBooking(tx, tx.Where("merchant_id = ? AND schedule_id = ?"+db.dialect.lock, k.Schedule.MerchantID, k.Schedule.ScheduleID))
+	err := v.setBooking(tx, query)
 	if err != nil || v.booking == nil {
 		return err
 	}

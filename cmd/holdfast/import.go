@@ -14,7 +14,7 @@ import (
 )
 
 type importCommand struct {
-	Files []string `arg:"" name:"file" type:"path" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
+	Files []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
 }
 
 func (cmd *importCommand) Help() string {

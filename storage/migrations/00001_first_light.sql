@@ -112,6 +112,7 @@ CREATE TABLE guest_keys (
     guest_id    UUID NOT NULL,
     PRIMARY KEY (merchant_id, key)
 );
+CREATE INDEX guest_keys_key ON guest_keys (key); -- a guest's bookings at all merchants
 
 CREATE TABLE bookings (
     id                    UUID PRIMARY KEY,

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"holdfast/api/mapsbooking"
+	"holdfast/booking"
+)
+
+// maxLookup is how many slots one lookup may ask about.
+const maxLookup = 1000
+
+// batchAvailabilityLookup tells which of many slots of a merchant can be booked
+// right now: exactly one answer for each slot asked about, in order.
+func (s *server) batchAvailabilityLookup(ctx context.Context, req *mapsbooking.BatchAvailabilityLookupRequest) (*mapsbooking.BatchAvailabilityLookupResponse, error) {
+	slots, err := slotsOf(req)
+	if err != nil {
+		return nil, err
+	}
+	available, err := s.bookings.Available(ctx, req.MerchantId, slots)
+	if err != nil {
+		return nil, renamed(err, map[string]string{"slot.merchant_id": "merchant_id", "slot.service_id": "slot_time.service_id"})
+	}
+	resp := &mapsbooking.BatchAvailabilityLookupResponse{}
+	for i, asked := range req.SlotTime {
+		resp.SlotTimeAvailability = append(resp.SlotTimeAvailability, &mapsbooking.SlotTimeAvailability{
+			SlotTime: asked, Available: &available[i],
+		})
+	}
+	return resp, nil
+}
+
+// slotsOf checks what the message alone shows to be wrong and translates it. A
+// time that cannot be is no error: such a slot is not available.
+func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, error) {
+	switch {
+	case req.MerchantId == "":
+		return nil, badField("merchant_id", "is required")
+	case len(req.SlotTime) == 0:
+		return nil, badField("slot_time", "is required")
+	case len(req.SlotTime) > maxLookup:
+		return nil, badField("slot_time", fmt.Sprintf("must have at most %d slots", maxLookup))
+	}
+	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
+		return nil, err
+	}
+	slots := make([]booking.Slot, len(req.SlotTime))
+	for i, t := range req.SlotTime {
+		path := fmt.Sprintf("slot_time[%d]", i)
+		if t.GetServiceId() == "" {
+			return nil, badField(path+".service_id", "is required")
+		}
+		if err := checkTexts(t.ProtoReflect(), path); err != nil {
+			return nil, err
+		}
+		slots[i] = booking.Slot{
+			ServiceID: t.ServiceId, StartSec: clamp(t.StartSec, year10000Sec), DurationSec: clamp(t.DurationSec, maxDurationSec),
+			StaffID: t.GetResourceIds().GetStaffId(), RoomID: t.GetResourceIds().GetRoomId(),
+			PartySize: int(clamp(int64(t.GetResourceIds().GetPartySize()), maxPartySize+1)),
+		}
+	}
+	return slots, nil
+}
+
+// clamp keeps a number that is asked about within what can be reckoned with:
+// beyond it nothing is available.
+func clamp(n, most int64) int64 { return max(0, min(n, most)) }
+
+// checkAvailability is the legacy lookup of one slot: how often it can be booked
+// right now.
+func (s *server) checkAvailability(ctx context.Context, req *mapsbooking.CheckAvailabilityRequest) (*mapsbooking.CheckAvailabilityResponse, error) {
+	slot := req.GetSlot()
+	switch {
+	case slot == nil:
+		return nil, badField("slot", "is required")
+	case slot.MerchantId == "":
+		return nil, badField("slot.merchant_id", "is required")
+	case slot.ServiceId == "":
+		return nil, badField("slot.service_id", "is required")
+	}
+	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
+		return nil, err
+	}
+	rooms, err := s.bookings.Rooms(ctx, slot.MerchantId, []booking.Slot{{
+		ServiceID: slot.ServiceId, StartSec: clamp(slot.GetStartSec(), year10000Sec), DurationSec: clamp(slot.GetDurationSec(), maxDurationSec),
+		StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(),
+		PartySize: int(clamp(int64(slot.GetResources().GetPartySize()), maxPartySize+1)),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	count := int32(min(rooms[0], 1<<20)) //nolint:gosec // bounded
+	return &mapsbooking.CheckAvailabilityResponse{
+		Slot: slot, CountAvailable: &count,
+		DurationRequirement: mapsbooking.DurationRequirement_DO_NOT_SHOW_DURATION, //nolint:staticcheck // deprecated for feeds; this whole call is legacy
+		AvailabilityUpdate: &mapsbooking.AvailabilityUpdate{SlotAvailability: []*mapsbooking.SlotAvailability{
+			{Slot: proto.CloneOf(slot), CountAvailable: &count},
+		}},
+	}, nil
+}

@@ -1,0 +1,26 @@
+package booking
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Booking returns a booking as it is now, or ErrNotFound.
+func (s *Service) Booking(ctx context.Context, id uuid.UUID) (Booking, error) {
+	return s.Store.Booking(ctx, id)
+}
+
+// Ahead returns the bookings that a Google user still has ahead, at all
+// merchants, by start: none that has begun, none that was canceled. ErrNotFound
+// if nobody with this id has ever booked. (Google's ListBookings)
+func (s *Service) Ahead(ctx context.Context, googleUserID string) ([]Booking, error) {
+	now := s.Now().Unix()
+	found, err := s.Store.GuestBookings(ctx, googleUserID, []State{Pending, Confirmed}, now)
+	if err != nil {
+		return nil, err
+	}
+	// A chart may be shared with what the desk has booked for somebody else.
+	return slices.DeleteFunc(found, func(b Booking) bool { return b.StartSec <= now || b.Contact.UserID != googleUserID }), nil
+}

@@ -1,0 +1,180 @@
+package booking
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/inventory"
+)
+
+// Slot is what a guest asks for, in Google's terms (v3 Slot).
+type Slot struct {
+	MerchantID       string
+	ServiceID        string
+	StartSec         int64 // Unix seconds
+	DurationSec      int64
+	StaffID          string // "": any or none
+	RoomID           string // "": any or none
+	PartySize        int    // 0: not said
+	AvailabilityTag  string
+	ConfirmationMode ConfirmationMode
+}
+
+const neverPublished = "no slot of this service was ever published at that time for that staff, room and party size"
+
+// plan is where a request could be booked, as far as the catalogue tells.
+type plan struct {
+	invalid   *Invalid // nothing here
+	closed    *Failure // not now
+	published bool     // the slots must have been published
+	places    []place  // the first that has room is taken
+}
+
+// place is one way to seat the request.
+type place struct {
+	items []OccupiedResource
+	holds []inventory.Hold
+}
+
+func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }
+
+// holds are those of all places.
+func (p plan) holds() []inventory.Hold {
+	var holds []inventory.Hold
+	for _, pl := range p.places {
+		holds = append(holds, pl.holds...)
+	}
+	return holds
+}
+
+// choose returns the first place that has room, for somebody who holds have.
+func (p plan) choose(slots map[inventory.SlotKey]inventory.Slot, have []inventory.Hold) (place, bool) {
+	for _, pl := range p.places {
+		if inventory.Fits(slots, have, pl.holds) == nil {
+			return pl, true
+		}
+	}
+	return place{}, false
+}
+
+// unpublished reports whether none of the places was ever published.
+func (p plan) unpublished(slots map[inventory.SlotKey]inventory.Slot) bool {
+	return p.published && !slices.ContainsFunc(p.places, func(pl place) bool { return pl.exists(slots) })
+}
+
+func (pl place) exists(slots map[inventory.SlotKey]inventory.Slot) bool {
+	var missing *inventory.Missing
+	return !errors.As(inventory.Fits(slots, nil, pl.holds), &missing)
+}
+
+// plan finds the places for a slot, or for the visit that occupies keep now and
+// is to go there. It is pure: it looks at the request, the catalogue (nil: no
+// such merchant) and the time.
+func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time) plan {
+	if m == nil {
+		return plan{invalid: unknown(FieldMerchant, "no such merchant")}
+	}
+	svc := m.Service(s.ServiceID)
+	if svc == nil {
+		return plan{invalid: unknown(FieldService, "no such service of this merchant")}
+	}
+	var p plan
+	if m.Kind == inventory.MerchantFeed {
+		p = s.planPublished(m, now)
+	} else {
+		p = s.planClinic(m, svc, keep, now)
+	}
+	start := time.Unix(s.StartSec, 0)
+	switch {
+	case p.closed != nil:
+	case start.Before(now):
+		p.closed = refuse(SlotUnavailable, "the time is past")
+	case start.Before(now.Add(time.Duration(svc.MinAdvanceBookingSec) * time.Second)):
+		p.closed = refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
+	}
+	return p
+}
+
+// planPublished: a slot published for a party of this size is one table; one
+// published without a size has a seat for each of the party.
+func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
+	at := func(partySize, spots int) place {
+		r := inventory.PublishedResource(m.ID, s.ServiceID, s.DurationSec, s.StaffID, s.RoomID, partySize)
+		end := s.StartSec + s.DurationSec
+		return place{
+			items: []OccupiedResource{{ResourceID: r.ID, StartSec: s.StartSec, EndSec: end, Spots: spots}},
+			holds: []inventory.Hold{r.Hold(s.StartSec, end, spots, now.Unix())},
+		}
+	}
+	p := plan{published: true}
+	if s.DurationSec == 0 {
+		return p // no slot is that short
+	}
+	if s.PartySize > 0 {
+		p.places = append(p.places, at(s.PartySize, 1))
+	}
+	p.places = append(p.places, at(0, max(1, s.PartySize)))
+	return p
+}
+
+// planClinic: the service names the group, the guest perhaps the zone (Google's
+// room) and the doctor (Google's staff). Without a room every enabled zone will
+// do.
+func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *OccupiedResource, now time.Time) plan {
+	invalid := func(f Field, detail string) plan { return plan{invalid: unknown(f, detail)} }
+	g := m.Group(svc.GroupID)
+	if keep != nil { // the desk may have moved it to another
+		g = m.Group(keep.GroupID)
+	}
+	if g == nil {
+		return plan{closed: refuse(SlotUnavailable, "the group is no longer there")}
+	}
+	var doctor *Person
+	if s.StaffID != "" {
+		d := m.StaffMember(s.StaffID)
+		if d == nil {
+			return invalid(FieldStaff, "no such member of staff at this merchant")
+		}
+		doctor = &Person{ID: d.ID, Name: d.Name}
+	}
+	zones := g.Zones
+	if s.RoomID != "" {
+		z := g.Zone(s.RoomID)
+		if z == nil {
+			return invalid(FieldRoom, "the service is not offered in such a room")
+		}
+		zones = []inventory.GroupZone{*z}
+	}
+	kept := int64(0) // a length that the desk has given the visit may stay
+	if keep != nil {
+		doctor, kept = keep.Doctor, keep.EndSec-keep.StartSec
+		// The zone stays too, unless it is full and the guest named no room.
+		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return z.ZoneID == keep.ZoneID }); i > 0 {
+			zones = slices.Concat(zones[i:i+1], zones[:i], zones[i+1:])
+		}
+	}
+	if s.DurationSec != svc.DurationSec && s.DurationSec != kept {
+		return invalid(FieldDuration, fmt.Sprintf("the service takes %d seconds", svc.DurationSec))
+	}
+	if !g.OnGrid(s.StartSec) {
+		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
+	}
+	start, end := time.Unix(s.StartSec, 0), time.Unix(s.StartSec+s.DurationSec, 0)
+	if !g.Open(start, end, m.Location) || !g.OpenToGuests(start, now, m.Location) {
+		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
+	}
+	var p plan
+	for _, z := range zones {
+		if z.Enabled {
+			item := Item{GroupID: g.ID, ZoneID: z.ZoneID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
+			occupied, holds := item.occupy(m, g, z, now)
+			p.places = append(p.places, place{items: []OccupiedResource{occupied}, holds: holds})
+		}
+	}
+	if len(p.places) == 0 {
+		p.closed = refuse(SlotUnavailable, "the service is switched off")
+	}
+	return p
+}

@@ -1,0 +1,216 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/inventory"
+)
+
+// Update is a guest's request to cancel or change a booking (Google's
+// UpdateBooking). What is nil stays as it is.
+type Update struct {
+	BookingID uuid.UUID
+	Cancel    bool
+
+	MerchantID  string // if said, the booking's: it cannot change
+	ServiceID   string // ditto
+	StartSec    *int64
+	DurationSec *int64
+	PartySize   *int
+	StaffID     *string
+	RoomID      *string
+}
+
+// Update cancels or changes a booking and returns it as it is then. Asking for
+// what is already so succeeds and leaves no trace. It returns *Invalid if there
+// is no such booking, or no such time, and *Failure if it cannot be changed.
+func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
+	now := s.Now()
+	var result Booking
+	for range replans {
+		seen, err := s.Store.Booking(ctx, u.BookingID)
+		if errors.Is(err, ErrNotFound) {
+			return Booking{}, unknown(FieldBooking, "no such booking")
+		}
+		if err != nil {
+			return Booking{}, fmt.Errorf("read booking: %w", err)
+		}
+		err = s.run(ctx, seen.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+			wish := u.wish(seen)
+			var p plan
+			if !u.Cancel {
+				p = wish.planMove(m, seen, now)
+			}
+			touches := Keys{
+				BookingID: seen.ID, Slots: p.slots(), FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
+			}
+			return touches, func(tx Tx) error {
+				b, found := tx.Booking()
+				if !found || b.Version != seen.Version {
+					return errMoved
+				}
+				result, err = u.apply(tx, b, wish, p, m, now)
+				return err
+			}
+		})
+		if !errors.Is(err, errMoved) {
+			if err != nil {
+				return Booking{}, err
+			}
+			return result, nil
+		}
+	}
+	return Booking{}, fmt.Errorf("%w: the booking keeps changing", ErrUnavailable)
+}
+
+// errMoved: the booking is no longer as it was when the update was planned.
+var errMoved = errors.New("the booking has changed")
+
+// wish is the booking's slot as the guest wants it.
+func (u Update) wish(b Booking) Slot {
+	w := Slot{
+		MerchantID: b.MerchantID, ServiceID: b.ServiceID, StartSec: b.StartSec, DurationSec: b.EndSec - b.StartSec,
+		StaffID: b.StaffID, RoomID: b.RoomID, PartySize: b.PartySize,
+	}
+	set(&w.StartSec, u.StartSec)
+	set(&w.DurationSec, u.DurationSec)
+	set(&w.PartySize, u.PartySize)
+	set(&w.StaffID, u.StaffID)
+	set(&w.RoomID, u.RoomID)
+	return w
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// apply is the update on the locked booking.
+func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant, now time.Time) (Booking, error) {
+	switch {
+	case u.MerchantID != "" && u.MerchantID != b.MerchantID:
+		return b, unknown(FieldMerchant, "the booking is at another merchant")
+	case u.ServiceID != "" && u.ServiceID != b.ServiceID:
+		return b, unknown(FieldService, "the booking is of another service")
+	case u.Cancel && b.State == Canceled:
+		return b, nil // asked again
+	case b.State == Canceled:
+		return b, refuse(AlreadyCanceled, "the booking has been canceled")
+	case !u.Cancel && wish == (Update{}).wish(b):
+		return b, nil
+	case !b.State.Reserved(), b.State == Pending && !u.Cancel:
+		return b, refuse(NotReserved, "the booking is "+string(b.State))
+	case now.After(lastChange(b, m)):
+		return b, refuse(OutsideCancellationWindow, "too late to cancel or change it online")
+	}
+	if u.Cancel {
+		next := b
+		next.State = Canceled
+		if err := inventory.Move(tx, b.ID, tx.Holds(), nil); err != nil {
+			return b, fmt.Errorf("give back room: %w", err)
+		}
+		return putNext(tx, b, next, Event{Actor: ByGuest, Action: Cancel, AtSec: now.Unix()})
+	}
+	return wish.move(tx, b, p, now)
+}
+
+// lastChange is the last moment at which the guest may cancel or change a
+// booking online: the service's notice before the start, else the start.
+// (SchedulingRules.min_advance_online_canceling)
+func lastChange(b Booking, m *inventory.Merchant) time.Time {
+	start := time.Unix(b.StartSec, 0)
+	if m != nil {
+		if svc := m.Service(b.ServiceID); svc != nil {
+			return start.Add(-time.Duration(svc.MinAdvanceOnlineCancelingSec) * time.Second)
+		}
+	}
+	return start
+}
+
+// planMove finds the places for a booking that is to become s. A visit of
+// several stretches can only be shifted as it is.
+func (s Slot) planMove(m *inventory.Merchant, b Booking, now time.Time) plan {
+	if len(b.Resources) == 1 {
+		return s.plan(m, &b.Resources[0], now)
+	}
+	sameShape := s
+	sameShape.StartSec = b.StartSec
+	if m == nil || sameShape != (Update{}).wish(b) {
+		return plan{closed: refuse(SlotUnavailable, "a visit of several stretches can only be shifted")}
+	}
+	return b.planShift(m, s.StartSec-b.StartSec, now)
+}
+
+// planShift is all stretches of a visit, so many seconds later.
+func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) plan {
+	var pl place
+	for _, r := range b.Resources {
+		start, end := r.StartSec+offset, r.EndSec+offset
+		g := m.Group(r.GroupID)
+		if g == nil || g.Zone(r.ZoneID) == nil {
+			return plan{closed: refuse(SlotUnavailable, "a stretch of the visit is in a group that is no longer there")}
+		}
+		from := time.Unix(start, 0)
+		if !g.Open(from, time.Unix(end, 0), m.Location) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
+			return plan{closed: refuse(SlotUnavailable, "closed at that time")}
+		}
+		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end}
+		occupied, holds := item.occupy(m, g, *g.Zone(r.ZoneID), now)
+		pl.items, pl.holds = append(pl.items, occupied), append(pl.holds, holds...)
+	}
+	return plan{places: []place{pl}}
+}
+
+// move makes b occupy the first of the planned places that has room.
+func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
+	if p.invalid != nil {
+		return b, p.invalid
+	}
+	slots, err := tx.Slots(inventory.Keys(slices.Concat(tx.Holds(), p.holds())...))
+	if err != nil {
+		return b, err
+	}
+	next := b
+	next.StartSec, next.EndSec, next.PartySize = s.StartSec, s.StartSec+s.DurationSec, s.PartySize
+	next.StaffID, next.RoomID = s.StaffID, s.RoomID
+	others := slices.DeleteFunc(slices.Clone(tx.Visits()), func(v Visit) bool { return v.BookingID == b.ID })
+	f := overlap(next, others)
+	pl, fits := p.choose(slots, tx.Holds())
+	switch {
+	case p.unpublished(slots):
+		return b, unknown(FieldStart, neverPublished)
+	case p.closed != nil:
+		return b, p.closed
+	case f != nil:
+		return b, f
+	case !fits:
+		return b, refuse(SlotUnavailable, "the slot is full")
+	}
+	if err := inventory.Move(tx, b.ID, tx.Holds(), pl.holds); err != nil {
+		return b, fmt.Errorf("take a slot that had room: %w", err)
+	}
+	next.Resources = pl.items
+	return putNext(tx, b, next, Event{Actor: ByGuest, Action: Changed, AtSec: now.Unix()})
+}
+
+// putNext writes the next version of a booking, unless nothing is different.
+func putNext(tx Tx, b, next Booking, e Event) (Booking, error) {
+	was, is, err := difference(b, next)
+	if err != nil {
+		return b, err
+	}
+	if string(was) == "{}" && string(is) == "{}" {
+		return b, nil
+	}
+	next.Version++
+	e.Before, e.After = was, is
+	tx.PutBooking(next, e)
+	return next, nil
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/inventory/catalogue"
+	"holdfast/storage/storagetest"
+)
+
+// The documents are tested, so that none can go stale: the README's session is
+// run as a reader would run it, and what the others name has to exist.
+
+// root is the top of the source tree.
+const root = "../.."
+
+// sessionAddress and sessionDir are where the README says that its session
+// takes place.
+const (
+	sessionAddress = "127.0.0.1:8080"
+	sessionDir     = "/src/holdfast"
+)
+
+// TestReadmeSession runs the README's blocks marked console, all in one shell,
+// and compares what each command prints. Blocks marked sh are not run.
+func TestReadmeSession(t *testing.T) {
+	for _, program := range []string{"bash", "curl", "sed"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("the README's session needs %s: install it (Debian: apt-get install %s)", program, program)
+		}
+	}
+	steps := readSession(t)
+	binary := filepath.Join(t.TempDir(), "holdfast")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for _, on := range []struct {
+		name     string
+		database func(*testing.T) string
+	}{
+		{"SQLite", func(*testing.T) string { return "holdfast.db" }},
+		{"Postgres", func(t *testing.T) string { return storagetest.Postgres(t) }},
+		{"Postgres behind PgBouncer", func(t *testing.T) string { // as docs/operations.md says
+			target := storagetest.Postgres(t)
+			if strings.Contains(target, "?") {
+				return target + "&default_query_exec_mode=exec"
+			}
+			return target + "?default_query_exec_mode=exec"
+		}},
+	} {
+		t.Run(on.name, func(t *testing.T) {
+			got := hold(t, steps, binary, on.database(t))
+			for i, s := range steps {
+				if g, w := plain(t, got[i]), plain(t, s.want); g != w {
+					t.Errorf("README.md:%d: $ %s\ngot:\n%s\nwant:\n%s", s.line, s.command, g, w)
+				}
+			}
+		})
+	}
+}
+
+// step is one command of the session and what it prints.
+type step struct {
+	line          int
+	command, want string
+}
+
+func readSession(t *testing.T) []step {
+	t.Helper()
+	var steps []step
+	inside := false
+	for i, line := range strings.Split(document(t, "README.md"), "\n") {
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```console"
+		case !inside:
+		case isCommand:
+			steps = append(steps, step{line: i + 1, command: command})
+		default:
+			steps[len(steps)-1].want += line + "\n"
+		}
+	}
+	if len(steps) < 10 {
+		t.Fatalf("the README's session has %d commands", len(steps))
+	}
+	return steps
+}
+
+// hold runs the session in a copy of the part of the source tree that it needs,
+// on a free port. It returns what each command printed, standard error too.
+func hold(t *testing.T, steps []step, binary, database string) []string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	must(t, os.CopyFS(filepath.Join(dir, "docs", "examples"), os.DirFS(filepath.Join(root, "docs", "examples"))))
+	must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o700))
+	must(t, os.Symlink(binary, filepath.Join(dir, "bin", "holdfast")))
+
+	address := freeAddress(t)
+	const mark = "-- end of an answer of the README's session --"
+	// Whatever becomes of the session, its server ends with it.
+	script := "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+	for _, s := range steps {
+		script += strings.ReplaceAll(s.command, sessionAddress, address) + "\nprintf '%s\\n' '" + mark + "'\n"
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "session"), []byte(script), 0o600))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	bash := exec.CommandContext(ctx, "bash", "session")
+	bash.Cancel = func() error { return bash.Process.Signal(os.Interrupt) }
+	bash.WaitDelay = 20 * time.Second
+	bash.Dir = dir
+	for _, setting := range os.Environ() {
+		if !strings.HasPrefix(setting, "HOLDFAST_") {
+			bash.Env = append(bash.Env, setting)
+		}
+	}
+	bash.Env = append(bash.Env, "HOME="+dir, "LC_ALL=C", "no_proxy=*", "HOLDFAST_DATABASE="+database, "HOLDFAST_ADDRESS="+address)
+	out, err := bash.CombinedOutput()
+	answers := strings.Split(strings.NewReplacer(address, sessionAddress, dir, sessionDir).Replace(string(out)), mark+"\n")
+	if err != nil || len(answers) != len(steps)+1 {
+		log, _ := os.ReadFile(filepath.Join(dir, "bin", "holdfast.log"))
+		t.Fatalf("the session broke off: %v\n%s\nthe server's log:\n%s", err, out, log)
+	}
+	return answers
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+var (
+	anyUUID   = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+	objectID  = regexp.MustCompile(`\b[0-9a-f]{24}\b`)
+	logStamps = regexp.MustCompile(`\b(time|duration_ms)=\S+`)
+)
+
+// plain takes out of an answer what differs by nature from one run to the next.
+// The ids of the example's catalogue stay.
+func plain(t *testing.T, answer string) string {
+	t.Helper()
+	answer = anyUUID.ReplaceAllString(answer, "<uuid>")
+	answer = logStamps.ReplaceAllString(answer, "$1=<$1>")
+	clinic := document(t, "docs/examples/clinic.yaml")
+	return objectID.ReplaceAllStringFunc(strings.TrimRight(answer, "\n"), func(id string) string {
+		if strings.Contains(clinic, id) {
+			return id
+		}
+		return "<schedule id>"
+	})
+}
+
+// Every setting that --help shows is in the README's table, with its default.
+func TestReadmeHasEverySetting(t *testing.T) {
+	readme := document(t, "README.md")
+	variable := regexp.MustCompile(`\$(HOLDFAST_[A-Z_]+)`)
+	seen := map[string]bool{}
+	for _, command := range []string{"serve", "import", "key create", "bookings", "verify", "demo"} {
+		var help, stderr bytes.Buffer
+		if status := run(t.Context(), append(strings.Fields(command), "--help"), &help, &stderr); status != 0 {
+			t.Fatalf("%s --help: exit status %d\n%s", command, status, &stderr)
+		}
+		for _, found := range variable.FindAllStringSubmatch(help.String(), -1) {
+			seen[found[1]] = true
+		}
+		if !strings.Contains(readme, "| `"+command) {
+			t.Errorf("README.md does not have the command %q", command)
+		}
+	}
+	for name := range seen {
+		flag := "--" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "HOLDFAST_")), "_", "-")
+		if !strings.Contains(readme, "`"+name+"`") || !strings.Contains(readme, "`"+flag+"`") {
+			t.Errorf("README.md does not have %s and %s", flag, name)
+		}
+	}
+	if len(seen) < 10 {
+		t.Errorf("--help shows %d settings only", len(seen))
+	}
+}
+
+// Links of the documents lead somewhere, and the tests and files that they name
+// are there.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	tests := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range declared.FindAllStringSubmatch(string(text), -1) {
+			tests[found[1]] = true
+		}
+		return err
+	})
+	must(t, err)
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	test := regexp.MustCompile(`\bTest[A-Z]\w+`)
+	file := regexp.MustCompile("`([a-z./]+/)?[a-z_-]+\\.(go|sql|yaml|json|md|proto)`")
+	for _, name := range documents(t) {
+		text := document(t, name)
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			wantFile(t, name, filepath.Join(filepath.Dir(name), found[1]))
+		}
+		for _, found := range test.FindAllString(text, -1) {
+			if !tests[found] {
+				t.Errorf("%s: there is no test %s", name, found)
+			}
+		}
+		for _, found := range file.FindAllString(text, -1) {
+			if path := strings.Trim(found, "`"); strings.Contains(path, "/") {
+				wantFile(t, name, path)
+			}
+		}
+	}
+}
+
+func wantFile(t *testing.T, document, path string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+		t.Errorf("%s: %v", document, err)
+	}
+}
+
+// Every direct dependency is explained, in the version that go.mod has.
+func TestDependenciesAreExplained(t *testing.T) {
+	explained := document(t, "docs/dependencies.md")
+	direct := regexp.MustCompile(`(?m)^\t(\S+) (v\S+)$`) // an indirect one has a comment behind it
+	found := direct.FindAllStringSubmatch(document(t, "go.mod"), -1)
+	if len(found) < 10 {
+		t.Fatalf("found %d direct dependencies in go.mod", len(found))
+	}
+	for _, d := range found {
+		if !strings.Contains(explained, "`"+d[1]+"` "+d[2]+" ") {
+			t.Errorf("docs/dependencies.md does not have `%s` %s", d[1], d[2])
+		}
+	}
+}
+
+// The catalogues that docs/catalogue.md shows can be imported.
+func TestCatalogueExamples(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(merchants:.*?)```")
+	examples := block.FindAllStringSubmatch(document(t, "docs/catalogue.md"), -1)
+	if len(examples) == 0 {
+		t.Fatal("docs/catalogue.md shows no catalogue")
+	}
+	for i, example := range examples {
+		path := filepath.Join(t.TempDir(), fmt.Sprintf("%d.yaml", i))
+		must(t, os.WriteFile(path, []byte(example[1]), 0o600))
+		file, err := catalogue.Open(path)
+		must(t, err)
+		if _, err := file.Clinics(); err != nil {
+			t.Errorf("example %d: %v", i+1, err)
+		}
+	}
+}
+
+// documents are the names of all documents, from the top of the source tree.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+	more, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	must(t, err)
+	for _, path := range more {
+		names = append(names, "docs/"+filepath.Base(path))
+	}
+	return slices.Clip(names)
+}
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("there is no %s", name)
+	}
+	must(t, err)
+	return string(text)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
