@@ -95,7 +95,7 @@ func (s *server) checkAvailability(ctx context.Context, req *mapsbooking.CheckAv
 	count := int32(min(rooms[0], 1<<20)) //nolint:gosec // bounded
 	return &mapsbooking.CheckAvailabilityResponse{
 		Slot: slot, CountAvailable: &count,
-		DurationRequirement: mapsbooking.DurationRequirement_DO_NOT_SHOW_DURATION, //nolint:staticcheck // deprecated for feeds; this whole call is legacy
+		DurationRequirement: mapsbooking.DurationRequirement_DO_NOT_SHOW_DURATION,
 		AvailabilityUpdate: &mapsbooking.AvailabilityUpdate{SlotAvailability: []*mapsbooking.SlotAvailability{
 			{Slot: proto.CloneOf(slot), CountAvailable: &count},
 		}},

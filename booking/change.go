@@ -73,7 +73,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			touches.FromSec, touches.ToSec = envelope(items)
 		}
 		return touches, func(tx Tx) error {
-			b, found := tx.Booking()
+			b, found := tx.Schedule()
 			if !found {
 				return unknown(FieldSchedule, "no such schedule of this clinic")
 			}
@@ -181,7 +181,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time"}
 	}
 	open := c.open(m, b)
-	have := tx.Holds()
+	have := tx.Holds(b.ID)
 	err := inventory.Move(tx, b.ID, have, slices.Concat(holds[:open]...))
 	var full *inventory.Full
 	if errors.As(err, &full) {

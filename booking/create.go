@@ -56,7 +56,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 				return err
 			}
 			if first.Replay {
-				b, found := tx.Booking()
+				b, found := tx.Booking(first.Subject)
 				if !found {
 					return fmt.Errorf("the token's booking %s is not there", first.Subject)
 				}

@@ -55,8 +55,8 @@ type Keys struct {
 	CatalogueVersion int64
 
 	Claim     *idempotency.Claim // a known token ends the fetching here
-	BookingID uuid.UUID          // the booking to change, with its holds and its guest
-	Schedule  ScheduleKey        // or that by the clinic's name
+	Bookings  []uuid.UUID        // the bookings to change, with their holds and guests
+	Schedule  ScheduleKey        // and one more by the clinic's name
 	GuestKeys []GuestKey         // the guest who asks
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
 	Slots     []inventory.SlotKey
@@ -76,11 +76,13 @@ type Tx interface {
 	inventory.Tx
 	idempotency.Tx
 
-	// Booking returns the announced booking, or the one that an announced,
-	// known token made; found is false if there is none.
-	Booking() (b Booking, found bool)
-	// Holds are the announced booking's.
-	Holds() []inventory.Hold
+	// Booking returns an announced booking, or the one that an announced,
+	// known token made; found is false if there is none with that id.
+	Booking(id uuid.UUID) (b Booking, found bool)
+	// Schedule returns the booking of the announced schedule.
+	Schedule() (b Booking, found bool)
+	// Holds are those of an announced booking.
+	Holds(id uuid.UUID) []inventory.Hold
 	// Guests returns whom the announced keys belong to already.
 	Guests() map[GuestKey]Guest
 	// Visits returns the live visits that the announced guests have in the
@@ -90,7 +92,7 @@ type Tx interface {
 	// PutGuest writes a new or changed guest, and makes those announced keys
 	// that belonged to nobody the guest's.
 	PutGuest(g Guest)
-	// PutBooking writes a new booking (version 1) or the next version of the
+	// PutBooking writes a new booking (version 1) or the next version of an
 	// announced one, its event and its outbox row.
 	PutBooking(b Booking, e Event)
 }

@@ -48,10 +48,10 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 				p = wish.planMove(m, seen, now)
 			}
 			touches := Keys{
-				BookingID: seen.ID, Slots: p.slots(), FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
+				Bookings: []uuid.UUID{seen.ID}, Slots: p.slots(), FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
 			}
 			return touches, func(tx Tx) error {
-				b, found := tx.Booking()
+				b, found := tx.Booking(seen.ID)
 				if !found || b.Version != seen.Version {
 					return errMoved
 				}
@@ -113,7 +113,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 	if u.Cancel {
 		next := b
 		next.State = Canceled
-		if err := inventory.Move(tx, b.ID, tx.Holds(), nil); err != nil {
+		if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), nil); err != nil {
 			return b, fmt.Errorf("give back room: %w", err)
 		}
 		return putNext(tx, b, next, Event{Actor: ByGuest, Action: Cancel, AtSec: now.Unix()})
@@ -173,7 +173,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	if p.invalid != nil {
 		return b, p.invalid
 	}
-	slots, err := tx.Slots(inventory.Keys(slices.Concat(tx.Holds(), p.holds())...))
+	slots, err := tx.Slots(inventory.Keys(slices.Concat(tx.Holds(b.ID), p.holds())...))
 	if err != nil {
 		return b, err
 	}
@@ -182,7 +182,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	next.StaffID, next.RoomID = s.StaffID, s.RoomID
 	others := slices.DeleteFunc(slices.Clone(tx.Visits()), func(v Visit) bool { return v.BookingID == b.ID })
 	f := overlap(next, others)
-	pl, fits := p.choose(slots, tx.Holds())
+	pl, fits := p.choose(slots, tx.Holds(b.ID))
 	switch {
 	case p.unpublished(slots):
 		return b, unknown(FieldStart, neverPublished)
@@ -193,7 +193,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	case !fits:
 		return b, refuse(SlotUnavailable, "the slot is full")
 	}
-	if err := inventory.Move(tx, b.ID, tx.Holds(), pl.holds); err != nil {
+	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)
 	}
 	next.Resources = pl.items

@@ -2,10 +2,10 @@ package storage
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -20,8 +20,9 @@ import (
 // filled by fetch, changed by the operation in memory, and stored by write.
 type view struct {
 	prior     *idempotency.Claim
-	booking   *booking.Booking
-	holds     []inventory.Hold
+	bookings  map[uuid.UUID]booking.Booking
+	schedule  uuid.UUID
+	holds     map[uuid.UUID][]inventory.Hold
 	newKeys   []booking.GuestKey
 	newGuest  uuid.UUID
 	guests    map[booking.GuestKey]booking.Guest
@@ -29,25 +30,36 @@ type view struct {
 	announced map[inventory.SlotKey]bool
 	slots     map[inventory.SlotKey]inventory.Slot
 
-	taken      []inventory.Change
+	taken []inventory.Change
+	held  []heldChange
+	guest *booking.Guest
+	puts  []put
+}
+
+// heldChange is what an operation did to the holds of one booking.
+type heldChange struct {
 	owner      uuid.UUID
 	gone, made []inventory.Hold
-	guest      *booking.Guest
-	next       *booking.Booking
-	event      booking.Event
+}
+
+// put is a booking that an operation wrote, with its event.
+type put struct {
+	booking booking.Booking
+	event   booking.Event
 }
 
 // fetch locks and reads what an operation announced, in the order in which
-// everything is locked: token, booking, guest keys, guests, resources (shared,
+// everything is locked: token, bookings, guest keys, guests, resources (shared,
 // only while slots are made), slots. A token that is known already ends it:
 // its booking is read, and nothing else is looked at.
 func (db *DB) fetch(tx *gorm.DB, k booking.Keys) (*view, error) {
 	v := &view{
+		bookings: map[uuid.UUID]booking.Booking{}, holds: map[uuid.UUID][]inventory.Hold{},
 		newGuest: k.NewGuest, guests: map[booking.GuestKey]booking.Guest{},
 		announced: map[inventory.SlotKey]bool{}, slots: map[inventory.SlotKey]inventory.Slot{},
 	}
 	for _, step := range []func(*gorm.DB, booking.Keys, *view) error{
-		db.fetchToken, db.fetchCatalogueVersion, db.fetchBooking, db.fetchGuests, db.fetchVisits, db.fetchSlots,
+		db.fetchToken, db.fetchCatalogueVersion, db.fetchBookings, db.fetchGuests, db.fetchVisits, db.fetchSlots,
 	} {
 		if err := step(tx, k, v); err != nil {
 			return nil, err
@@ -82,7 +94,7 @@ func (db *DB) fetchToken(tx *gorm.DB, k booking.Keys, v *view) error {
 		Caller: prior.Caller, Token: prior.Token, Fingerprint: prior.Fingerprint,
 		Subject: prior.BookingID, AtSec: prior.CreatedSec,
 	}
-	return v.setBooking(tx, tx.Where("id = ?", prior.BookingID))
+	return v.setBookings(tx, tx.Where("id = ?", prior.BookingID))
 }
 
 // fetchCatalogueVersion makes sure that the operation was planned with the
@@ -102,63 +114,65 @@ func (db *DB) fetchCatalogueVersion(tx *gorm.DB, k booking.Keys, _ *view) error 
 	return nil
 }
 
-func (db *DB) fetchBooking(tx *gorm.DB, k booking.Keys, v *view) error {
-	var query *gorm.DB
-	switch {
-	case k.BookingID != uuid.Nil:
-		query = tx.Where("id = ?"+db.dialect.lock, k.BookingID)
-	case k.Schedule.ScheduleID != "":
-		query = tx.Where("merchant_id = ? AND schedule_id = ?"+db.dialect.lock, k.Schedule.MerchantID, k.Schedule.ScheduleID)
-	default:
+func (db *DB) fetchBookings(tx *gorm.DB, k booking.Keys, v *view) error {
+	var where []string
+	var args []any
+	if len(k.Bookings) > 0 {
+		where, args = append(where, "id IN ?"), append(args, k.Bookings)
+	}
+	if k.Schedule.ScheduleID != "" {
+		where, args = append(where, "merchant_id = ? AND schedule_id = ?"), append(args, k.Schedule.MerchantID, k.Schedule.ScheduleID)
+	}
+	if len(where) == 0 {
 		return nil
 	}
-	err := v.setBooking(tx, query)
-	if err != nil || v.booking == nil {
+	if err := v.setBookings(tx, tx.Where("("+strings.Join(where, " OR ")+") ORDER BY id"+db.dialect.lock, args...)); err != nil {
 		return err
 	}
-	if v.holds, err = holdsOf(tx, v.booking.ID); err != nil {
-		return err
+	ids := slices.Collect(maps.Keys(v.bookings))
+	for id, b := range v.bookings {
+		if b.MerchantID == k.Schedule.MerchantID && b.ScheduleID == k.Schedule.ScheduleID {
+			v.schedule = id
+		}
 	}
-	return tx.Exec("SELECT id FROM guests WHERE id = ?"+db.dialect.lock, v.booking.GuestID).Error
-}
-
-// setBooking reads the booking that the query finds, if there is one.
-func (v *view) setBooking(tx, query *gorm.DB) error {
-	var row bookingRow
-	err := query.Take(&row).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read booking: %w", err)
-	}
-	var items []occupiedRow
-	if err := tx.Where("booking_id = ?", row.ID).Order("seq").Find(&items).Error; err != nil {
-		return fmt.Errorf("read occupied resources: %w", err)
-	}
-	b, err := row.booking(items)
-	v.booking = &b
+	var err error
+	v.holds, err = holdsOf(tx, ids)
 	return err
 }
 
-func holdsOf(tx *gorm.DB, id uuid.UUID) ([]inventory.Hold, error) {
+// setBookings reads the bookings that the query finds.
+func (v *view) setBookings(tx, query *gorm.DB) error {
+	found, err := readBookings(tx, query)
+	if err != nil {
+		return err
+	}
+	for _, b := range found {
+		v.bookings[b.ID] = b
+	}
+	return nil
+}
+
+func holdsOf(tx *gorm.DB, owners []uuid.UUID) (map[uuid.UUID][]inventory.Hold, error) {
+	held := map[uuid.UUID][]inventory.Hold{}
+	if len(owners) == 0 {
+		return held, nil
+	}
 	var rows []holdRow
-	if err := tx.Where("booking_id = ?", id).Order("resource_id, start_sec").Find(&rows).Error; err != nil {
+	if err := tx.Where("booking_id IN ?", owners).Order("booking_id, resource_id, start_sec").Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
 	}
-	ids := make([]uuid.UUID, len(rows))
-	for i, r := range rows {
-		ids[i] = r.ResourceID
+	named := map[uuid.UUID]bool{}
+	for _, r := range rows {
+		named[r.ResourceID] = true
 	}
-	resources, err := resourcesByID(tx, ids)
+	resources, err := resourcesByID(tx, idsIn(named))
 	if err != nil {
 		return nil, err
 	}
-	holds := make([]inventory.Hold, len(rows))
-	for i, r := range rows {
-		holds[i] = r.hold(resources[r.ResourceID])
+	for _, r := range rows {
+		held[r.BookingID] = append(held[r.BookingID], r.hold(resources[r.ResourceID]))
 	}
-	return holds, nil
+	return held, nil
 }
 
 func resourcesByID(tx *gorm.DB, ids []uuid.UUID) (map[uuid.UUID]inventory.Resource, error) {
@@ -176,9 +190,32 @@ func resourcesByID(tx *gorm.DB, ids []uuid.UUID) (map[uuid.UUID]inventory.Resour
 }
 
 // fetchGuests claims the guest's keys, so that two first requests of one guest
-// meet here, and locks whoever they belong to, so that a new booking and a
-// change of another one of the same guest meet there.
+// meet here, and locks whoever they and the bookings belong to, so that a new
+// booking and a change of another one of the same guest meet there.
 func (db *DB) fetchGuests(tx *gorm.DB, k booking.Keys, v *view) error {
+	owners := map[uuid.UUID][]booking.GuestKey{}
+	for _, b := range v.bookings {
+		owners[b.GuestID] = nil
+	}
+	if err := db.claimGuestKeys(tx, k, v, owners); err != nil || len(owners) == 0 {
+		return err
+	}
+	var guests []guestRow
+	err := tx.Where("id IN ? ORDER BY id"+db.dialect.lock, slices.Collect(maps.Keys(owners))).Find(&guests).Error
+	if err != nil {
+		return fmt.Errorf("lock guests: %w", err)
+	}
+	for _, g := range guests {
+		for _, key := range owners[g.ID] {
+			v.guests[key] = booking.Guest(g)
+		}
+	}
+	return nil
+}
+
+// claimGuestKeys adds to owners whom the announced keys belong to already; the
+// others are the new guest's now.
+func (db *DB) claimGuestKeys(tx *gorm.DB, k booking.Keys, v *view, owners map[uuid.UUID][]booking.GuestKey) error {
 	if len(k.GuestKeys) == 0 {
 		return nil
 	}
@@ -201,25 +238,11 @@ func (db *DB) fetchGuests(tx *gorm.DB, k booking.Keys, v *view) error {
 	if err != nil {
 		return fmt.Errorf("lock guest keys: %w", err)
 	}
-	owners := map[uuid.UUID][]booking.GuestKey{}
 	for _, r := range claimed {
 		if r.GuestID == k.NewGuest {
 			v.newKeys = append(v.newKeys, r.key())
 		} else {
 			owners[r.GuestID] = append(owners[r.GuestID], r.key())
-		}
-	}
-	if len(owners) == 0 {
-		return nil
-	}
-	var guests []guestRow
-	ids := slices.Collect(maps.Keys(owners))
-	if err := tx.Where("id IN ? ORDER BY id"+db.dialect.lock, ids).Find(&guests).Error; err != nil {
-		return fmt.Errorf("lock guests: %w", err)
-	}
-	for _, g := range guests {
-		for _, key := range owners[g.ID] {
-			v.guests[key] = booking.Guest(g)
 		}
 	}
 	return nil
@@ -231,8 +254,8 @@ func (db *DB) fetchVisits(tx *gorm.DB, k booking.Keys, v *view) error {
 	for _, g := range v.guests {
 		ids[g.ID] = true
 	}
-	if v.booking != nil {
-		ids[v.booking.GuestID] = true
+	for _, b := range v.bookings {
+		ids[b.GuestID] = true
 	}
 	if len(ids) == 0 || k.FromSec >= k.ToSec {
 		return nil
@@ -258,14 +281,16 @@ func (db *DB) fetchVisits(tx *gorm.DB, k booking.Keys, v *view) error {
 	return nil
 }
 
-// fetchSlots locks the announced slots and those of the booking's holds, all in
+// fetchSlots locks the announced slots and those of the bookings' holds, all in
 // one ascending pass.
 func (db *DB) fetchSlots(tx *gorm.DB, k booking.Keys, v *view) error {
 	for _, key := range k.Slots {
 		v.announced[key] = true
 	}
-	for _, key := range inventory.Keys(v.holds...) {
-		v.announced[key] = true
+	for _, holds := range v.holds {
+		for _, key := range inventory.Keys(holds...) {
+			v.announced[key] = true
+		}
 	}
 	rows, err := db.lockSlots(tx, slices.SortedFunc(maps.Keys(v.announced), inventory.SlotKey.Compare))
 	if err != nil {
@@ -371,15 +396,16 @@ func (v *view) Claimed(idempotency.Claim) (idempotency.Claim, bool, error) {
 }
 
 // Booking implements [booking.Tx].
-func (v *view) Booking() (booking.Booking, bool) {
-	if v.booking == nil {
-		return booking.Booking{}, false
-	}
-	return *v.booking, true
+func (v *view) Booking(id uuid.UUID) (booking.Booking, bool) {
+	b, found := v.bookings[id]
+	return b, found
 }
 
+// Schedule implements [booking.Tx].
+func (v *view) Schedule() (booking.Booking, bool) { return v.Booking(v.schedule) }
+
 // Holds implements [booking.Tx].
-func (v *view) Holds() []inventory.Hold { return v.holds }
+func (v *view) Holds(id uuid.UUID) []inventory.Hold { return v.holds[id] }
 
 // Guests implements [booking.Tx].
 func (v *view) Guests() map[booking.GuestKey]booking.Guest { return v.guests }
@@ -415,7 +441,7 @@ func (v *view) Take(changes []inventory.Change) error {
 
 // SetHolds implements [inventory.Tx].
 func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
-	v.owner, v.gone, v.made = owner, gone, made
+	v.held = append(v.held, heldChange{owner: owner, gone: gone, made: made})
 	return nil
 }
 
@@ -423,4 +449,6 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
 func (v *view) PutGuest(g booking.Guest) { v.guest = &g }
 
 // PutBooking implements [booking.Tx].
-func (v *view) PutBooking(b booking.Booking, e booking.Event) { v.next, v.event = &b, e }
+func (v *view) PutBooking(b booking.Booking, e booking.Event) {
+	v.puts = append(v.puts, put{booking: b, event: e})
+}

@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorm.io/gorm"
@@ -15,7 +16,7 @@ import (
 // write stores what the operation did, with one statement for each kind of
 // thing where the database allows it.
 func (v *view) write(tx *gorm.DB) error {
-	for _, step := range []func(*gorm.DB) error{v.writeSlots, v.writeGuest, v.writeBooking, v.writeHolds, v.writeEvent} {
+	for _, step := range []func(*gorm.DB) error{v.writeSlots, v.writeGuest, v.writeBookings, v.writeHolds} {
 		if err := step(tx); err != nil {
 			return err
 		}
@@ -30,7 +31,7 @@ const takeSlots = `UPDATE slots SET taken = taken + @spots,
 	WHERE resource_id = @resource AND start_sec IN @starts`
 
 func (v *view) writeSlots(tx *gorm.DB) error {
-	changes := slices.Clone(v.taken)
+	changes := sum(v.taken)
 	// Slots of one resource that change by the same number share a statement.
 	byKind := func(a, b inventory.Change) int {
 		return cmp.Or(cmp.Compare(a.Resource.String(), b.Resource.String()), cmp.Compare(a.Spots, b.Spots))
@@ -52,6 +53,21 @@ func (v *view) writeSlots(tx *gorm.DB) error {
 		changes = changes[n:]
 	}
 	return nil
+}
+
+// sum is one change for each slot, without those that came to nothing.
+func sum(changes []inventory.Change) []inventory.Change {
+	spots := map[inventory.SlotKey]int{}
+	for _, c := range changes {
+		spots[c.SlotKey] += c.Spots
+	}
+	var total []inventory.Change
+	for _, k := range slices.SortedFunc(maps.Keys(spots), inventory.SlotKey.Compare) {
+		if spots[k] != 0 {
+			total = append(total, inventory.Change{SlotKey: k, Spots: spots[k]})
+		}
+	}
+	return total
 }
 
 func (v *view) writeGuest(tx *gorm.DB) error {
@@ -81,11 +97,20 @@ func (v *view) writeGuest(tx *gorm.DB) error {
 	return nil
 }
 
-func (v *view) writeBooking(tx *gorm.DB) error {
-	if v.next == nil {
-		return nil
+func (v *view) writeBookings(tx *gorm.DB) error {
+	for _, p := range v.puts {
+		if err := writeBooking(tx, p.booking); err != nil {
+			return err
+		}
+		if err := writeEvent(tx, p); err != nil {
+			return err
+		}
 	}
-	row, err := rowOfBooking(*v.next)
+	return nil
+}
+
+func writeBooking(tx *gorm.DB, b booking.Booking) error {
+	row, err := rowOfBooking(b)
 	if err != nil {
 		return err
 	}
@@ -102,7 +127,7 @@ func (v *view) writeBooking(tx *gorm.DB) error {
 			return fmt.Errorf("replace occupied resources: %w", err)
 		}
 	}
-	items := rowsOfOccupied(*v.next)
+	items := rowsOfOccupied(b)
 	if err := affected(tx.Create(&items), len(items)); err != nil {
 		return fmt.Errorf("write occupied resources: %w", err)
 	}
@@ -110,18 +135,20 @@ func (v *view) writeBooking(tx *gorm.DB) error {
 }
 
 func (v *view) writeHolds(tx *gorm.DB) error {
-	for _, h := range v.gone {
-		gone := tx.Where("booking_id = ? AND resource_id = ? AND start_sec = ?", v.owner, h.Resource.ID, h.StartSec).Delete(&holdRow{})
-		if err := affected(gone, 1); err != nil {
-			return fmt.Errorf("give back hold: %w", err)
+	for _, c := range v.held {
+		for _, h := range c.gone {
+			gone := tx.Where("booking_id = ? AND resource_id = ? AND start_sec = ?", c.owner, h.Resource.ID, h.StartSec).Delete(&holdRow{})
+			if err := affected(gone, 1); err != nil {
+				return fmt.Errorf("give back hold: %w", err)
+			}
 		}
-	}
-	if len(v.made) == 0 {
-		return nil
-	}
-	rows := rowsOfHolds(v.owner, v.made)
-	if err := affected(tx.Create(&rows), len(rows)); err != nil {
-		return fmt.Errorf("write holds: %w", err)
+		if len(c.made) == 0 {
+			continue
+		}
+		rows := rowsOfHolds(c.owner, c.made)
+		if err := affected(tx.Create(&rows), len(rows)); err != nil {
+			return fmt.Errorf("write holds: %w", err)
+		}
 	}
 	return nil
 }
@@ -130,13 +157,10 @@ func (v *view) writeHolds(tx *gorm.DB) error {
 // and the availability update that others are owed both follow from its event.
 const topicBooking = "booking"
 
-func (v *view) writeEvent(tx *gorm.DB) error {
-	if v.next == nil {
-		return nil
-	}
+func writeEvent(tx *gorm.DB, p put) error {
 	e := eventRow{
-		BookingID: v.next.ID, Version: v.next.Version, AtSec: v.event.AtSec, Actor: v.event.Actor,
-		Action: v.event.Action, Before: string(v.event.Before), After: string(v.event.After),
+		BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor,
+		Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
 	}
 	if err := affected(tx.Create(&e), 1); err != nil {
 		return fmt.Errorf("write event: %w", err)
