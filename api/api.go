@@ -77,6 +77,7 @@ func New(c Config) http.Handler {
 	route(e, http.MethodGet, "/v3/HealthCheck", s.healthCheck)
 	route(e, http.MethodPost, "/v3/BatchAvailabilityLookup", rpc(s.batchAvailabilityLookup))
 	route(e, http.MethodPost, "/v3/CheckAvailability", rpc(s.checkAvailability))
+	route(e, http.MethodPost, "/v3/CreateLease", rpc(s.createLease))
 	route(e, http.MethodPost, "/v3/CreateBooking", rpc(s.createBooking))
 	route(e, http.MethodPost, "/v3/UpdateBooking", rpc(s.updateBooking))
 	route(e, http.MethodPost, "/v3/GetBookingStatus", rpc(s.getBookingStatus))

@@ -177,8 +177,8 @@ func TestNoRouteWithoutCredentials(t *testing.T) {
 			}
 		}
 	}
-	if routes != 20 {
-		t.Errorf("%d routes, want ten with and without a slash", routes)
+	if routes != 22 {
+		t.Errorf("%d routes, want eleven with and without a slash", routes)
 	}
 }
 

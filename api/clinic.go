@@ -125,6 +125,7 @@ var clinicField = map[booking.Field]property{
 	booking.FieldResourceGroup: {"occupiedResources[n].reservationGroupId", notFound}, // row C4
 	booking.FieldResourceZone:  {"occupiedResources[n].zoneId", notFound},             // row C5
 	booking.FieldBooking:       {},
+	booking.FieldLease:         {},
 	booking.FieldMerchant:      {},
 	booking.FieldService:       {},
 	booking.FieldStart:         {},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -79,6 +80,7 @@ var googleField = map[booking.Field]string{
 	booking.FieldStaff:         "slot.resources.staff_id",
 	booking.FieldRoom:          "slot.resources.room_id",
 	booking.FieldBooking:       "booking.booking_id",
+	booking.FieldLease:         "lease_ref.lease_id",
 	booking.FieldSchedule:      "",
 	booking.FieldZone:          "",
 	booking.FieldResourceGroup: "",
@@ -171,16 +173,19 @@ const (
 	maxPartySize   = 10000
 )
 
-// createOf checks what the message alone shows to be wrong and translates it.
-func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
-	slot, user := req.GetSlot(), req.GetUserInformation()
+// rule is what a field of a message must keep.
+type rule struct {
+	field string
+	ok    bool
+	must  string
+}
+
+const missing = "is required"
+
+// slotRules are those of a slot that is to be booked.
+func slotRules(slot *mapsbooking.Slot) []rule {
 	party := slot.GetResources().GetPartySize()
-	const missing = "is required"
-	for _, rule := range []struct {
-		field string
-		ok    bool
-		must  string
-	}{
+	return []rule{
 		{"slot", slot != nil, missing},
 		{"slot.merchant_id", slot.GetMerchantId() != "", missing},
 		{"slot.service_id", slot.GetServiceId() != "", missing},
@@ -189,6 +194,13 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 		{"slot.duration_sec", slot.GetDurationSec() > 0, "is required and must be above zero"},
 		{"slot.duration_sec", slot.GetDurationSec() <= maxDurationSec, "must be at most 366 days"},
 		{"slot.resources.party_size", party >= 0 && party <= maxPartySize, "must be from 0 to 10000"},
+	}
+}
+
+// createOf checks what the message alone shows to be wrong and translates it.
+func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
+	user := req.GetUserInformation()
+	for _, rule := range append(slotRules(req.GetSlot()), []rule{
 		{"lease_ref.lease_id", req.GetLeaseRef() == nil || req.GetLeaseRef().GetLeaseId() != "", "is required in a lease_ref"},
 		{"user_information", user != nil, missing},
 		{"user_information.user_id", user.GetUserId() != "", missing},
@@ -197,7 +209,7 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 		{"user_information.telephone", user.GetTelephone() != "", missing},
 		{"user_information.email", user.GetEmail() != "", missing},
 		{"idempotency_token", req.GetIdempotencyToken() != "", missing},
-	} {
+	}...) {
 		if !rule.ok {
 			return booking.Create{}, badField(rule.field, rule.must)
 		}
@@ -211,19 +223,24 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	}
 	c := booking.Create{
 		Caller: googleCaller, Token: req.GetIdempotencyToken(), Fingerprint: print,
-		Slot: booking.Slot{
-			MerchantID: slot.GetMerchantId(), ServiceID: slot.GetServiceId(),
-			StartSec: slot.GetStartSec(), DurationSec: slot.GetDurationSec(),
-			StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(), PartySize: int(party),
-			AvailabilityTag: slot.GetAvailabilityTag(), ConfirmationMode: modeOf[slot.GetConfirmationMode()],
-		},
+		Slot:    slotOf(req.GetSlot()),
 		Contact: contactOf(user), Payment: paymentOf(req.GetPaymentInformation()),
 		AdditionalRequest: req.GetAdditionalRequest(), OfferID: req.GetOfferId(),
 	}
 	if lease := req.GetLeaseRef(); lease != nil {
-		c.LeaseID = &lease.LeaseId
+		c.LeaseID = leaseID(lease.LeaseId)
 	}
 	return c, nil
+}
+
+// leaseID reads a lease's id. One that is not ours is the zero id, which names
+// no lease.
+func leaseID(s string) *uuid.UUID {
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return new(uuid.UUID)
+	}
+	return &id
 }
 
 // fingerprint is a digest of what is asked for: the token only names it, and a

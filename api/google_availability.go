@@ -38,9 +38,9 @@ func (s *server) batchAvailabilityLookup(ctx context.Context, req *mapsbooking.B
 func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, error) {
 	switch {
 	case req.MerchantId == "":
-		return nil, badField("merchant_id", "is required")
+		return nil, badField("merchant_id", missing)
 	case len(req.SlotTime) == 0:
-		return nil, badField("slot_time", "is required")
+		return nil, badField("slot_time", missing)
 	case len(req.SlotTime) > maxLookup:
 		return nil, badField("slot_time", fmt.Sprintf("must have at most %d slots", maxLookup))
 	}
@@ -51,22 +51,28 @@ func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, e
 	for i, t := range req.SlotTime {
 		path := fmt.Sprintf("slot_time[%d]", i)
 		if t.GetServiceId() == "" {
-			return nil, badField(path+".service_id", "is required")
+			return nil, badField(path+".service_id", missing)
 		}
 		if err := checkTexts(t.ProtoReflect(), path); err != nil {
 			return nil, err
 		}
-		slots[i] = booking.Slot{
-			ServiceID: t.ServiceId, StartSec: clamp(t.StartSec, year10000Sec), DurationSec: clamp(t.DurationSec, maxDurationSec),
+		slots[i] = within(booking.Slot{
+			ServiceID: t.ServiceId, StartSec: t.StartSec, DurationSec: t.DurationSec,
 			StaffID: t.GetResourceIds().GetStaffId(), RoomID: t.GetResourceIds().GetRoomId(),
-			PartySize: int(clamp(int64(t.GetResourceIds().GetPartySize()), maxPartySize+1)),
-		}
+			PartySize: int(t.GetResourceIds().GetPartySize()),
+		})
 	}
 	return slots, nil
 }
 
-// clamp keeps a number that is asked about within what can be reckoned with:
+// within keeps a slot that is asked about within what can be reckoned with:
 // beyond it nothing is available.
+func within(s booking.Slot) booking.Slot {
+	s.StartSec, s.DurationSec = clamp(s.StartSec, year10000Sec), clamp(s.DurationSec, maxDurationSec)
+	s.PartySize = int(clamp(int64(s.PartySize), maxPartySize+1))
+	return s
+}
+
 func clamp(n, most int64) int64 { return max(0, min(n, most)) }
 
 // checkAvailability is the legacy lookup of one slot: how often it can be booked
@@ -75,20 +81,16 @@ func (s *server) checkAvailability(ctx context.Context, req *mapsbooking.CheckAv
 	slot := req.GetSlot()
 	switch {
 	case slot == nil:
-		return nil, badField("slot", "is required")
+		return nil, badField("slot", missing)
 	case slot.MerchantId == "":
-		return nil, badField("slot.merchant_id", "is required")
+		return nil, badField("slot.merchant_id", missing)
 	case slot.ServiceId == "":
-		return nil, badField("slot.service_id", "is required")
+		return nil, badField("slot.service_id", missing)
 	}
 	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
 		return nil, err
 	}
-	rooms, err := s.bookings.Rooms(ctx, slot.MerchantId, []booking.Slot{{
-		ServiceID: slot.ServiceId, StartSec: clamp(slot.GetStartSec(), year10000Sec), DurationSec: clamp(slot.GetDurationSec(), maxDurationSec),
-		StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(),
-		PartySize: int(clamp(int64(slot.GetResources().GetPartySize()), maxPartySize+1)),
-	}})
+	rooms, err := s.bookings.Rooms(ctx, slot.MerchantId, []booking.Slot{within(slotOf(slot))})
 	if err != nil {
 		return nil, err
 	}

@@ -64,13 +64,9 @@ func updateOf(b *mapsbooking.Booking) (booking.Update, error) {
 	positive := func(n *int64, below int64) bool { return n == nil || *n > 0 && *n < below }
 	changes := startSec != nil || durationSec != nil || resources.GetPartySize() != 0 ||
 		resources.GetStaffId() != "" || resources.GetRoomId() != ""
-	for _, rule := range []struct {
-		field string
-		ok    bool
-		must  string
-	}{
-		{"booking", b != nil, "is required"},
-		{"booking.booking_id", b.GetBookingId() != "", "is required"},
+	for _, rule := range []rule{
+		{"booking", b != nil, missing},
+		{"booking.booking_id", b.GetBookingId() != "", missing},
 		{"booking.status", status == mapsbooking.BookingStatus_BOOKING_STATUS_UNSPECIFIED ||
 			status == mapsbooking.BookingStatus_CONFIRMED || status == mapsbooking.BookingStatus_CANCELED, "must be CANCELED, or CONFIRMED as it is"},
 		{"booking", changes || status != mapsbooking.BookingStatus_BOOKING_STATUS_UNSPECIFIED, "has nothing to change: a status or a part of the slot is required"},
@@ -106,7 +102,7 @@ func updateOf(b *mapsbooking.Booking) (booking.Update, error) {
 // getBookingStatus tells how a booking stands. An unknown id is 404.
 func (s *server) getBookingStatus(ctx context.Context, req *mapsbooking.GetBookingStatusRequest) (*mapsbooking.GetBookingStatusResponse, error) {
 	if req.BookingId == "" {
-		return nil, badField("booking_id", "is required")
+		return nil, badField("booking_id", missing)
 	}
 	id, err := uuid.Parse(req.BookingId)
 	if err != nil {
@@ -132,7 +128,7 @@ func (s *server) getBookingStatus(ctx context.Context, req *mapsbooking.GetBooki
 // 404.
 func (s *server) listBookings(ctx context.Context, req *mapsbooking.ListBookingsRequest) (*mapsbooking.ListBookingsResponse, error) {
 	if req.UserId == "" {
-		return nil, badField("user_id", "is required")
+		return nil, badField("user_id", missing)
 	}
 	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
 		return nil, err

@@ -39,6 +39,16 @@ func bookingMessage(b booking.Booking) *mapsbooking.Booking {
 	}
 }
 
+func slotOf(slot *mapsbooking.Slot) booking.Slot {
+	return booking.Slot{
+		MerchantID: slot.GetMerchantId(), ServiceID: slot.GetServiceId(),
+		StartSec: slot.GetStartSec(), DurationSec: slot.GetDurationSec(),
+		StaffID: slot.GetResources().GetStaffId(), RoomID: slot.GetResources().GetRoomId(),
+		PartySize:       int(slot.GetResources().GetPartySize()),
+		AvailabilityTag: slot.GetAvailabilityTag(), ConfirmationMode: modeOf[slot.GetConfirmationMode()],
+	}
+}
+
 func slotMessage(b booking.Booking) *mapsbooking.Slot {
 	slot := &mapsbooking.Slot{
 		MerchantId: b.MerchantID, ServiceId: b.ServiceID,

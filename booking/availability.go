@@ -52,7 +52,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 				holds = append(holds, plans[i].holds()...)
 			}
 		}
-		found, err := s.Store.Slots(ctx, m.ID, m.Version, inventory.Keys(holds...))
+		found, err := s.Store.Slots(ctx, m.ID, m.Version, inventory.Keys(holds...), now.Unix())
 		if errors.Is(err, ErrStale) {
 			continue
 		}

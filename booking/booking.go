@@ -33,6 +33,7 @@ type Booking struct {
 	Version    int64     `json:"version"`   // 1, and one more with every change
 	StartSec   int64     `json:"start_sec"` // the envelope of Resources, Unix seconds
 	EndSec     int64     `json:"end_sec"`
+	ExpiresSec int64     `json:"expires_sec,omitempty"` // of a lease, Unix seconds
 
 	// As the guest asked for it and gets it back: Google's slot and user.
 	PartySize         int              `json:"party_size,omitempty"`
@@ -148,6 +149,8 @@ type State string
 
 // The states of a booking.
 const (
+	Held       State = "HELD"    // a lease: holds room until it expires
+	Expired    State = "EXPIRED" // a lease that was not used
 	Pending    State = "PENDING" // waits for the merchant's word, holds room
 	Confirmed  State = "CONFIRMED"
 	InProgress State = "IN_PROGRESS"
@@ -159,11 +162,19 @@ const (
 )
 
 // Live are the states in which a booking holds room.
-var Live = []State{Pending, Confirmed, InProgress, Completed}
+var Live = []State{Held, Pending, Confirmed, InProgress, Completed}
 
 // Reserved reports whether the clinic's word for the state is RESERVED: the
 // visit is still to come and may be changed.
 func (s State) Reserved() bool { return s == Pending || s == Confirmed }
+
+// lease reports whether b is, or was, only a lease: no channel knows it by a
+// booking's or a visit's name.
+func (b Booking) lease() bool { return b.State == Held || b.State == Expired }
+
+// lapsed reports whether b is a lease whose time is up. It holds room until it
+// is tidied away, but nobody has to wait for that.
+func (b Booking) lapsed(now time.Time) bool { return b.State == Held && b.ExpiresSec <= now.Unix() }
 
 // ahead reports whether a visit in this state takes the guest's own time.
 func (s State) ahead() bool { return s.Reserved() || s == InProgress }
@@ -186,6 +197,7 @@ type Actor string
 const (
 	ByGuest Actor = "guest"
 	ByDesk  Actor = "desk"
+	ByClock Actor = "clock" // nobody asked: time was up
 )
 
 // envelope is the first start and the last end of a visit's stretches.

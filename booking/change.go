@@ -74,7 +74,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		}
 		return touches, func(tx Tx) error {
 			b, found := tx.Schedule()
-			if !found {
+			if !found || b.lease() {
 				return unknown(FieldSchedule, "no such schedule of this clinic")
 			}
 			if !b.State.Reserved() {
@@ -177,8 +177,8 @@ func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.Gro
 // move takes the new room and gives back the old. Row C7: the answer names the
 // smallest n for which items 0 to n do not fit or item n is closed.
 func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventory.Hold) error {
-	taken := func(n int) error {
-		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time"}
+	taken := func(n int, full []inventory.SlotKey) error {
+		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time", full: full}
 	}
 	open := c.open(m, b)
 	have := tx.Holds(b.ID)
@@ -191,7 +191,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		}
 		for n := range open {
 			if errors.As(inventory.Fits(slots, have, slices.Concat(holds[:n+1]...)), &full) {
-				return taken(n)
+				return taken(n, inventory.Keys(slices.Concat(holds...)...))
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		return fmt.Errorf("move: %w", err)
 	}
 	if open < len(holds) {
-		return taken(open)
+		return taken(open, nil)
 	}
 	return nil
 }

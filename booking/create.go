@@ -18,7 +18,7 @@ type Create struct {
 	Fingerprint []byte // of the request, see [idempotency.Fingerprint]
 
 	Slot
-	LeaseID *string // nil: none
+	LeaseID *uuid.UUID // nil: none; the zero id: one that cannot be
 
 	Contact           Contact
 	Payment           *Payment
@@ -39,14 +39,18 @@ type Outcome struct {
 // the same request is a new attempt.
 func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
+	var leases []uuid.UUID
+	if c.LeaseID != nil { // the lease becomes the booking
+		id, leases = *c.LeaseID, []uuid.UUID{*c.LeaseID}
+	}
 	claim := idempotency.Claim{
 		Caller: c.Caller, Token: c.Token, Fingerprint: c.Fingerprint, Subject: id, AtSec: now.Unix(),
 	}
 	var out Outcome
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := c.Slot.plan(m, nil, now)
-		touches := Keys{Claim: &claim, Slots: p.slots()}
-		if p.invalid == nil && p.closed == nil {
+		touches := Keys{Claim: &claim, Bookings: leases, Slots: p.slots()}
+		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec
 		}
@@ -81,30 +85,15 @@ func (c Create) book(tx Tx, p plan, id, newGuest uuid.UUID, now time.Time) (Book
 	if p.invalid != nil {
 		return Booking{}, p.invalid
 	}
-	slots, err := tx.Slots(p.slots())
+	b := c.booking(id, now)
+	lease, pl, err := c.place(tx, p, b, now)
 	if err != nil {
 		return Booking{}, err
 	}
-	if p.unpublished(slots) {
-		return Booking{}, unknown(FieldStart, neverPublished)
-	}
-	if p.closed != nil {
-		return Booking{}, p.closed
-	}
-	if c.LeaseID != nil {
-		return Booking{}, refuse(LeaseExpired, "the lease is not, or no longer, held")
-	}
-
-	b := c.booking(id, now)
-	if f := overlap(b, tx.Visits()); f != nil {
-		return Booking{}, f
-	}
-	pl, ok := p.choose(slots, nil)
-	if !ok {
-		return Booking{}, refuse(SlotUnavailable, "the slot is full")
-	}
-	if err := inventory.Move(tx, id, nil, pl.holds); err != nil {
-		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
+	if c.LeaseID == nil {
+		if err := inventory.Move(tx, id, nil, pl.holds); err != nil {
+			return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
+		}
 	}
 	if c.OfferID != "" {
 		return Booking{}, refuse(OfferUnavailable, "there is no such offer")
@@ -119,12 +108,43 @@ func (c Create) book(tx Tx, p plan, id, newGuest uuid.UUID, now time.Time) (Book
 	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
-	_, after, err := difference(Booking{}, b)
-	if err != nil {
-		return Booking{}, err
+	if c.LeaseID != nil {
+		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}
-	tx.PutBooking(b, Event{Actor: ByGuest, Action: Created, AtSec: now.Unix(), Before: []byte("{}"), After: after})
-	return b, nil
+	return putNext(tx, lease, b, Event{Actor: ByGuest, Action: Created, AtSec: now.Unix()})
+}
+
+// place finds where to book: at the lease's place, if the request names one,
+// else at the first that has room. The order of what is refused is that of
+// book; a guest's own visits come before a full slot.
+func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, at place, err error) {
+	slots, err := tx.Slots(p.slots())
+	if err != nil {
+		return Booking{}, place{}, err
+	}
+	if p.unpublished(slots) {
+		return Booking{}, place{}, unknown(FieldStart, neverPublished)
+	}
+	if c.LeaseID != nil {
+		if lease, err = c.lease(tx, now); err != nil {
+			return Booking{}, place{}, err
+		}
+		if f := overlap(b, tx.Visits()); f != nil {
+			return Booking{}, place{}, f
+		}
+		return lease, place{items: lease.Resources}, nil
+	}
+	if p.closed != nil {
+		return Booking{}, place{}, p.closed
+	}
+	if f := overlap(b, tx.Visits()); f != nil {
+		return Booking{}, place{}, f
+	}
+	at, ok := p.choose(slots, nil)
+	if !ok {
+		return Booking{}, place{}, p.full(leasesOf(c.Contact.UserID, tx.Visits()))
+	}
+	return Booking{}, at, nil
 }
 
 // booking is the request as a booking, not yet at any place.
@@ -135,7 +155,7 @@ func (c Create) booking(id uuid.UUID, now time.Time) Booking {
 	}
 	return Booking{
 		ID: id, ScheduleID: scheduleID(now, id), MerchantID: c.MerchantID, ServiceID: c.ServiceID,
-		State: state, Version: 1, StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
+		State: state, StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
 		PartySize: c.PartySize, StaffID: c.StaffID, RoomID: c.RoomID,
 		AvailabilityTag: c.AvailabilityTag, ConfirmationMode: c.ConfirmationMode,
 		Contact: c.Contact, AdditionalRequest: c.AdditionalRequest, Payment: c.Payment,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"holdfast/booking"
 )
@@ -99,7 +100,7 @@ func TestFailureIsNotSticky(t *testing.T) {
 
 // Every refusal leaves the database as it was.
 func TestRefusalsLeaveNoTrace(t *testing.T) {
-	lease := "lease-1"
+	lease := uuid.New()
 	for _, c := range []struct {
 		name   string
 		change func(*booking.Create)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // Event is one change of a booking: who did what when, and the members that
@@ -22,6 +24,8 @@ type Action string
 
 // The actions.
 const (
+	Leased  Action = "LEASED"
+	Lapsed  Action = "LAPSED"
 	Created Action = "CREATED"
 	Changed Action = "CHANGED"
 	Cancel  Action = "CANCELED"
@@ -72,7 +76,7 @@ func members(b Booking) (map[string]json.RawMessage, error) {
 	for _, name := range silent {
 		delete(m, name)
 	}
-	if b.Version == 0 {
+	if b.ID == uuid.Nil {
 		clear(m) // there was no booking
 	}
 	return m, nil

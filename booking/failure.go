@@ -3,6 +3,10 @@ package booking
 import (
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
+
+	"holdfast/inventory"
 )
 
 // Cause is why a well-formed request is refused. The list is closed; each
@@ -63,6 +67,11 @@ type Failure struct {
 	Cause    Cause
 	Resource int    // the n-th occupied resource, or -1
 	Detail   string // for people who debug; no personal data
+
+	// What might make room, see [Service.run]: the slots that are full, and
+	// leases of the same guest on them.
+	full []inventory.SlotKey
+	own  []uuid.UUID
 }
 
 func (f *Failure) Error() string { return f.Cause.String() + ": " + f.Detail }
@@ -82,6 +91,7 @@ const (
 	FieldStaff
 	FieldRoom
 	FieldBooking
+	FieldLease // not the lease of this slot
 	FieldSchedule
 	FieldZone          // where the visitor checks in
 	FieldResourceGroup // of the n-th occupied resource

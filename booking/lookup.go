@@ -9,7 +9,11 @@ import (
 
 // Booking returns a booking as it is now, or ErrNotFound.
 func (s *Service) Booking(ctx context.Context, id uuid.UUID) (Booking, error) {
-	return s.Store.Booking(ctx, id)
+	b, err := s.Store.Booking(ctx, id)
+	if err == nil && b.lease() {
+		return Booking{}, ErrNotFound
+	}
+	return b, err
 }
 
 // Ahead returns the bookings that a Google user still has ahead, at all

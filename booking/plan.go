@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/inventory"
 )
 
@@ -57,6 +59,13 @@ func (p plan) choose(slots map[inventory.SlotKey]inventory.Slot, have []inventor
 		}
 	}
 	return place{}, false
+}
+
+// full is the refusal when no place has room.
+func (p plan) full(own []uuid.UUID) *Failure {
+	f := refuse(SlotUnavailable, "the slot is full")
+	f.full, f.own = p.slots(), own
+	return f
 }
 
 // unpublished reports whether none of the places was ever published.

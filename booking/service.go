@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,9 @@ type Service struct {
 	Store Store
 	Now   func() time.Time
 	NewID func() uuid.UUID // time-ordered and unguessable
+
+	// LeaseLife is how long a lease may last; 0 is ten minutes.
+	LeaseLife time.Duration
 }
 
 // operation plans what to touch and what to do, from a merchant's catalogue.
@@ -24,12 +28,17 @@ type Service struct {
 type operation func(m *inventory.Merchant) (Keys, func(Tx) error)
 
 // replans is how often an operation is planned again because an import has
-// changed the catalogue under it.
+// changed the catalogue under it, or because a lease on its slots has lapsed.
 const replans = 10
 
 // run plans an operation and runs it, and does so again if the catalogue was
-// not the newest.
+// not the newest. Where a slot is full, it looks for leases on it that have
+// lapsed, or that are the same guest's, and runs the operation again with
+// those announced and given up first: so a lease ends by the clock alone, and
+// never waits for a sweeper.
 func (s *Service) run(ctx context.Context, merchantID string, plan operation) error {
+	var leases []uuid.UUID // to be given up
+	own := map[uuid.UUID]bool{}
 	for range replans {
 		m, err := s.Store.Merchant(ctx, merchantID)
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -39,9 +48,45 @@ func (s *Service) run(ctx context.Context, merchantID string, plan operation) er
 		if m != nil {
 			touches.MerchantID, touches.CatalogueVersion = m.ID, m.Version
 		}
-		if err := s.Store.InTx(ctx, touches, f); !errors.Is(err, ErrStale) {
+		touches.Bookings = append(touches.Bookings, leases...)
+		now := s.Now()
+		err = s.Store.InTx(ctx, touches, func(tx Tx) error {
+			for _, id := range leases {
+				if err := giveUp(tx, id, own[id], now); err != nil {
+					return err
+				}
+			}
+			return f(tx)
+		})
+		if errors.Is(err, ErrStale) {
+			continue
+		}
+		more, lookup := s.leasesInTheWay(ctx, err, leases, own, now)
+		if lookup != nil {
+			return lookup
+		}
+		if len(more) == 0 {
 			return err
 		}
+		leases = append(leases, more...)
 	}
-	return fmt.Errorf("%w: the catalogue keeps changing", ErrUnavailable)
+	return fmt.Errorf("%w: the catalogue or the leases keep changing", ErrUnavailable)
+}
+
+// leasesInTheWay finds leases that may be given up to make room for an
+// operation that was refused because a slot is full, beyond those known.
+func (s *Service) leasesInTheWay(ctx context.Context, refusal error, known []uuid.UUID, own map[uuid.UUID]bool, now time.Time) ([]uuid.UUID, error) {
+	var f *Failure
+	if !errors.As(refusal, &f) || len(f.full) == 0 {
+		return nil, nil
+	}
+	found, err := s.Store.LapsedLeases(ctx, f.full, now.Unix())
+	if err != nil {
+		return nil, fmt.Errorf("look for lapsed leases: %w", err)
+	}
+	for _, id := range f.own {
+		own[id] = true
+	}
+	found = append(found, f.own...)
+	return slices.DeleteFunc(found, func(id uuid.UUID) bool { return slices.Contains(known, id) }), nil
 }

@@ -32,9 +32,14 @@ type Store interface {
 	// belongs to, at all merchants, in one of the states and ending after
 	// nowSec, by start; ErrNotFound if nobody has that id.
 	GuestBookings(ctx context.Context, googleUserID string, states []State, nowSec int64) ([]Booking, error)
-	// Slots returns those of the keys that have a row, as they are now and
-	// without a lock; ErrStale if the merchant's catalogue is at another version.
-	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error)
+	// Slots returns those of the keys that have a row, as they are now, without
+	// a lock and without what leases take that lapsed at nowSec or before;
+	// ErrStale if the merchant's catalogue is at another version.
+	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error)
+
+	// LapsedLeases returns leases that expired at nowSec or before and hold any
+	// of the slots; with no slots, any lapsed leases, a thousand at most.
+	LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error)
 
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such merchant.

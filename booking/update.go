@@ -34,7 +34,7 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 	now := s.Now()
 	var result Booking
 	for range replans {
-		seen, err := s.Store.Booking(ctx, u.BookingID)
+		seen, err := s.Booking(ctx, u.BookingID)
 		if errors.Is(err, ErrNotFound) {
 			return Booking{}, unknown(FieldBooking, "no such booking")
 		}
@@ -191,7 +191,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	case f != nil:
 		return b, f
 	case !fits:
-		return b, refuse(SlotUnavailable, "the slot is full")
+		return b, p.full(nil)
 	}
 	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)

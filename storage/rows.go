@@ -23,6 +23,7 @@ type bookingRow struct {
 	Version              int64
 	StartSec             int64
 	EndSec               int64
+	ExpiresSec           int64
 	PartySize            int
 	StaffID              string
 	RoomID               string
@@ -50,7 +51,7 @@ func rowOfBooking(b booking.Booking) (bookingRow, error) {
 	var e encoder
 	row := bookingRow{
 		ID: b.ID, ScheduleID: b.ScheduleID, MerchantID: b.MerchantID, ServiceID: b.ServiceID, GuestID: b.GuestID,
-		State: b.State, Version: b.Version, StartSec: b.StartSec, EndSec: b.EndSec,
+		State: b.State, Version: b.Version, StartSec: b.StartSec, EndSec: b.EndSec, ExpiresSec: b.ExpiresSec,
 		PartySize: b.PartySize, StaffID: b.StaffID, RoomID: b.RoomID, AvailabilityTag: b.AvailabilityTag,
 		ConfirmationMode: b.ConfirmationMode, Contact: *text(&e, &b.Contact), AdditionalRequest: b.AdditionalRequest,
 		Payment: text(&e, b.Payment), ZoneID: b.ZoneID, Assignee: text(&e, b.Assignee),
@@ -66,7 +67,7 @@ func (r bookingRow) booking(items []occupiedRow) (booking.Booking, error) {
 	var e encoder
 	b := booking.Booking{
 		ID: r.ID, ScheduleID: r.ScheduleID, MerchantID: r.MerchantID, ServiceID: r.ServiceID, GuestID: r.GuestID,
-		State: r.State, Version: r.Version, StartSec: r.StartSec, EndSec: r.EndSec,
+		State: r.State, Version: r.Version, StartSec: r.StartSec, EndSec: r.EndSec, ExpiresSec: r.ExpiresSec,
 		PartySize: r.PartySize, StaffID: r.StaffID, RoomID: r.RoomID, AvailabilityTag: r.AvailabilityTag,
 		ConfirmationMode: r.ConfirmationMode, AdditionalRequest: r.AdditionalRequest,
 		Payment: value[booking.Payment](&e, r.Payment), ZoneID: r.ZoneID, Assignee: value[booking.Person](&e, r.Assignee),

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -11,8 +12,9 @@ import (
 )
 
 // Slots implements [booking.Store]. It is one query, whatever the number of
-// slots: the merchant's version and its slots are of the same moment.
-func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
+// slots: the merchant's version, its slots and the leases that have lapsed on
+// them are of the same moment.
+func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	where, args := "1 = 0", []any{}
 	if len(keys) > 0 {
 		where, args = slotsWhere(keys)
@@ -24,9 +26,14 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		Capacity   int
 		Taken      int
 	}
-	query := `SELECT m.version, s.resource_id, COALESCE(s.start_sec, 0) AS start_sec, COALESCE(s.capacity, 0) AS capacity,
-		COALESCE(s.taken, 0) AS taken FROM merchants m LEFT JOIN slots s ON (` + where + `) WHERE m.id = ?`
-	if err := db.read.WithContext(ctx).Raw(query, append(args, merchantID)...).Scan(&rows).Error; err != nil {
+	query := `WITH lapsed AS (SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM bookings b
+			JOIN holds h ON h.booking_id = b.id WHERE b.state = 'HELD' AND b.expires_sec <= ?)
+		SELECT m.version, s.resource_id, COALESCE(s.start_sec, 0) AS start_sec, COALESCE(s.capacity, 0) AS capacity,
+			COALESCE(s.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = s.resource_id
+				AND (l.start_sec = s.start_sec OR r.kind <> 'published' AND l.start_sec < s.start_sec AND l.end_sec > s.start_sec)), 0) AS taken
+		FROM merchants m LEFT JOIN slots s ON (` + where + `) LEFT JOIN resources r ON r.id = s.resource_id WHERE m.id = ?`
+	args = append([]any{nowSec}, append(args, merchantID)...)
+	if err := db.read.WithContext(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
 		return nil, unavailable(fmt.Errorf("read slots: %w", err))
 	}
 	if len(rows) == 0 || rows[0].Version != catalogueVersion {
@@ -41,4 +48,37 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		}
 	}
 	return found, nil
+}
+
+// LapsedLeases implements [booking.Store].
+func (db *DB) LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error) {
+	query := db.read.WithContext(ctx).Model(&bookingRow{}).Where("state = ? AND expires_sec <= ?", booking.Held, nowSec)
+	if len(slots) > 0 {
+		where, args := holdsWhere(slots)
+		query = query.Where("id IN (SELECT booking_id FROM holds WHERE "+where+")", args...)
+	}
+	var ids []uuid.UUID
+	if err := query.Order("id").Limit(batch).Pluck("id", &ids).Error; err != nil {
+		return nil, unavailable(fmt.Errorf("read leases: %w", err))
+	}
+	return ids, nil
+}
+
+// holdsWhere is a condition for holds that may cover one of the slots: on the
+// same resource, and not entirely before or after them.
+func holdsWhere(slots []inventory.SlotKey) (string, []any) {
+	first, last := map[uuid.UUID]int64{}, map[uuid.UUID]int64{}
+	for _, k := range slots {
+		if from, seen := first[k.Resource]; !seen || k.StartSec < from {
+			first[k.Resource] = k.StartSec
+		}
+		last[k.Resource] = max(last[k.Resource], k.StartSec)
+	}
+	var where []string
+	var args []any
+	for id := range first {
+		where = append(where, "(resource_id = ? AND start_sec <= ? AND end_sec > ?)")
+		args = append(args, id, last[id], first[id])
+	}
+	return strings.Join(where, " OR "), args
 }

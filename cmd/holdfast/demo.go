@@ -70,7 +70,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(serving, newServer(db, []api.Credential{{User: demoUser, Password: demoPassword}}, quiet), listener, quiet)
+		served <- serve(serving, newServer(db, newService(db), []api.Credential{{User: demoUser, Password: demoPassword}}, quiet), listener, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()
 

@@ -26,12 +26,8 @@ import (
 // root is the top of the source tree.
 const root = "../.."
 
-// sessionAddress and sessionDir are where the README says that its session
-// takes place.
-const (
-	sessionAddress = "127.0.0.1:8080"
-	sessionDir     = "/src/holdfast"
-)
+// sessionAddress is where the README says that its server listens.
+const sessionAddress = "127.0.0.1:8080"
 
 // TestReadmeSession runs the README's blocks marked console, all in one shell,
 // and compares what each command prints. Blocks marked sh are not run.
@@ -63,9 +59,11 @@ func TestReadmeSession(t *testing.T) {
 		}},
 	} {
 		t.Run(on.name, func(t *testing.T) {
-			got := hold(t, steps, binary, on.database(t))
+			answers := hold(t, steps, binary, on.database(t))
+			got, want := plainer{}, plainer{}
+			clinic := document(t, "docs/examples/clinic.yaml")
 			for i, s := range steps {
-				if g, w := plain(t, got[i]), plain(t, s.want); g != w {
+				if g, w := got.plain(answers[i], clinic), want.plain(s.want, clinic); g != w {
 					t.Errorf("README.md:%d: $ %s\ngot:\n%s\nwant:\n%s", s.line, s.command, g, w)
 				}
 			}
@@ -105,14 +103,13 @@ func readSession(t *testing.T) []step {
 // on a free port. It returns what each command printed, standard error too.
 func hold(t *testing.T, steps []step, binary, database string) []string {
 	t.Helper()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
+	dir := t.TempDir()
 	must(t, os.CopyFS(filepath.Join(dir, "docs", "examples"), os.DirFS(filepath.Join(root, "docs", "examples"))))
 	must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o700))
 	must(t, os.Symlink(binary, filepath.Join(dir, "bin", "holdfast")))
 
 	address := freeAddress(t)
-	const mark = "-- end of an answer of the README's session --"
+	const mark = "-- end of an answer --"
 	// Whatever becomes of the session, its server ends with it.
 	script := "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
 	for _, s := range steps {
@@ -133,7 +130,7 @@ func hold(t *testing.T, steps []step, binary, database string) []string {
 	}
 	bash.Env = append(bash.Env, "HOME="+dir, "LC_ALL=C", "no_proxy=*", "HOLDFAST_DATABASE="+database, "HOLDFAST_ADDRESS="+address)
 	out, err := bash.CombinedOutput()
-	answers := strings.Split(strings.NewReplacer(address, sessionAddress, dir, sessionDir).Replace(string(out)), mark+"\n")
+	answers := strings.Split(strings.ReplaceAll(string(out), address, sessionAddress), mark+"\n")
 	if err != nil || len(answers) != len(steps)+1 {
 		log, _ := os.ReadFile(filepath.Join(dir, "bin", "holdfast.log"))
 		t.Fatalf("the session broke off: %v\n%s\nthe server's log:\n%s", err, out, log)
@@ -155,19 +152,26 @@ var (
 	logStamps = regexp.MustCompile(`\b(time|duration_ms)=\S+`)
 )
 
-// plain takes out of an answer what differs by nature from one run to the next.
-// The ids of the example's catalogue stay.
-func plain(t *testing.T, answer string) string {
-	t.Helper()
-	answer = anyUUID.ReplaceAllString(answer, "<uuid>")
-	answer = logStamps.ReplaceAllString(answer, "$1=<$1>")
-	clinic := document(t, "docs/examples/clinic.yaml")
-	return objectID.ReplaceAllStringFunc(strings.TrimRight(answer, "\n"), func(id string) string {
-		if strings.Contains(clinic, id) {
-			return id
+// plainer takes out of answers what differs by nature from one run to the next,
+// and gives ids numbers in the order in which they come up: that two answers
+// have the same one still shows. The ids of the catalogue stay.
+type plainer map[string]string
+
+func (p plainer) plain(answer, catalogue string) string {
+	number := func(kind string) func(string) string {
+		return func(id string) string {
+			if strings.Contains(catalogue, id) {
+				return id
+			}
+			if p[id] == "" {
+				p[id] = fmt.Sprintf("<%s %d>", kind, len(p)+1)
+			}
+			return p[id]
 		}
-		return "<schedule id>"
-	})
+	}
+	answer = logStamps.ReplaceAllString(strings.TrimRight(answer, "\n"), "$1=<$1>")
+	answer = anyUUID.ReplaceAllStringFunc(answer, number("uuid"))
+	return objectID.ReplaceAllStringFunc(answer, number("schedule id"))
 }
 
 // Every setting that --help shows is in the README's table, with its default.

@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/booking"
 	"holdfast/storage"
 )
 
 type serveCommand struct {
-	Address           string `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
-	GoogleCredentials string `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
-	TLSCert           string `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
-	TLSKey            string `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
+	Address           string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
+	GoogleCredentials string        `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
+	LeaseDuration     time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
+	TLSCert           string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
+	TLSKey            string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
 
 // Run serves until the context ends, then answers what it has accepted and
@@ -36,7 +38,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return err
 	}
 	defer closing(db, &err)
-	srv := newServer(db, credentials, c.log)
+	service := newService(db)
+	service.LeaseLife = cmd.LeaseDuration
+	srv := newServer(db, service, credentials, c.log)
 	if cmd.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
 		if err != nil {
@@ -48,16 +52,20 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
+	sweeping, stopSweeping := context.WithCancel(ctx)
+	swept := make(chan struct{})
+	go func() { defer close(swept); sweep(sweeping, service, c.log) }()
+	defer func() { stopSweeping(); <-swept }()
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, listener, c.log)
 }
 
 // newServer is the HTTP server with the limits that we ship: slow callers and
 // large headers cost us little.
-func newServer(db *storage.DB, credentials []api.Credential, log *slog.Logger) *http.Server {
+func newServer(db *storage.DB, service *booking.Service, credentials []api.Credential, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: api.New(api.Config{
-			Bookings: newService(db), Credentials: credentials, Healthy: db.Ping, Log: log,
+			Bookings: service, Credentials: credentials, Healthy: db.Ping, Log: log,
 		}),
 		ReadHeaderTimeout: 3 * time.Second,
 		ReadTimeout:       5 * time.Second,
@@ -65,6 +73,24 @@ func newServer(db *storage.DB, credentials []api.Credential, log *slog.Logger) *
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// sweepEvery is how often lapsed leases are tidied away. Nobody waits for it.
+const sweepEvery = time.Minute
+
+func sweep(ctx context.Context, service *booking.Service, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sweepEvery):
+		}
+		if n, err := service.Sweep(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("sweep leases", "error", err.Error())
+		} else if n > 0 {
+			log.Info("swept leases", "leases", n)
+		}
 	}
 }
 

@@ -124,6 +124,7 @@ CREATE TABLE bookings (
     version               BIGINT NOT NULL CHECK (version > 0),
     start_sec             BIGINT NOT NULL,
     end_sec               BIGINT NOT NULL,
+    expires_sec           BIGINT NOT NULL, -- of a lease
     party_size            INTEGER NOT NULL,
     staff_id              TEXT NOT NULL,
     room_id               TEXT NOT NULL,
@@ -147,6 +148,7 @@ CREATE TABLE bookings (
 );
 CREATE UNIQUE INDEX bookings_schedule ON bookings (merchant_id, schedule_id);
 CREATE INDEX bookings_day ON bookings (merchant_id, start_sec);
+CREATE INDEX bookings_leases ON bookings (expires_sec) WHERE state = 'HELD';
 CREATE INDEX bookings_guest ON bookings (guest_id, end_sec);
 
 CREATE TABLE occupied_resources (

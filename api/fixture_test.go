@@ -1,0 +1,460 @@
+// Package api_test holds whole conversations: real HTTP against the real
+// service on both databases. Transcripts are in testdata/transcripts; what one
+// conversation cannot show, such as many callers at once, is in race_test.go
+// and canary_test.go.
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	_ "time/tzdata" // the clinics' time zones, wherever the tests run
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"holdfast/api"
+	"holdfast/booking"
+	"holdfast/inventory"
+	"holdfast/inventory/catalogue"
+	"holdfast/storage"
+	"holdfast/storage/storagetest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	storagetest.Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+const (
+	createPath   = "/v3/CreateBooking"
+	updatePath   = "/schedule/open/v2/commands/update-reservation"
+	exchangePath = "/open/authorization/commands/exchange-token"
+
+	googleUser     = "google"
+	googlePassword = "s3cret"
+
+	clinic1 = "clinic-1"
+	bed     = "65a000000000000000000001" // room for 2
+	laser   = "65a000000000000000000002" // room for 1
+	attic   = "65a000000000000000000004" // room for 60, of another group
+	skin    = "65b000000000000000000001"
+	always  = "65b000000000000000000002"
+	drKim   = "65c000000000000000000001" // exclusive
+)
+
+// eight is when the tests' clock stands: 08:00 in Seoul on a Monday, an hour
+// before the clinic opens.
+var eight = time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
+
+// at is hh:mm of that day in Seoul, in Unix seconds.
+func at(hh, mm int) int64 {
+	return eight.Add(time.Duration(hh-8)*time.Hour + time.Duration(mm)*time.Minute).Unix()
+}
+
+// world is the service over one database, served over HTTP.
+type world struct {
+	t       *testing.T
+	db      storagetest.Database
+	options options
+	service *booking.Service
+	url     string
+	client  *http.Client
+	log     *printed
+
+	clock atomic.Int64 // Unix seconds
+	ids   atomic.Int64 // made so far
+
+	mu     sync.Mutex
+	keys   map[string]string // clinic → API key
+	tokens map[string]string // clinic → access token
+}
+
+// options are what a world may have besides. The zero value is right for most.
+type options struct {
+	storage  storage.Options
+	store    func(booking.Store) booking.Store // wraps the database
+	mayError bool                              // the log may have errors
+}
+
+func each(t *testing.T, test func(w *world)) {
+	t.Helper()
+	eachWith(t, options{}, test)
+}
+
+// eachWith runs the test in a world on each kind of database.
+func eachWith(t *testing.T, o options, test func(w *world)) {
+	t.Helper()
+	if o.storage.Limit == 0 {
+		o.storage.Limit = time.Minute // a busy machine must not look like a broken promise
+	}
+	storagetest.EachWith(t, o.storage, func(t *testing.T, db storagetest.Database) {
+		w := newWorld(t, db, o)
+		w.must(load(t.Context(), db.DB, worldDir))
+		test(w)
+		w.check()
+	})
+}
+
+// worldDir has the catalogue and the feeds of every world.
+const worldDir = "testdata/transcripts/world"
+
+// newWorld serves a database, which is to be loaded.
+func newWorld(t *testing.T, db storagetest.Database, o options) *world {
+	t.Helper()
+	w := &world{t: t, db: db, options: o, log: &printed{}, keys: map[string]string{}, tokens: map[string]string{}}
+	w.clock.Store(eight.Unix())
+	var store booking.Store = db
+	if o.store != nil {
+		store = o.store(db)
+	}
+	w.service = &booking.Service{Store: store, Now: func() time.Time { return time.Unix(w.clock.Load(), 0) }, NewID: w.newID}
+
+	server := httptest.NewServer(api.New(api.Config{
+		Bookings:    w.service,
+		Credentials: []api.Credential{{User: googleUser, Password: googlePassword}},
+		Healthy:     db.Ping,
+		Log:         slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}))
+	t.Cleanup(server.Close)
+	transport := &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.url, w.client = server.URL, &http.Client{Transport: transport}
+	return w
+}
+
+// check is what must be so after every test: every invariant holds, and nothing
+// was the service's own fault.
+func (w *world) check() {
+	w.t.Helper()
+	broken, err := w.db.Verify(context.Background(), nil)
+	w.must(err)
+	for _, v := range broken {
+		w.t.Errorf("invariant broken: %s: %s", v.Invariant, v.Row)
+	}
+	if text := w.log.String(); !w.options.mayError && strings.Contains(text, `"level":"ERROR"`) {
+		w.t.Errorf("errors in the log:\n%s", text)
+	}
+}
+
+// newID counts, so that a transcript has the same ids every time.
+func (w *world) newID() uuid.UUID {
+	id := uuid.UUID{6: 0x70}
+	binary.BigEndian.PutUint64(id[8:], 1<<63|uint64(w.ids.Add(1)))
+	return id
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// load reads catalogue and feeds from a directory and writes them, as
+// holdfast import does.
+func load(ctx context.Context, db *storage.DB, dir string) error {
+	known := known{merchants: map[string]inventory.MerchantKind{}, services: map[[2]string]bool{}}
+	open := func(name string) (catalogue.Feed, error) {
+		f, err := catalogue.Open(filepath.Join(dir, name))
+		if err != nil {
+			return catalogue.Feed{}, err
+		}
+		return catalogue.Feed{Kind: f.Kind, Meta: f.Meta, Files: []*catalogue.File{f}}, nil
+	}
+	file, err := catalogue.Open(filepath.Join(dir, "clinics.yaml"))
+	if err != nil {
+		return err
+	}
+	clinics, err := file.Clinics()
+	if err != nil {
+		return err
+	}
+	for _, m := range clinics {
+		known.merchants[m.ID] = m.Kind
+		if err := db.PutClinic(ctx, m, 0); err != nil {
+			return err
+		}
+	}
+	feed, err := open("merchants.json")
+	if err != nil {
+		return err
+	}
+	merchants, err := feed.Merchants()
+	if err != nil {
+		return err
+	}
+	for _, m := range merchants {
+		known.merchants[m.ID] = m.Kind
+	}
+	if _, err := db.PutFeedMerchants(ctx, merchants, true, feed.Meta.GenerationSec, 0); err != nil {
+		return err
+	}
+	if feed, err = open("services.json"); err != nil {
+		return err
+	}
+	list, _, err := feed.Services(known)
+	if err != nil {
+		return err
+	}
+	services := map[string][]inventory.Service{}
+	for _, s := range list {
+		services[s.MerchantID] = append(services[s.MerchantID], s.Service)
+		known.services[[2]string{s.MerchantID, s.ID}] = true
+	}
+	if err := db.PutFeedServices(ctx, services, true, feed.Meta.GenerationSec, 0); err != nil {
+		return err
+	}
+	if feed, err = open("availability.json"); err != nil {
+		return err
+	}
+	var rows []inventory.Published
+	if _, err := feed.Availability(known, func(p inventory.Published) error { rows = append(rows, p); return nil }); err != nil {
+		return err
+	}
+	return db.PutPublished(ctx, rows, feed.Meta.GenerationSec)
+}
+
+// clear takes away all that bookings have left in a database, past the code
+// under test, and the clinics' credentials: a new one is slow to make.
+func clear(target string) error {
+	driver := "sqlite"
+	if strings.HasPrefix(target, "postgres://") {
+		driver = "pgx"
+	}
+	db, err := sql.Open(driver, target)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		"DELETE FROM outbox", "DELETE FROM booking_events", "DELETE FROM holds", "DELETE FROM occupied_resources",
+		"DELETE FROM idempotency_tokens", "DELETE FROM bookings", "DELETE FROM guest_keys", "DELETE FROM guests",
+		"DELETE FROM slots WHERE resource_id IN (SELECT id FROM resources WHERE kind <> 'published')",
+		"UPDATE slots SET taken = 0, capacity = offered",
+		"DELETE FROM clinic_tokens", "DELETE FROM clinic_keys",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+type known struct {
+	merchants map[string]inventory.MerchantKind
+	services  map[[2]string]bool
+}
+
+func (k known) Merchant(id string) (inventory.MerchantKind, bool) {
+	kind, ok := k.merchants[id]
+	return kind, ok
+}
+
+func (k known) Service(merchantID, serviceID string) bool {
+	return k.services[[2]string{merchantID, serviceID}]
+}
+
+// key is the API key of a clinic, made when it is first asked for.
+func (w *world) key(clinic string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.keys[clinic] == "" {
+		key, err := w.service.NewKey(context.Background(), clinic)
+		w.must(err)
+		w.keys[clinic] = key
+	}
+	return w.keys[clinic]
+}
+
+// token is a clinic's access token, got when it is first asked for.
+func (w *world) token(clinic string) string {
+	key := w.key(clinic)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tokens[clinic] == "" {
+		token, err := w.service.ExchangeKey(context.Background(), key)
+		w.must(err)
+		w.tokens[clinic] = token
+	}
+	return w.tokens[clinic]
+}
+
+// credentials is the Authorization header of somebody: google, the id of a
+// clinic, none, or wrong, who shows credentials of the right form that are
+// nobody's. Anything else is the header itself.
+func (w *world) credentials(path, who string) string {
+	basic := func(password string) string {
+		r := http.Request{Header: http.Header{}}
+		r.SetBasicAuth(googleUser, password)
+		return r.Header.Get("Authorization")
+	}
+	switch {
+	case who == "google":
+		return basic(googlePassword)
+	case who == "none":
+		return ""
+	case who == "wrong" && strings.HasPrefix(path, "/v3"):
+		return basic("guessed")
+	case who == "wrong":
+		return "Bearer 00000000-0000-4000-8000-000000000000"
+	case strings.HasPrefix(who, "clinic-"), who == "new-york", who == "pune":
+		return "Bearer " + w.token(who)
+	}
+	return who
+}
+
+// answer is what came back, read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send sends one request over HTTP. header has names and values in turn; an
+// Authorization may be anybody of [world.credentials].
+func (w *world) send(method, path, body string, header ...string) (a answer, err error) {
+	r, err := http.NewRequest(method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		value := header[i+1]
+		if header[i] == "Authorization" {
+			value = w.credentials(path, value)
+		}
+		if value != "" {
+			r.Header.Set(header[i], value)
+		}
+	}
+	resp, err := w.client.Do(r)
+	if err != nil {
+		return a, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	text, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(text)}, err
+}
+
+// stored reads a merchant's bookings back, past HTTP.
+func (w *world) stored(merchantID string) []booking.Booking {
+	w.t.Helper()
+	all, err := w.db.Bookings(context.Background(), merchantID, 0, 1<<60)
+	w.must(err)
+	return all
+}
+
+// merchants are those that bookings can be made at.
+var merchants = []string{clinic1, "clinic-2", "new-york", "pune", "1234", "dining-1", "studio-1"}
+
+// booking finds a booking by its id.
+func (w *world) booking(id string) booking.Booking {
+	w.t.Helper()
+	for _, m := range merchants {
+		for _, b := range w.stored(m) {
+			if b.ID.String() == id {
+				return b
+			}
+		}
+	}
+	w.t.Fatalf("booking %s is not stored", id)
+	return booking.Booking{}
+}
+
+// end puts a visit that is reserved into another state, as the desk does when
+// it cancels. It uses the service's own store; there is no endpoint for it yet.
+func (w *world) end(b booking.Booking, state booking.State) {
+	w.t.Helper()
+	key := booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}
+	w.must(w.db.InTx(context.Background(), booking.Keys{Schedule: key}, func(tx booking.Tx) error {
+		next, found := tx.Schedule()
+		if !found {
+			return booking.ErrNotFound
+		}
+		if state == booking.Canceled {
+			if err := inventory.Move(tx, next.ID, tx.Holds(next.ID), nil); err != nil {
+				return err
+			}
+		}
+		next.State = state
+		next.Version++
+		tx.PutBooking(next, booking.Event{Actor: booking.ByDesk, Action: booking.Changed, AtSec: w.clock.Load(), Before: []byte("{}"), After: []byte("{}")})
+		return nil
+	}))
+}
+
+// guestJSON is a guest as Google sends one.
+func guestJSON(name string) string {
+	lower := strings.ToLower(name)
+	return fmt.Sprintf(`{"user_id":"user-%s","given_name":"%s","family_name":"Smith","telephone":"%s","email":"%s@example.com"}`,
+		lower, name, guestPhone(name), lower)
+}
+
+// guestPhone is a number of that guest alone, as far as there are so many.
+func guestPhone(name string) string {
+	n := 0
+	for _, r := range name {
+		n = (n*31 + int(r)) % 10_000_000
+	}
+	return fmt.Sprintf("+82 10-%03d-%04d", n/10_000, n%10_000)
+}
+
+// createJSON is a CreateBooking of a guest of that name for an hour at the
+// first clinic, in a room or, with "", in any.
+func createJSON(name, token string, startSec int64, room string) string {
+	resources := ""
+	if room != "" {
+		resources = fmt.Sprintf(`,"resources":{"room_id":%q}`, room)
+	}
+	return fmt.Sprintf(`{"slot":{"merchant_id":"clinic-1","service_id":"skin-care","start_sec":"%d","duration_sec":"3600"%s},"user_information":%s,"idempotency_token":%q}`,
+		startSec, resources, guestJSON(name), token)
+}
+
+// moveJSON is an update-reservation to one stretch of an hour.
+func moveJSON(scheduleID, group, zone string, startSec int64) string {
+	utc := func(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
+	return fmt.Sprintf(`{"scheduleId":%q,"zoneId":%q,"occupiedResources":[{"startDateTimeUtc":%q,"endDateTimeUtc":%q,"reservationGroup":{"reservationGroupId":%q,"zoneId":%q}}]}`,
+		scheduleID, zone, utc(startSec), utc(startSec+3600), group, zone)
+}
+
+// printed is what a logger has printed, from however many goroutines.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}

@@ -1,0 +1,132 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/inventory"
+)
+
+// leaseLife is how long a lease may last if the service does not say.
+const leaseLife = 10 * time.Minute
+
+// Lease is a request to hold a slot for a while (Google's CreateLease).
+type Lease struct {
+	Slot
+	UserID     string // Google's user_reference; "": nobody in particular
+	ExpiresSec int64  // 0: as long as we give
+}
+
+// Lease holds a slot until it expires by the clock: at the time asked for, but
+// no later than [Service.LeaseLife] from now. CreateBooking with its id makes
+// it a booking, whoever names it. It returns *Invalid and *Failure as Create
+// does.
+func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
+	now, id, guestID := s.Now(), s.NewID(), s.NewID()
+	life := s.LeaseLife
+	if life == 0 {
+		life = leaseLife
+	}
+	expires := now.Add(life).Unix()
+	if l.ExpiresSec > 0 {
+		expires = min(expires, l.ExpiresSec)
+	}
+	if expires <= now.Unix() {
+		return Booking{}, refuse(LeaseExpired, "the lease would have expired already")
+	}
+	c := Create{Slot: l.Slot, Contact: Contact{UserID: l.UserID}}
+	var result Booking
+	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		p := l.Slot.plan(m, nil, now)
+		touches := Keys{Slots: p.slots()}
+		if p.invalid == nil && p.closed == nil {
+			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID
+			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
+		}
+		return touches, func(tx Tx) error {
+			if p.invalid != nil {
+				return p.invalid
+			}
+			b := c.booking(id, now)
+			b.State, b.ExpiresSec = Held, expires
+			_, at, err := c.place(tx, p, b, now)
+			if err != nil {
+				return err
+			}
+			if err := inventory.Move(tx, id, nil, at.holds); err != nil {
+				return fmt.Errorf("take a slot that had room: %w", err)
+			}
+			guest, changed := identify(l.MerchantID, c.Contact, tx.Guests(), guestID, now.Unix())
+			if changed || guest.ID == guestID {
+				tx.PutGuest(guest)
+			}
+			b.GuestID, b.ZoneID, b.Resources = guest.ID, at.items[0].ZoneID, at.items
+			result, err = putNext(tx, Booking{}, b, Event{Actor: ByGuest, Action: Leased, AtSec: now.Unix()})
+			return err
+		}
+	})
+	return result, err
+}
+
+// lease finds the lease that the request names. It must still be held, and be
+// of the slot that is booked.
+func (c Create) lease(tx Tx, now time.Time) (Booking, error) {
+	l, found := tx.Booking(*c.LeaseID)
+	if !found || l.State != Held || l.lapsed(now) {
+		return Booking{}, refuse(LeaseExpired, "the lease is not, or no longer, held")
+	}
+	asked := c.Slot
+	asked.AvailabilityTag, asked.ConfirmationMode = "", ""
+	if asked != (Update{}).wish(l) {
+		return Booking{}, unknown(FieldLease, "the slot is not the one that the lease holds")
+	}
+	return l, nil
+}
+
+// leasesOf are the leases among the visits that a user holds: they never stand
+// in the user's own way.
+func leasesOf(userID string, visits []Visit) []uuid.UUID {
+	var own []uuid.UUID
+	for _, v := range visits {
+		if v.State == Held && userID != "" && v.UserID == userID {
+			own = append(own, v.BookingID)
+		}
+	}
+	return own
+}
+
+// giveUp ends a lease that has lapsed or that its own guest has no more use for,
+// and gives back its room. One that was used or has ended meanwhile is left.
+func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
+	b, found := tx.Booking(id)
+	if !found || b.State != Held || !own && !b.lapsed(now) {
+		return nil
+	}
+	if err := inventory.Move(tx, id, tx.Holds(id), nil); err != nil {
+		return fmt.Errorf("give back a lease's room: %w", err)
+	}
+	next := b
+	next.State = Expired
+	_, err := putNext(tx, b, next, Event{Actor: ByClock, Action: Lapsed, AtSec: now.Unix()})
+	return err
+}
+
+// Sweep ends leases that have lapsed, and returns how many. Nothing waits for
+// it: it only tidies up.
+func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
+	lapsed, err := s.Store.LapsedLeases(ctx, nil, s.Now().Unix())
+	if err != nil {
+		return 0, fmt.Errorf("look for lapsed leases: %w", err)
+	}
+	for _, id := range lapsed {
+		err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
+		if err != nil {
+			return ended, err
+		}
+		ended++
+	}
+	return ended, nil
+}

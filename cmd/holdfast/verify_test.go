@@ -1,0 +1,116 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"holdfast/storage"
+)
+
+func TestVerify(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		everything(t, p)
+		r := p.run(t, "verify")
+		if r.status != 0 || r.out != fmt.Sprintln(strings.Count(r.err, "checking that "), "invariants hold") {
+			t.Errorf("exit status %d, printed %q and\n%s", r.status, r.out, r.err)
+		}
+		if out := p.ok(t, "verify", "--json"); out != "[]\n" {
+			t.Errorf("printed %q, want an empty array", out)
+		}
+	})
+}
+
+// tamper changes the database past everything that protects it.
+func (p program) tamper(t *testing.T, statements ...string) {
+	t.Helper()
+	driver, free := "sqlite", []string{"PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"}
+	if strings.HasPrefix(p.database, "postgres://") {
+		driver, free = "pgx", []string{"ALTER TABLE slots DROP CONSTRAINT slots_not_oversold"}
+	}
+	db, err := sql.Open(driver, p.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // a pragma is the connection's
+	for _, s := range append(free, statements...) {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// Each invariant is broken by hand, and only that one is told as broken, with
+// the row.
+func TestVerifyFindsTampering(t *testing.T) {
+	const (
+		// The visits that everything makes.
+		john = "(SELECT id FROM bookings WHERE merchant_id = 'seoul' AND version = 2)"
+		jane = "(SELECT id FROM bookings WHERE merchant_id = 'seoul' AND contact LIKE '%Jane%')"
+		bob  = "(SELECT id FROM bookings WHERE merchant_id = 'bistro')"
+		none = "'00000000-0000-4000-8000-000000000000'"
+	)
+	ofJane := "resource_id = (SELECT resource_id FROM holds WHERE booking_id = " + jane + ") AND start_sec = (SELECT start_sec FROM holds WHERE booking_id = " + jane + ")"
+	ofBob := strings.ReplaceAll(ofJane, jane, bob)
+	type row struct {
+		invariant string
+		by        []string
+		row       string // part of it
+	}
+	tampering := []row{
+		{"a slot's taken is the sum of the holds that cover it", []string{"UPDATE slots SET taken = taken + 1 WHERE " + ofJane}, "taken 2, held 1"},
+		{"a published slot's taken is the sum of its holds", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob}, "taken 0, held 1"},
+		{"a slot's taken is between 0 and its capacity", []string{"UPDATE slots SET capacity = 0, offered = 0 WHERE " + ofJane}, "taken 1 of 0"},
+		{"a hold has all its slots", []string{"DELETE FROM slots WHERE " + ofJane}, " holds "},
+		{"only live bookings hold room", []string{"UPDATE bookings SET state = 'CANCELED' WHERE id = " + jane}, " is CANCELED"},
+		{"a token names a booking", []string{"INSERT INTO idempotency_tokens SELECT caller, 'stray', fingerprint, " + none + ", created_sec FROM idempotency_tokens WHERE booking_id = " + jane}, "google token of 00000000-0000-4000-8000-000000000000"},
+		{"a booking has one token at most", []string{"INSERT INTO idempotency_tokens SELECT caller, 'second', fingerprint, booking_id, created_sec FROM idempotency_tokens WHERE booking_id = " + jane}, " has 2 tokens"},
+		{"a booking's events are its versions without a gap", []string{"UPDATE bookings SET version = version + 1 WHERE id = " + jane}, "version 2 has 1 events"},
+		{"a booking's events are its versions without a gap", []string{"DELETE FROM outbox WHERE version = 1 AND booking_id = " + john, "DELETE FROM booking_events WHERE version = 1 AND booking_id = " + john}, "version 2 has 1 events"},
+		{"a change has its outbox row", []string{"DELETE FROM outbox WHERE version = 2"}, " version 2"},
+		{"an outbox row has its change", []string{"INSERT INTO outbox (booking_id, version, topic, due_sec) SELECT id, 7, 'booking', 0 FROM bookings WHERE id = " + jane}, " version 7"},
+		{"a booking's times are the envelope of what it occupies", []string{"UPDATE bookings SET end_sec = end_sec + 60 WHERE id = " + jane}, "-"},
+		{"a booking has its guest", []string{"UPDATE bookings SET guest_id = " + none + " WHERE id = " + jane}, " of guest 00000000-0000-4000-8000-000000000000"},
+		{"a guest's key names a guest", []string{"INSERT INTO guest_keys (merchant_id, key, guest_id) VALUES ('seoul', 'user:stray', " + none + ")"}, "a key of 00000000-0000-4000-8000-000000000000"},
+		{"a live booking holds what it occupies", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob, "DELETE FROM holds WHERE booking_id = " + bob}, "(0 holds)"},
+		{"a live booking holds what it occupies", []string{"UPDATE occupied_resources SET doctor_resource_id = NULL WHERE booking_id = " + john}, "(4 holds)"},
+	}
+
+	// All invariants that there are.
+	var named []string
+	each(t, func(t *testing.T, p program) {
+		for line := range strings.Lines(p.run(t, "verify").err) {
+			named = append(named, strings.TrimSpace(strings.TrimPrefix(line, "checking that ")))
+		}
+	})
+	for _, invariant := range named {
+		if !slices.ContainsFunc(tampering, func(c row) bool { return c.invariant == invariant }) {
+			t.Errorf("nobody breaks that %s", invariant)
+		}
+	}
+
+	for _, c := range tampering {
+		t.Run(c.invariant, func(t *testing.T) {
+			each(t, func(t *testing.T, p program) {
+				everything(t, p)
+				p.tamper(t, c.by...)
+				r := p.run(t, "verify", "--json")
+				var broken []storage.Violation
+				if err := json.Unmarshal([]byte(r.out), &broken); err != nil {
+					t.Fatalf("%v in\n%s%s", err, r.out, r.err)
+				}
+				if r.status != 1 || len(broken) != 1 || broken[0].Invariant != c.invariant || !strings.Contains(broken[0].Row, c.row) {
+					t.Errorf("exit status %d and %+v, want that %s and %q", r.status, broken, c.invariant, c.row)
+				}
+				r = p.run(t, "verify")
+				if want := fmt.Sprintf("BROKEN: %s: %s\n", broken[0].Invariant, broken[0].Row); r.status != 1 || r.out != want {
+					t.Errorf("exit status %d, printed\n%swant\n%s", r.status, r.out, want)
+				}
+			})
+		})
+	}
+}
