@@ -22,13 +22,13 @@ type Event struct {
 // Action is what was done.
 type Action string
 
-// The actions.
+// The actions. How a merchant settles a booking is an action too, see
+// [Settlement].
 const (
 	Leased  Action = "LEASED"
 	Lapsed  Action = "LAPSED"
 	Created Action = "CREATED"
 	Changed Action = "CHANGED"
-	Cancel  Action = "CANCELED"
 )
 
 // silent are the members that an event does not repeat: what names the booking,

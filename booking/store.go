@@ -41,6 +41,10 @@ type Store interface {
 	// of the slots; with no slots, any lapsed leases, a thousand at most.
 	LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error)
 
+	// Unconfirmed returns bookings that wait for the merchant's word, made at
+	// sinceSec or before, or starting at nowSec or before; a thousand at most.
+	Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.UUID, error)
+
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such merchant.
 	PutKey(ctx context.Context, hash []byte, merchantID string, nowSec int64) error

@@ -116,7 +116,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 		if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), nil); err != nil {
 			return b, fmt.Errorf("give back room: %w", err)
 		}
-		return putNext(tx, b, next, Event{Actor: ByGuest, Action: Cancel, AtSec: now.Unix()})
+		return putNext(tx, b, next, Event{Actor: ByGuest, Action: Action(CallOff), AtSec: now.Unix()})
 	}
 	return wish.move(tx, b, p, now)
 }

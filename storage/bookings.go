@@ -62,6 +62,15 @@ func (db *DB) GuestBookings(ctx context.Context, googleUserID string, states []b
 	return found, unavailable(err)
 }
 
+// Unconfirmed implements [booking.Store].
+func (db *DB) Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.UUID, error) {
+	var ids []uuid.UUID
+	err := db.read.WithContext(ctx).Model(&bookingRow{}).
+		Where("state = ? AND (created_sec <= ? OR start_sec <= ?)", booking.Pending, sinceSec, nowSec).
+		Order("id").Limit(batch).Pluck("id", &ids).Error
+	return ids, unavailable(err)
+}
+
 // readBookings reads what query finds of the bookings, with their resources.
 func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
 	var rows []bookingRow

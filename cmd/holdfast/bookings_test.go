@@ -113,13 +113,16 @@ func TestBookingsJSON(t *testing.T) {
 			t.Errorf("(-stored +printed):\n%s", diff)
 		}
 
-		// The first has every member that there is, under its own name.
+		// The first has every member that a booking has, under its own name.
 		var members []map[string]any
 		if err := json.Unmarshal([]byte(out), &members); err != nil {
 			t.Fatal(err)
 		}
 		for typ, i := reflect.TypeFor[booking.Booking](), 0; i < typ.NumField(); i++ {
 			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if name == "expires_sec" { // a lease's, and this is none
+				continue
+			}
 			if _, there := members[0][name]; !there || name == "" {
 				t.Errorf("%s (%q) is not printed", typ.Field(i).Name, name)
 			}

@@ -42,6 +42,7 @@ type commands struct {
 	Import   importCommand   `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
 	Key      keyCommand      `cmd:"" help:"Make API keys for clinics."`
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
+	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, or note a no-show."`
 	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
 }
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		handler = slog.NewJSONHandler(stderr, nil)
 	}
 	c := &console{out: stdout, err: stderr, log: slog.New(handler)}
-	if err := parsed.Run(&cli.settings, c); err != nil {
+	if err := parsed.Run(&cli.settings, c, settlementOf[parsed.Command()]); err != nil {
 		var quiet exitStatus
 		if errors.As(err, &quiet) {
 			return int(quiet)

@@ -19,6 +19,7 @@ type serveCommand struct {
 	Address           string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
 	GoogleCredentials string        `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
 	LeaseDuration     time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
+	DeclineAfter      time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
 	TLSCert           string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
 	TLSKey            string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
@@ -54,7 +55,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	sweeping, stopSweeping := context.WithCancel(ctx)
 	swept := make(chan struct{})
-	go func() { defer close(swept); sweep(sweeping, service, c.log) }()
+	go func() { defer close(swept); sweep(sweeping, service, cmd.DeclineAfter, c.log) }()
 	defer func() { stopSweeping(); <-swept }()
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, listener, c.log)
@@ -76,20 +77,24 @@ func newServer(db *storage.DB, service *booking.Service, credentials []api.Crede
 	}
 }
 
-// sweepEvery is how often lapsed leases are tidied away. Nobody waits for it.
+// sweepEvery is how often lapsed leases are tidied away, for which nobody waits,
+// and bookings declined that nobody has confirmed.
 const sweepEvery = time.Minute
 
-func sweep(ctx context.Context, service *booking.Service, log *slog.Logger) {
+func sweep(ctx context.Context, service *booking.Service, declineAfter time.Duration, log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(sweepEvery):
 		}
-		if n, err := service.Sweep(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("sweep leases", "error", err.Error())
-		} else if n > 0 {
-			log.Info("swept leases", "leases", n)
+		leases, err := service.Sweep(ctx)
+		declined, err2 := service.DeclineOverdue(ctx, declineAfter)
+		if err := errors.Join(err, err2); err != nil && ctx.Err() == nil {
+			log.Warn("sweep", "error", err.Error())
+		}
+		if leases+declined > 0 {
+			log.Info("swept", "leases", leases, "declined", declined)
 		}
 	}
 }

@@ -149,6 +149,7 @@ CREATE TABLE bookings (
 CREATE UNIQUE INDEX bookings_schedule ON bookings (merchant_id, schedule_id);
 CREATE INDEX bookings_day ON bookings (merchant_id, start_sec);
 CREATE INDEX bookings_leases ON bookings (expires_sec) WHERE state = 'HELD';
+CREATE INDEX bookings_pending ON bookings (created_sec) WHERE state = 'PENDING';
 CREATE INDEX bookings_guest ON bookings (guest_id, end_sec);
 
 CREATE TABLE occupied_resources (
