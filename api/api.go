@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,6 +40,16 @@ type Config struct {
 	Healthy     func(context.Context) error // the database is reachable; nil: always
 	Log         *slog.Logger                // nil: nowhere
 	Counters    *Counters                   // nil: not wanted
+	Observe     func(Answer)                // told of every answer; nil: nobody
+}
+
+// Answer is what became of one request, in words of ours only.
+type Answer struct {
+	Route  string // without a trailing slash; "unmatched" if there is none
+	Status int
+	Field  string // what was refused: without indexes, so that there are few
+	Cause  string // why
+	Took   time.Duration
 }
 
 // Counters count what an operator should know and no answer tells.
@@ -54,13 +65,17 @@ type server struct {
 	healthy  func(context.Context) error
 	log      *slog.Logger
 	counters *Counters
+	answered func(Answer)
 }
 
 // New returns the handler of all routes. This is their table of contents.
 func New(c Config) http.Handler {
 	s := &server{
 		bookings: c.Bookings, google: newBasicAuth(c.Credentials),
-		healthy: c.Healthy, log: c.Log, counters: c.Counters,
+		healthy: c.Healthy, log: c.Log, counters: c.Counters, answered: c.Observe,
+	}
+	if s.answered == nil {
+		s.answered = func(Answer) {}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

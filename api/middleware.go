@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -61,11 +62,13 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.recovered(next, c); err != nil {
 			s.refuse(c, k, err)
 		}
+		took := time.Since(started)
+		s.answered(Answer{Route: pattern(c.Path()), Status: c.Response().Status, Field: indexes.ReplaceAllString(k.field, "[n]"), Cause: k.cause, Took: took})
 		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slices.DeleteFunc([]slog.Attr{
 			slog.String("method", method(r.Method)),
 			slog.String("route", pattern(c.Path())),
 			slog.Int("status", c.Response().Status),
-			slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1000),
+			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 			slog.String("request_id", k.id),
 			slog.String("caller", k.caller),
 			slog.String("field", k.field),
@@ -74,6 +77,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		return nil
 	}
 }
+
+// indexes are those of list elements in a field's name.
+var indexes = regexp.MustCompile(`\[[0-9]+\]`)
 
 // requestID is the caller's own id of the request, if it is harmless, or a new
 // one.

@@ -202,18 +202,28 @@ func openGORM(d gorm.Dialector) (*gorm.DB, error) {
 
 // Close closes the pools.
 func (db *DB) Close() error {
-	var errs []error
-	for _, g := range []*gorm.DB{db.write, db.read} {
-		if g == nil || g == db.read && db.read == db.write && len(errs) > 0 {
-			continue
-		}
-		pool, err := g.DB()
-		if err == nil {
-			err = pool.Close()
-		}
-		errs = append(errs, err)
+	pools, err := db.Pools()
+	errs := []error{err}
+	for _, pool := range pools {
+		errs = append(errs, pool.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Pools are the pools of connections, by what they are for.
+func (db *DB) Pools() (map[string]*sql.DB, error) {
+	write, err := db.write.DB()
+	if err != nil {
+		return nil, err
+	}
+	read, err := db.read.DB()
+	if err != nil {
+		return nil, err
+	}
+	if read == write {
+		return map[string]*sql.DB{"all": write}, nil
+	}
+	return map[string]*sql.DB{"write": write, "read": read}, nil
 }
 
 // Ping reports whether the database answers.

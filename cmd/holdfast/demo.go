@@ -70,7 +70,9 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(serving, newServer(db, newService(db), []api.Credential{{User: demoUser, Password: demoPassword}}, quiet), listener, quiet)
+		served <- serve(serving, newServer(api.Config{
+			Bookings: newService(db), Credentials: []api.Credential{{User: demoUser, Password: demoPassword}}, Healthy: db.Ping, Log: quiet,
+		}), listener, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()
 

@@ -21,6 +21,7 @@ var permitted = map[string][]string{
 	"holdfast/storage/storagetest": {"holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/bench":               {"holdfast/storage/storagetest"},
 	"holdfast/cmd/holdfast": {
 		"holdfast/api", "holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
 	},
@@ -36,8 +37,9 @@ var only = map[string][]string{
 	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
+	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast"},
+	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench"},
 }
 
 func TestImportsPointDown(t *testing.T) {

@@ -176,21 +176,18 @@ func (p plainer) plain(answer, catalogue string) string {
 	return objectID.ReplaceAllStringFunc(answer, number("schedule id"))
 }
 
-// Every setting that --help shows is in the README's table, with its default.
+// Every command and every setting that --help shows is in the README's tables.
 func TestReadmeHasEverySetting(t *testing.T) {
 	readme := document(t, "README.md")
 	variable := regexp.MustCompile(`\$(HOLDFAST_[A-Z_]+)`)
 	seen := map[string]bool{}
-	for _, command := range []string{"serve", "import", "key create", "bookings", "verify", "demo"} {
-		var help, stderr bytes.Buffer
-		if status := run(t.Context(), append(strings.Fields(command), "--help"), &help, &stderr); status != 0 {
-			t.Fatalf("%s --help: exit status %d\n%s", command, status, &stderr)
+	for _, command := range commandsOf(t) {
+		help := helpOf(t, strings.Fields(command)...)
+		if name, _, _ := strings.Cut(command, " "); !strings.Contains(readme, "| `"+name+" ") && !strings.Contains(readme, "| `"+name+"`") {
+			t.Errorf("README.md does not have the command %q", name)
 		}
-		for _, found := range variable.FindAllStringSubmatch(help.String(), -1) {
+		for _, found := range variable.FindAllStringSubmatch(help, -1) {
 			seen[found[1]] = true
-		}
-		if !strings.Contains(readme, "| `"+command) {
-			t.Errorf("README.md does not have the command %q", command)
 		}
 	}
 	for name := range seen {
@@ -202,6 +199,29 @@ func TestReadmeHasEverySetting(t *testing.T) {
 	if len(seen) < 10 {
 		t.Errorf("--help shows %d settings only", len(seen))
 	}
+}
+
+// commandsOf are the commands that --help lists.
+func commandsOf(t *testing.T) []string {
+	t.Helper()
+	_, list, _ := strings.Cut(helpOf(t), "\nCommands:\n")
+	var names []string
+	for _, found := range regexp.MustCompile(`(?m)^  ([a-z-]+( [a-z-]+)*)`).FindAllStringSubmatch(list, -1) {
+		names = append(names, found[1])
+	}
+	if len(names) < 6 {
+		t.Fatalf("--help lists %q", names)
+	}
+	return names
+}
+
+func helpOf(t *testing.T, command ...string) string {
+	t.Helper()
+	var out, stderr bytes.Buffer
+	if status := run(t.Context(), append(command, "--help"), &out, &stderr); status != 0 {
+		t.Fatalf("%s --help: exit status %d\n%s", command, status, &stderr)
+	}
+	return out.String()
 }
 
 // Links of the documents lead somewhere, and the tests and files that they name

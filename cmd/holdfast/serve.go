@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"holdfast/api"
@@ -20,6 +21,7 @@ type serveCommand struct {
 	GoogleCredentials string        `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
 	LeaseDuration     time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
 	DeclineAfter      time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
+	InternalAddress   string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
 	TLSCert           string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
 	TLSKey            string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
@@ -34,14 +36,21 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if len(credentials) == 0 {
 		c.log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
 	}
-	db, err := s.open(ctx)
+	watched := newMetrics()
+	db, err := storage.Open(ctx, s.Database, storage.Options{Retried: func(error) { watched.retries.Inc() }})
 	if err != nil {
 		return err
 	}
 	defer closing(db, &err)
+	if err := watched.watch(db); err != nil {
+		return err
+	}
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
-	srv := newServer(db, service, credentials, c.log)
+	srv := newServer(api.Config{
+		Bookings: service, Credentials: credentials, Healthy: db.Ping, Log: c.log,
+		Counters: watched.counters, Observe: watched.observe,
+	})
 	if cmd.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
 		if err != nil {
@@ -53,27 +62,38 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
-	sweeping, stopSweeping := context.WithCancel(ctx)
-	swept := make(chan struct{})
-	go func() { defer close(swept); sweep(sweeping, service, cmd.DeclineAfter, c.log) }()
-	defer func() { stopSweeping(); <-swept }()
+	// What runs beside the server ends with it.
+	beside, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer func() { stop(); running.Wait() }()
+	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
+	if cmd.InternalAddress != "" {
+		internal, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.InternalAddress)
+		if err != nil {
+			return errors.Join(fmt.Errorf("--internal-address: %w", err), listener.Close())
+		}
+		c.log.Info("serving metrics", "address", internal.Addr().String())
+		running.Go(func() {
+			if err := watched.serveInternal(beside, internal, c.log); err != nil {
+				c.log.Error("serve metrics", "error", err.Error())
+			}
+		})
+	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, listener, c.log)
 }
 
 // newServer is the HTTP server with the limits that we ship: slow callers and
 // large headers cost us little.
-func newServer(db *storage.DB, service *booking.Service, credentials []api.Credential, log *slog.Logger) *http.Server {
+func newServer(config api.Config) *http.Server {
 	return &http.Server{
-		Handler: api.New(api.Config{
-			Bookings: service, Credentials: credentials, Healthy: db.Ping, Log: log,
-		}),
+		Handler:           api.New(config),
 		ReadHeaderTimeout: 3 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
 	}
 }
 

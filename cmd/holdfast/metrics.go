@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"holdfast/api"
+	"holdfast/storage"
+)
+
+// metrics are what an operator can watch. No label holds anything that a caller
+// made up: routes, status codes and causes are lists of ours.
+type metrics struct {
+	registry *prometheus.Registry
+	counters *api.Counters
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	retries  prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		counters: &api.Counters{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_requests_total", Help: "Requests answered, by route, status code and, where one was refused, cause or field.",
+		}, []string{"route", "code", "cause"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "holdfast_request_seconds", Help: "Time to answer. Google's limits are 1.5 s for BatchAvailabilityLookup and 4 s for CreateBooking and UpdateBooking.",
+			// 15 and 40 ms are a hundredth of Google's limits.
+			Buckets: []float64{.002, .005, .01, .015, .025, .04, .1, .25, .5, 1, 1.5, 2.5, 4, 10},
+		}, []string{"route"}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_transaction_retries_total", Help: "Database transactions that were run again.",
+		}),
+	}
+	counter := func(name, help string, value func() int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	m.registry.MustRegister(m.requests, m.latency, m.retries,
+		counter("holdfast_idempotency_replays_total", "CreateBooking requests whose token had made a booking already.", m.counters.Replays.Load),
+		counter("holdfast_idempotency_mismatch_total", "Replays that were another request than the first under their token.", m.counters.Mismatches.Load),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch adds the database's pools.
+func (m *metrics) watch(db *storage.DB) error {
+	pools, err := db.Pools()
+	if err != nil {
+		return err
+	}
+	for name, pool := range pools {
+		m.registry.MustRegister(collectors.NewDBStatsCollector(pool, name))
+	}
+	return nil
+}
+
+// observe notes one answer.
+func (m *metrics) observe(a api.Answer) {
+	cause := a.Cause
+	if cause == "" {
+		cause = a.Field
+	}
+	m.requests.WithLabelValues(a.Route, strconv.Itoa(a.Status), cause).Inc()
+	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
+}
+
+// serveInternal serves /metrics and /debug/pprof/ on an address of their own,
+// which is not for the world, until the context ends.
+func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 3 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	closed := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		closed <- srv.Close()
+	}()
+	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-closed
+}
