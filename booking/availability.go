@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"holdfast/inventory"
 )
@@ -63,7 +64,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 		rooms := make([]int, len(plans))
 		for i, p := range plans {
 			if p.invalid == nil && p.closed == nil {
-				rooms[i] = p.room(found)
+				rooms[i] = p.room(found, now)
 			}
 		}
 		return rooms, nil
@@ -86,9 +87,12 @@ func untouched(found map[inventory.SlotKey]inventory.Slot, holds []inventory.Hol
 }
 
 // room counts how often the plan's places could be taken one after the other.
-func (p plan) room(slots map[inventory.SlotKey]inventory.Slot) int {
+func (p plan) room(slots map[inventory.SlotKey]inventory.Slot, now time.Time) int {
 	n := 0
 	for _, pl := range p.places {
+		if p.notNow(pl, slots, now) != nil {
+			continue
+		}
 		if pl.items[0].DoctorID != nil { // the same one at every place
 			n = max(n, pl.room(slots))
 		} else {

@@ -106,6 +106,9 @@ func (c Create) book(tx Tx, p plan, id, newGuest uuid.UUID, now time.Time) (Book
 	if changed {
 		tx.PutGuest(guest)
 	}
+	if pl.mode != "" { // who confirms a slot is for its merchant to say
+		b.State = stateFor(pl.mode)
+	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
 	if c.LeaseID != nil {
@@ -132,7 +135,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 		if f := overlap(b, tx.Visits()); f != nil {
 			return Booking{}, place{}, f
 		}
-		return lease, place{items: lease.Resources}, nil
+		return lease, place{items: lease.Resources, mode: lease.ConfirmationMode}, nil
 	}
 	if p.closed != nil {
 		return Booking{}, place{}, p.closed
@@ -144,21 +147,28 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 	if !ok {
 		return Booking{}, place{}, p.full(leasesOf(c.Contact.UserID, tx.Visits()))
 	}
+	if f := p.notNow(at, slots, now); f != nil {
+		return Booking{}, place{}, f
+	}
+	at.mode = ConfirmationMode(at.terms(slots).ConfirmationMode)
 	return Booking{}, at, nil
 }
 
 // booking is the request as a booking, not yet at any place.
 func (c Create) booking(id uuid.UUID, now time.Time) Booking {
-	state := Confirmed
-	if c.ConfirmationMode == Asynchronous {
-		state = Pending
-	}
 	return Booking{
 		ID: id, ScheduleID: scheduleID(now, id), MerchantID: c.MerchantID, ServiceID: c.ServiceID,
-		State: state, StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
+		State: stateFor(c.ConfirmationMode), StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
 		PartySize: c.PartySize, StaffID: c.StaffID, RoomID: c.RoomID,
 		AvailabilityTag: c.AvailabilityTag, ConfirmationMode: c.ConfirmationMode,
 		Contact: c.Contact, AdditionalRequest: c.AdditionalRequest, Payment: c.Payment,
 		CreatedBy: ByGuest, CreatedSec: now.Unix(),
 	}
+}
+
+func stateFor(mode ConfirmationMode) State {
+	if mode == Asynchronous {
+		return Pending
+	}
+	return Confirmed
 }

@@ -63,6 +63,9 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 			if changed || guest.ID == guestID {
 				tx.PutGuest(guest)
 			}
+			if at.mode != "" {
+				b.ConfirmationMode = at.mode
+			}
 			b.GuestID, b.ZoneID, b.Resources = guest.ID, at.items[0].ZoneID, at.items
 			result, err = putNext(tx, Booking{}, b, Event{Actor: ByGuest, Action: Leased, AtSec: now.Unix()})
 			return err

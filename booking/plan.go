@@ -30,6 +30,7 @@ const neverPublished = "no slot of this service was ever published at that time 
 type plan struct {
 	invalid   *Invalid // nothing here
 	closed    *Failure // not now
+	soon      *Failure // not any more, unless the slot has a last moment of its own
 	published bool     // the slots must have been published
 	places    []place  // the first that has room is taken
 }
@@ -38,6 +39,7 @@ type plan struct {
 type place struct {
 	items []OccupiedResource
 	holds []inventory.Hold
+	mode  ConfirmationMode // that was published with the slot, once it is known
 }
 
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }
@@ -59,6 +61,30 @@ func (p plan) choose(slots map[inventory.SlotKey]inventory.Slot, have []inventor
 		}
 	}
 	return place{}, false
+}
+
+// notNow is why a place cannot be booked at this moment, if it cannot: the
+// window of the slot itself, else the notice that the service wants.
+func (p plan) notNow(pl place, slots map[inventory.SlotKey]inventory.Slot, now time.Time) *Failure {
+	terms := pl.terms(slots)
+	switch {
+	case now.Unix() < terms.FirstBookableSec:
+		return refuse(SlotUnavailable, "too early: the slot cannot be booked yet")
+	case terms.LastBookableSec != 0 && now.Unix() > terms.LastBookableSec:
+		return refuse(SlotUnavailable, "too late: the slot cannot be booked any more")
+	case terms.LastBookableSec != 0:
+		return nil
+	}
+	return p.soon
+}
+
+// terms are what was published with the place's slot.
+func (pl place) terms(slots map[inventory.SlotKey]inventory.Slot) inventory.Terms {
+	keys := inventory.Keys(pl.holds...)
+	if len(keys) == 0 {
+		return inventory.Terms{}
+	}
+	return slots[keys[0]].Terms
 }
 
 // full is the refusal when no place has room.
@@ -101,7 +127,7 @@ func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time)
 	case start.Before(now):
 		p.closed = refuse(SlotUnavailable, "the time is past")
 	case start.Before(now.Add(time.Duration(svc.MinAdvanceBookingSec) * time.Second)):
-		p.closed = refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
+		p.soon = refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
 	}
 	return p
 }

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"testing"
+	"time"
 
 	"holdfast/booking"
 	"holdfast/inventory"
@@ -134,6 +135,56 @@ func TestFeedAgain(t *testing.T) {
 		w.must(err)
 		if m, err := w.db.Merchant(w.t.Context(), clinic); err != nil || skipped != 1 || m.Kind != inventory.MerchantClinic {
 			w.t.Errorf("the clinic became %+v, %d skipped, %v", m, skipped, err)
+		}
+	})
+}
+
+// What the feed says of one slot overrides the service's rules.
+func TestPublishedTerms(t *testing.T) {
+	each(t, func(w *world) {
+		terms := func(startSec int64, t inventory.Terms) inventory.Published {
+			r := row("class", startSec, 9, 9, 0) // the service wants an hour's notice
+			r.Terms = t
+			return r
+		}
+		now := eight.Unix()
+		w.feed(now, true,
+			terms(at(8, 30), inventory.Terms{LastBookableSec: at(8, 15)}),
+			terms(at(19, 0), inventory.Terms{FirstBookableSec: now + 1}),
+			terms(at(20, 0), inventory.Terms{LastBookableSec: now - 1}),
+			terms(at(21, 0), inventory.Terms{LastCancellableSec: now - 1, ConfirmationMode: "ASYNCHRONOUS"}),
+			terms(at(22, 0), inventory.Terms{LastCancellableSec: at(23, 0), ConfirmationMode: "SYNCHRONOUS"}),
+		)
+		for _, c := range []struct {
+			startSec int64
+			want     bool
+		}{{at(8, 30), true}, {at(19, 0), false}, {at(20, 0), false}, {at(21, 0), true}, {at(22, 0), true}} {
+			got, err := w.Available(w.t.Context(), restaurant, []booking.Slot{{ServiceID: "class", StartSec: c.startSec, DurationSec: 5400}})
+			w.must(err)
+			b, err := w.create(w.dinner("class", c.startSec, 1))
+			if got[0] != c.want || (err == nil) != c.want {
+				w.t.Errorf("at %d: available %v, booking it: %v", c.startSec, got[0], err)
+			}
+			switch {
+			case err != nil:
+				w.wantCause(err, booking.SlotUnavailable)
+			case c.startSec == at(21, 0):
+				if b.State != booking.Pending {
+					w.t.Errorf("an asynchronous slot is %s", b.State)
+				}
+				_, err := w.update(booking.Update{BookingID: b.ID, Cancel: true})
+				w.wantCause(err, booking.OutsideCancellationWindow)
+			case c.startSec == at(22, 0):
+				w.later(15 * time.Hour) // past its start, and before its own last moment
+				_, err := w.update(booking.Update{BookingID: b.ID, Cancel: true})
+				w.must(err)
+				w.later(0)
+			}
+		}
+		late := w.dinner("class", at(22, 0), 1)
+		late.ConfirmationMode = booking.Asynchronous // who confirms is the merchant's to say
+		if b := w.booked(late); b.State != booking.Confirmed {
+			w.t.Errorf("got %s", b.State)
 		}
 	})
 }

@@ -107,7 +107,12 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 		return b, nil
 	case !b.State.Reserved(), b.State == Pending && !u.Cancel:
 		return b, refuse(NotReserved, "the booking is "+string(b.State))
-	case now.After(lastChange(b, m)):
+	}
+	held, err := tx.Slots(inventory.Keys(tx.Holds(b.ID)...))
+	if err != nil {
+		return b, err
+	}
+	if now.After(lastChange(b, m, held)) {
 		return b, refuse(OutsideCancellationWindow, "too late to cancel or change it online")
 	}
 	if u.Cancel {
@@ -122,9 +127,15 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 }
 
 // lastChange is the last moment at which the guest may cancel or change a
-// booking online: the service's notice before the start, else the start.
-// (SchedulingRules.min_advance_online_canceling)
-func lastChange(b Booking, m *inventory.Merchant) time.Time {
+// booking online: the one published with its slot, else the service's notice
+// before the start, else the start. (scheduling_rule_overrides
+// .last_online_cancellable_sec, SchedulingRules.min_advance_online_canceling)
+func lastChange(b Booking, m *inventory.Merchant, held map[inventory.SlotKey]inventory.Slot) time.Time {
+	for _, s := range held {
+		if s.Terms.LastCancellableSec != 0 {
+			return time.Unix(s.Terms.LastCancellableSec, 0)
+		}
+	}
 	start := time.Unix(b.StartSec, 0)
 	if m != nil {
 		if svc := m.Service(b.ServiceID); svc != nil {
@@ -192,6 +203,9 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 		return b, f
 	case !fits:
 		return b, p.full(nil)
+	}
+	if f := p.notNow(pl, slots, now); f != nil && s.StartSec != b.StartSec {
+		return b, f
 	}
 	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)

@@ -129,6 +129,16 @@ type Slot struct {
 	SlotKey
 	Capacity int
 	Taken    int
+	Terms    Terms // of a published slot
+}
+
+// Terms are what a feed says of one slot besides its room
+// (scheduling_rule_overrides, confirmation_mode). The zero value says nothing.
+type Terms struct {
+	FirstBookableSec   int64 // guests may book from then on, Unix seconds
+	LastBookableSec    int64 // and until then, whatever the service's notice
+	LastCancellableSec int64 // and may cancel or change until then, ditto
+	ConfirmationMode   string
 }
 
 // Hold is what one owner takes: spots of a resource in every slot from

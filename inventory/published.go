@@ -12,6 +12,7 @@ type Published struct {
 	StaffID     string
 	RoomID      string
 	PartySize   int // 0: the feed gives none, a spot is a seat
+	Terms       Terms
 }
 
 // Resource is what bears the row's capacity.

@@ -379,10 +379,13 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 			slots[i].Offered = min(p.SpotsTotal, p.SpotsOpen+known[s.key()])
 			slots[i].Capacity = p.Capacity(known[s.key()], s.Taken)
 			slots[i].GenerationSec = generationSec
+			slots[i].setTerms(p.Terms)
 		}
 		put := tx.Clauses(clause.OnConflict{
-			Columns:   []clause.Column{{Name: "resource_id"}, {Name: "start_sec"}},
-			DoUpdates: clause.AssignmentColumns([]string{"offered", "capacity", "generation_sec"}),
+			Columns: []clause.Column{{Name: "resource_id"}, {Name: "start_sec"}},
+			DoUpdates: clause.AssignmentColumns([]string{
+				"offered", "capacity", "generation_sec", "first_bookable_sec", "last_bookable_sec", "last_cancellable_sec", "confirmation_mode",
+			}),
 		}).Create(&slots)
 		if put.Error != nil {
 			return fmt.Errorf("write published slots: %w", put.Error)

@@ -133,12 +133,40 @@ type slotRow struct {
 	Capacity      int
 	Taken         int
 	GenerationSec int64
+
+	FirstBookableSec   *int64
+	LastBookableSec    *int64
+	LastCancellableSec *int64
+	ConfirmationMode   *string
 }
 
 func (slotRow) TableName() string { return "slots" }
 
 func (r slotRow) slot() inventory.Slot {
-	return inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken}
+	return inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
+		FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
+		LastCancellableSec: orZero(r.LastCancellableSec), ConfirmationMode: orZero(r.ConfirmationMode),
+	}}
+}
+
+func (r *slotRow) setTerms(t inventory.Terms) {
+	r.FirstBookableSec, r.LastBookableSec = orNil(t.FirstBookableSec), orNil(t.LastBookableSec)
+	r.LastCancellableSec, r.ConfirmationMode = orNil(t.LastCancellableSec), orNil(t.ConfirmationMode)
+}
+
+func orZero[T any](v *T) (z T) {
+	if v == nil {
+		return z
+	}
+	return *v
+}
+
+func orNil[T comparable](v T) *T {
+	var z T
+	if v == z {
+		return nil
+	}
+	return &v
 }
 
 func (r slotRow) key() inventory.SlotKey {

@@ -25,12 +25,16 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		StartSec   int64
 		Capacity   int
 		Taken      int
+
+		FirstBookableSec *int64
+		LastBookableSec  *int64
 	}
 	query := `WITH lapsed AS (SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM bookings b
 			JOIN holds h ON h.booking_id = b.id WHERE b.state = 'HELD' AND b.expires_sec <= ?)
 		SELECT m.version, s.resource_id, COALESCE(s.start_sec, 0) AS start_sec, COALESCE(s.capacity, 0) AS capacity,
 			COALESCE(s.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = s.resource_id
-				AND (l.start_sec = s.start_sec OR r.kind <> 'published' AND l.start_sec < s.start_sec AND l.end_sec > s.start_sec)), 0) AS taken
+				AND (l.start_sec = s.start_sec OR r.kind <> 'published' AND l.start_sec < s.start_sec AND l.end_sec > s.start_sec)), 0) AS taken,
+			s.first_bookable_sec, s.last_bookable_sec
 		FROM merchants m LEFT JOIN slots s ON (` + where + `) LEFT JOIN resources r ON r.id = s.resource_id WHERE m.id = ?`
 	args = append([]any{nowSec}, append(args, merchantID)...)
 	if err := db.read.WithContext(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
@@ -44,7 +48,9 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 	for _, r := range rows {
 		if r.ResourceID != nil {
 			k := inventory.SlotKey{Resource: *r.ResourceID, StartSec: r.StartSec}
-			found[k] = inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken}
+			found[k] = inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
+				FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
+			}}
 		}
 	}
 	return found, nil

@@ -207,12 +207,37 @@ func readOffer(p *place, known Known) (o offer, clinic bool) {
 		partySize, _ := r.at("party_size").number(0, mostSpots)
 		o.slot.PartySize = int(partySize)
 	}
+	o.slot.Terms = readTerms(p, o.slot.StartSec)
 	if p.at("recurrence").value == nil {
 		readSpots(p, &o)
 	} else {
 		readRecurrence(p, &o)
 	}
 	return o, false
+}
+
+// confirmationModes are Google's words and ours.
+var confirmationModes = map[string]string{
+	"": "", "CONFIRMATION_MODE_UNSPECIFIED": "", "CONFIRMATION_MODE_SYNCHRONOUS": "SYNCHRONOUS", "CONFIRMATION_MODE_ASYNCHRONOUS": "ASYNCHRONOUS",
+}
+
+// readTerms reads who confirms a slot, and the moments that override the
+// service's rules for it.
+func readTerms(p *place, startSec int64) (t inventory.Terms) {
+	mode, known := confirmationModes[p.at("confirmation_mode").text()]
+	if !known {
+		p.at("confirmation_mode").wrong("must be CONFIRMATION_MODE_SYNCHRONOUS or CONFIRMATION_MODE_ASYNCHRONOUS")
+	}
+	t.ConfirmationMode = mode
+	if r := p.at("scheduling_rule_overrides"); r.fields() {
+		t.FirstBookableSec, _ = r.at("first_bookable_sec").moment()
+		t.LastBookableSec, _ = r.at("last_bookable_sec").moment()
+		t.LastCancellableSec, _ = r.at("last_online_cancellable_sec").moment()
+		if startSec > 0 && t.LastBookableSec >= startSec {
+			r.at("last_bookable_sec").wrong("must be before start_sec")
+		}
+	}
+	return t
 }
 
 // readSpots reads what a slot has and what is left of it. Programs that write

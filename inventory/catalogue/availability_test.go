@@ -34,7 +34,8 @@ func slotsOf(t *testing.T, feed catalogue.Feed) (slots []inventory.Published, sk
 
 func TestAvailabilityOfGooglesSamples(t *testing.T) {
 	table := func(seats int) inventory.Published {
-		return inventory.Published{MerchantID: "dining-1", ServiceID: "reservation", StartSec: 1535853600, DurationSec: 3600, SpotsTotal: 1, SpotsOpen: 1, PartySize: seats}
+		return inventory.Published{MerchantID: "dining-1", ServiceID: "reservation", StartSec: 1535853600, DurationSec: 3600, SpotsTotal: 1, SpotsOpen: 1, PartySize: seats,
+			Terms: inventory.Terms{ConfirmationMode: "SYNCHRONOUS"}}
 	}
 	session := func(merchantID, n string) inventory.Published {
 		return inventory.Published{MerchantID: merchantID, ServiceID: "2000-0", StartSec: 1470672000, DurationSec: 1800, SpotsTotal: 1, SpotsOpen: 1, StaffID: "staff_" + n, RoomID: "room_" + n}
@@ -87,6 +88,10 @@ func TestAvailabilityReads(t *testing.T) {
 			with(func(p *inventory.Published) { p.StaffID, p.RoomID, p.PartySize = "7", "r", 4 })},
 		{"fields that are there and say nothing", slot(`"spots_total": 5, "spots_open": 2, "resources": {"staff_id": "", "room_id": null, "party_size": 0}, "recurrence": null, "schedule_exception": []`),
 			[]inventory.Published{base}},
+		{"the merchant's word and windows of its own", slot(`"spots_total": 5, "spots_open": 2, "confirmation_mode": "CONFIRMATION_MODE_ASYNCHRONOUS", "scheduling_rule_overrides": {"first_bookable_sec": "1769000000", "last_bookable_sec": 1769999999, "last_online_cancellable_sec": 1769990000}`),
+			with(func(p *inventory.Published) {
+				p.Terms = inventory.Terms{FirstBookableSec: 1769000000, LastBookableSec: 1769999999, LastCancellableSec: 1769990000, ConfirmationMode: "ASYNCHRONOUS"}
+			})},
 		{"fields we do not know", slot(`"spots_total": 5, "spots_open": 2, "availability_tag": "x", "later": [{"start_sec": 1}]`), []inventory.Published{base}},
 		{"a clinic's row, whatever is in it", `{"merchant_id": "clinic-1", "start_sec": []}`, nil},
 	}
@@ -178,6 +183,10 @@ func TestAvailabilityProblems(t *testing.T) {
 		{"negative spots", slot(`"spots_total": -1, "spots_open": -2`), []string{
 			row + ".spots_total: must be 0 to 1000000, not -1", row + ".spots_open: must be 0 to 1000000, not -2"}},
 		{"more open than there are", slot(`"spots_total": 1, "spots_open": 2`), []string{row + ".spots_open: must not be above spots_total, and 2 is above 1"}},
+		{"an unknown mode", slot(spots + `, "confirmation_mode": "SYNC"`), []string{
+			row + ".confirmation_mode: must be CONFIRMATION_MODE_SYNCHRONOUS or CONFIRMATION_MODE_ASYNCHRONOUS"}},
+		{"bookable when it has begun", slot(spots + `, "scheduling_rule_overrides": {"last_bookable_sec": 1770000000}`), []string{
+			row + ".scheduling_rule_overrides.last_bookable_sec: must be before start_sec"}},
 		{"a negative party", slot(spots + `, "resources": {"party_size": -2, "staff_id": {}}`), []string{
 			row + ".resources.staff_id: must be text, not an object", row + ".resources.party_size: must be 0 to 1000000, not -2"}},
 		{"an exception without a recurrence", slot(spots + `, "schedule_exception": [{}]`), []string{

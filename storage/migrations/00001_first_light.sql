@@ -89,6 +89,10 @@ CREATE TABLE slots (
     capacity       INTEGER NOT NULL,
     taken          INTEGER NOT NULL DEFAULT 0,
     generation_sec BIGINT NOT NULL DEFAULT 0, -- of the feed that published it last
+    first_bookable_sec   BIGINT, -- what the feed says of this slot; NULL is nothing
+    last_bookable_sec    BIGINT,
+    last_cancellable_sec BIGINT,
+    confirmation_mode    TEXT,
     PRIMARY KEY (resource_id, start_sec),
     CONSTRAINT slots_not_oversold CHECK (taken BETWEEN 0 AND capacity),
     CONSTRAINT slots_offer_kept CHECK (capacity >= offered)
