@@ -347,6 +347,9 @@ func (db *DB) StaleAvailability(ctx context.Context, generationSec int64) error 
 // a chunk at a time. Feeds know what was booked before they were generated and
 // nothing after, see [inventory.Published.Capacity].
 func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	published := map[inventory.SlotKey]inventory.Published{}
 	resources := map[uuid.UUID]inventory.Resource{}
 	for _, p := range rows {

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -15,10 +14,7 @@ import (
 // slots: the merchant's version, its slots and the leases that have lapsed on
 // them are of the same moment.
 func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
-	where, args := "1 = 0", []any{}
-	if len(keys) > 0 {
-		where, args = slotsWhere(keys)
-	}
+	where, args := slotsWhere(keys)
 	var rows []struct {
 		Version    int64
 		ResourceID *uuid.UUID // nil: no slot
@@ -86,5 +82,5 @@ func holdsWhere(slots []inventory.SlotKey) (string, []any) {
 		where = append(where, "(resource_id = ? AND start_sec <= ? AND end_sec > ?)")
 		args = append(args, id, last[id], first[id])
 	}
-	return strings.Join(where, " OR "), args
+	return anyOf(where), args
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -126,7 +125,7 @@ func (db *DB) fetchBookings(tx *gorm.DB, k booking.Keys, v *view) error {
 	if len(where) == 0 {
 		return nil
 	}
-	if err := v.setBookings(tx, tx.Where("("+strings.Join(where, " OR ")+") ORDER BY id"+db.dialect.lock, args...)); err != nil {
+	if err := v.setBookings(tx, tx.Where(anyOf(where)+" ORDER BY id"+db.dialect.lock, args...)); err != nil {
 		return err
 	}
 	ids := slices.Collect(maps.Keys(v.bookings))
@@ -361,7 +360,7 @@ func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotRow) 
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&rows).Error; err != nil {
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rows, batch).Error; err != nil {
 		return fmt.Errorf("make slots: %w", err)
 	}
 	return nil
@@ -370,7 +369,7 @@ func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotRow) 
 // slotsWhere is a condition for sorted keys: resource by resource, so that each
 // is one search in the index.
 func slotsWhere(keys []inventory.SlotKey) (string, []any) {
-	var where string
+	var terms []string
 	var args []any
 	for i := 0; i < len(keys); {
 		var starts []int64
@@ -378,13 +377,23 @@ func slotsWhere(keys []inventory.SlotKey) (string, []any) {
 		for ; i < len(keys) && keys[i].Resource == id; i++ {
 			starts = append(starts, keys[i].StartSec)
 		}
-		if where != "" {
-			where += " OR "
-		}
-		where += "(resource_id = ? AND start_sec IN ?)"
+		terms = append(terms, "(resource_id = ? AND start_sec IN ?)")
 		args = append(args, id, starts)
 	}
-	return where, args
+	return anyOf(terms), args
+}
+
+// anyOf joins conditions by OR, as a balanced tree: SQLite refuses a chain of
+// more than a thousand. Of none, none is true.
+func anyOf(terms []string) string {
+	switch len(terms) {
+	case 0:
+		return "1 = 0"
+	case 1:
+		return terms[0]
+	}
+	half := len(terms) / 2
+	return "(" + anyOf(terms[:half]) + " OR " + anyOf(terms[half:]) + ")"
 }
 
 // Claimed implements [idempotency.Tx]; the claim itself was made by fetch.
