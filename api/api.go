@@ -88,6 +88,7 @@ func New(c Config) http.Handler {
 	e.Use(s.observe, s.guard)
 
 	route(e, http.MethodGet, "/livez", livez)
+	route(e, http.MethodGet, "/openapi.yaml", openAPI)
 
 	route(e, http.MethodGet, "/v3/HealthCheck", s.healthCheck)
 	route(e, http.MethodPost, "/v3/BatchAvailabilityLookup", rpc(s.batchAvailabilityLookup))
@@ -97,6 +98,7 @@ func New(c Config) http.Handler {
 	route(e, http.MethodPost, "/v3/UpdateBooking", rpc(s.updateBooking))
 	route(e, http.MethodPost, "/v3/GetBookingStatus", rpc(s.getBookingStatus))
 	route(e, http.MethodPost, "/v3/ListBookings", rpc(s.listBookings))
+	route(e, http.MethodPost, "/v3/SetMarketingPreference", rpc(s.setMarketingPreference))
 
 	route(e, http.MethodPost, "/open/authorization/commands/exchange-token", command(s.exchangeToken))
 	route(e, http.MethodPost, "/schedule/open/v2/commands/update-reservation", command(s.updateReservation))

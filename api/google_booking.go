@@ -150,3 +150,22 @@ func (s *server) listBookings(ctx context.Context, req *mapsbooking.ListBookings
 func notThere(field, message string) error {
 	return &refusal{status: http.StatusNotFound, field: field, message: message}
 }
+
+// setMarketingPreference notes whether a user wants marketing. Request and
+// answer have the same fields; an absent user_to_receive_marketing is false.
+func (s *server) setMarketingPreference(ctx context.Context, req *mapsbooking.SetMarketingPreferenceRequest) (*mapsbooking.SetMarketingPreferenceResponse, error) {
+	switch {
+	case req.UserInformation == nil:
+		return nil, badField("user_information", missing)
+	case req.GetUserInformation().UserId == "":
+		return nil, badField("user_information.user_id", missing)
+	}
+	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
+		return nil, err
+	}
+	wanted := req.GetUserToReceiveMarketing()
+	if err := s.bookings.SetMarketing(ctx, req.UserInformation.UserId, wanted); err != nil {
+		return nil, err
+	}
+	return &mapsbooking.SetMarketingPreferenceResponse{UserInformation: req.UserInformation, UserToReceiveMarketing: &wanted}, nil
+}

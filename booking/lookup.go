@@ -28,3 +28,10 @@ func (s *Service) Ahead(ctx context.Context, googleUserID string) ([]Booking, er
 	// A chart may be shared with what the desk has booked for somebody else.
 	return slices.DeleteFunc(found, func(b Booking) bool { return b.StartSec <= now || b.Contact.UserID != googleUserID }), nil
 }
+
+// SetMarketing notes whether a Google user wants to hear from merchants. Nothing
+// is sent because of it; the desk sees it with the user's bookings.
+// (SetMarketingPreference)
+func (s *Service) SetMarketing(ctx context.Context, googleUserID string, wanted bool) error {
+	return s.Store.PutMarketing(ctx, googleUserID, wanted, s.Now().Unix())
+}

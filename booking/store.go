@@ -45,6 +45,9 @@ type Store interface {
 	// sinceSec or before, or starting at nowSec or before; a thousand at most.
 	Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.UUID, error)
 
+	// PutMarketing stores whether a Google user wants marketing.
+	PutMarketing(ctx context.Context, googleUserID string, wanted bool, nowSec int64) error
+
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such merchant.
 	PutKey(ctx context.Context, hash []byte, merchantID string, nowSec int64) error

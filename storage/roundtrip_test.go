@@ -235,3 +235,21 @@ func TestAccess(t *testing.T) {
 		}
 	})
 }
+
+// The last word of each user counts, and who has said nothing is not among them.
+func TestMarketing(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
+		for _, say := range []struct {
+			user   string
+			wanted bool
+		}{{"a", true}, {"b", true}, {"b", false}, {"c", false}, {"c", true}} {
+			if err := db.PutMarketing(t.Context(), say.user, say.wanted, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := db.Marketing(t.Context(), []string{"a", "b", "c", "d"})
+		if diff := cmp.Diff(map[string]bool{"a": true, "b": false, "c": true}, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	})
+}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,7 +46,7 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 			return err
 		}
 	}
-	all := []booking.Booking{}
+	all := []record{}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !cmd.JSON {
 		fmt.Fprintln(table, "TIME\tGUEST\tPHONE\tSERVICE\tZONE\tDOCTOR\tSTATE\tMEMO")
@@ -65,12 +67,20 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 		if err != nil {
 			return err
 		}
+		wanted, err := db.Marketing(ctx, userIDs(found))
+		if err != nil {
+			return err
+		}
 		for _, b := range found {
-			if cmd.JSON {
-				all = append(all, b)
-			} else {
+			if !cmd.JSON {
 				line(table, m, b)
+				continue
 			}
+			r := record{Booking: b}
+			if w, said := wanted[b.Contact.UserID]; said {
+				r.Marketing = &w
+			}
+			all = append(all, r)
 		}
 	}
 	if cmd.JSON {
@@ -79,6 +89,20 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 		return e.Encode(all)
 	}
 	return table.Flush()
+}
+
+// record is a booking with what else is stored of its guest.
+type record struct {
+	booking.Booking
+	Marketing *bool `json:"user_to_receive_marketing,omitempty"` // nil: never said
+}
+
+func userIDs(bookings []booking.Booking) []string {
+	set := map[string]bool{}
+	for _, b := range bookings {
+		set[b.Contact.UserID] = true
+	}
+	return slices.Collect(maps.Keys(set))
 }
 
 // line is a booking as the desk wants to read it. A visit with several stretches

@@ -234,6 +234,13 @@ CREATE TABLE clinic_tokens (
 );
 CREATE INDEX clinic_tokens_expiry ON clinic_tokens (expires_sec);
 
+-- Whether a Google user wants to hear from merchants.
+CREATE TABLE marketing_preferences (
+    google_user_id TEXT PRIMARY KEY,
+    wanted         BOOLEAN NOT NULL,
+    since_sec      BIGINT NOT NULL
+);
+
 -- The newest complete feed of each kind that was loaded.
 CREATE TABLE feeds (
     kind           TEXT PRIMARY KEY,
