@@ -2,7 +2,7 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-.PHONY: help test lint demo build generate
+.PHONY: help test lint demo build bench generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: ## start a server with a clinic to try out, nothing to set up
 
 build: ## build bin/holdfast
 	go build -trimpath -o bin/holdfast ./cmd/holdfast
+
+bench: ## measure the real server on SQLite and PostgreSQL (docs/performance.md)
+	go run ./bench
 
 generate: ## write the Go code of api/mapsbooking/*.proto anew
 	go generate ./api/mapsbooking

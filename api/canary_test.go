@@ -75,14 +75,14 @@ func canaryMove(scheduleID, zone string, startSec int64, more string) string {
 	return strings.TrimSuffix(moveJSON(scheduleID, skin, zone, startSec), "}") + desk + more + "}"
 }
 
-// sheep is a store in whose transactions something unexpected happens, with
+// panicky is a store in whose transactions something unexpected happens, with
 // words that are not for the log.
-type sheep struct {
+type panicky struct {
 	booking.Store
 	panics *atomic.Bool
 }
 
-func (s sheep) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+func (s panicky) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
 	return s.Store.InTx(ctx, touches, func(tx booking.Tx) error {
 		err := f(tx)
 		if s.panics.Load() {
@@ -92,8 +92,8 @@ func (s sheep) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx
 	})
 }
 
-// flock is what was printed and answered, and the secrets to look for in it.
-type flock struct {
+// listener keeps what was answered, and knows the secrets to listen for.
+type listener struct {
 	w       *world
 	secrets []string
 	refused []string // answers other than a booking
@@ -101,16 +101,16 @@ type flock struct {
 
 // tell sends a request and keeps the answer if it is a "no". A "no" never
 // repeats what was asked, and never what others have said.
-func (f *flock) tell(wantStatus int, method, path, body, auth string) answer {
-	f.w.t.Helper()
-	a, err := f.w.send(method, path+"?name="+canaryUser, body, "Authorization", auth,
+func (l *listener) tell(wantStatus int, method, path, body, auth string) answer {
+	l.w.t.Helper()
+	a, err := l.w.send(method, path+"?name="+canaryUser, body, "Authorization", auth,
 		"User-Agent", canaryUser, "X-Forwarded-For", canaryUser, "X-Request-Id", canaryGiven, "Cookie", canaryUser)
-	f.w.must(err)
+	l.w.must(err)
 	if a.status != wantStatus {
-		f.w.t.Errorf("%s: got %d %s, want %d", path, a.status, a.body, wantStatus)
+		l.w.t.Errorf("%s: got %d %s, want %d", path, a.status, a.body, wantStatus)
 	}
 	if !strings.Contains(a.body, `{"booking":`) && !strings.Contains(a.body, `{"token":`) {
-		f.refused = append(f.refused, fmt.Sprint(a.body, a.header))
+		l.refused = append(l.refused, fmt.Sprint(a.body, a.header))
 	}
 	return a
 }
@@ -131,56 +131,56 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 			}
 			return nil
 		}},
-		store: func(s booking.Store) booking.Store { return sheep{s, &panics} },
+		store: func(s booking.Store) booking.Store { return panicky{s, &panics} },
 	}
 	eachWith(t, o, func(w *world) {
-		f := &flock{w: w, secrets: append(canaries(), googlePassword, w.key(clinic1), w.token(clinic1))}
+		l := &listener{w: w, secrets: append(canaries(), googlePassword, w.key(clinic1), w.token(clinic1))}
 		for _, who := range []string{"google", clinic1} {
 			_, secret, _ := strings.Cut(w.credentials("", who), " ")
-			f.secrets = append(f.secrets, secret)
+			l.secrets = append(l.secrets, secret)
 		}
 
 		// 200 with a booking, its retry, another request under its token.
-		visit := w.booking(bookingID.FindStringSubmatch(f.tell(200, "POST", createPath, canaryCreate(1, at(9, 0), ""), "google").body)[1])
-		f.tell(200, "POST", createPath, canaryCreate(1, at(9, 0), ""), "google")
-		f.tell(200, "POST", createPath, canaryCreate(1, at(15, 0), ""), "google")
-		f.tell(200, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(10, 0), ""), clinic1)
+		visit := w.booking(bookingID.FindStringSubmatch(l.tell(200, "POST", createPath, canaryCreate(1, at(9, 0), ""), "google").body)[1])
+		l.tell(200, "POST", createPath, canaryCreate(1, at(9, 0), ""), "google")
+		l.tell(200, "POST", createPath, canaryCreate(1, at(15, 0), ""), "google")
+		l.tell(200, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(10, 0), ""), clinic1)
 
 		// 200 with a booking_failure.
-		f.tell(200, "POST", createPath, strings.Replace(canaryCreate(1, at(10, 0), ""), canaryToken+"-1", canaryToken+"-1b", 1), "google") // overlap
+		l.tell(200, "POST", createPath, strings.Replace(canaryCreate(1, at(10, 0), ""), canaryToken+"-1", canaryToken+"-1b", 1), "google") // overlap
 		for n := 10; n < 12; n++ {
-			f.tell(200, "POST", createPath, canaryCreate(n, at(10, 0), ""), "google")
+			l.tell(200, "POST", createPath, canaryCreate(n, at(10, 0), ""), "google")
 		}
-		f.tell(200, "POST", createPath, canaryCreate(12, at(10, 0), ""), "google") // full
-		f.tell(200, "POST", createPath, canaryCreate(12, at(13, 0), ""), "google") // closed
-		f.tell(200, "POST", createPath, canaryCreate(12, at(15, 0), `,"offer_id":"`+canaryToken+`"`), "google")
-		f.tell(200, "POST", createPath, canaryCreate(12, at(15, 0), `,"lease_ref":{"lease_id":"`+canaryToken+`"}`), "google")
+		l.tell(200, "POST", createPath, canaryCreate(12, at(10, 0), ""), "google") // full
+		l.tell(200, "POST", createPath, canaryCreate(12, at(13, 0), ""), "google") // closed
+		l.tell(200, "POST", createPath, canaryCreate(12, at(15, 0), `,"offer_id":"`+canaryToken+`"`), "google")
+		l.tell(200, "POST", createPath, canaryCreate(12, at(15, 0), `,"lease_ref":{"lease_id":"`+canaryToken+`"}`), "google")
 
-		f.malformed()
-		f.badCommands(visit)
-		f.strangers()
+		l.malformed()
+		l.badCommands(visit)
+		l.strangers()
 
 		// 503: the database fails at each point, and a 500: a panic.
 		for i, point := range []string{"after the token", "after the slots", "before COMMIT", "after COMMIT"} {
 			down.Store(point)
-			f.tell(503, "POST", createPath, canaryCreate(20+i, at(15, 0), ""), "google")
+			l.tell(503, "POST", createPath, canaryCreate(20+i, at(15, 0), ""), "google")
 			if point == "before COMMIT" || point == "after COMMIT" {
-				f.tell(503, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(16, i), ""), clinic1)
+				l.tell(503, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(16, i), ""), clinic1)
 			}
 			down.Store("")
 		}
 		panics.Store(true)
-		f.tell(500, "POST", createPath, canaryCreate(30, at(15, 0), ""), "google")
-		f.tell(500, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(11, 0), ""), clinic1)
+		l.tell(500, "POST", createPath, canaryCreate(30, at(15, 0), ""), "google")
+		l.tell(500, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(11, 0), ""), clinic1)
 		panics.Store(false)
 
 		// Whatever happened, the service goes on.
-		f.tell(200, "POST", createPath, canaryCreate(30, at(11, 0), ""), "google")
-		f.tell(200, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(11, 0), ""), clinic1)
+		l.tell(200, "POST", createPath, canaryCreate(30, at(11, 0), ""), "google")
+		l.tell(200, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(11, 0), ""), clinic1)
 
 		log := w.log.String()
-		for what, text := range map[string]string{"the log": log, "an answer": strings.Join(f.refused, "\n")} {
-			for _, s := range escaped(text, f.secrets) {
+		for what, text := range map[string]string{"the log": log, "an answer": strings.Join(l.refused, "\n")} {
+			for _, s := range escaped(text, l.secrets) {
 				w.t.Errorf("%q is in %s", s, what)
 			}
 		}
@@ -197,7 +197,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 }
 
 // malformed sends what CreateBooking answers with 400 or 413.
-func (f *flock) malformed() {
+func (l *listener) malformed() {
 	good := canaryCreate(40, at(15, 0), "")
 	for _, body := range []string{
 		canaryGiven, `{"` + canaryUser, good + good, `"` + canaryUser + `"`, `{"slot":"` + canaryUser + `"}`,
@@ -214,13 +214,13 @@ func (f *flock) malformed() {
 		strings.Replace(good, `"fraud_signals"`, `"`+canaryUser+`":1,"`+canaryUser+`":2,"fraud_signals"`, 1),
 		canaryCreate(40, at(15, 7), ""),
 	} {
-		f.tell(400, "POST", createPath, body, "google")
+		l.tell(400, "POST", createPath, body, "google")
 	}
-	f.tell(413, "POST", createPath, good+strings.Repeat(" ", 256<<10), "google")
+	l.tell(413, "POST", createPath, good+strings.Repeat(" ", 256<<10), "google")
 }
 
 // badCommands sends what update-reservation and exchange-token refuse.
-func (f *flock) badCommands(visit booking.Booking) {
+func (l *listener) badCommands(visit booking.Booking) {
 	good := canaryMove(visit.ScheduleID, bed, at(15, 0), "")
 	for _, body := range []string{
 		canaryMemo, good + "x", strings.Replace(good, `"c"`, "17", 1),
@@ -236,25 +236,25 @@ func (f *flock) badCommands(visit booking.Booking) {
 		strings.Replace(good, "<VIP>", `<VIP>\u0000`, 1),
 		strings.Replace(good, `"optionTitle":"o"`, `"optionTitle":"o","medicalService":{"translsMap":{"`+canaryUser+`":7}}`, 1),
 	} {
-		f.tell(400, "POST", updatePath, body, clinic1)
+		l.tell(400, "POST", updatePath, body, clinic1)
 	}
-	f.tell(400, "POST", exchangePath, `{"key":"`+canaryUser+`"}`, "none")
-	f.tell(400, "POST", exchangePath, `{"key":["`+canaryUser+`"]}`, "none")
-	f.tell(200, "POST", exchangePath, `{"key":"`+f.w.key(clinic1)+`","name":"`+canaryUser+`"}`, "none")
+	l.tell(400, "POST", exchangePath, `{"key":"`+canaryUser+`"}`, "none")
+	l.tell(400, "POST", exchangePath, `{"key":["`+canaryUser+`"]}`, "none")
+	l.tell(200, "POST", exchangePath, `{"key":"`+l.w.key(clinic1)+`","name":"`+canaryUser+`"}`, "none")
 }
 
 // strangers have no credentials, or wrong ones, or look for what is not there.
-func (f *flock) strangers() {
+func (l *listener) strangers() {
 	body := canaryCreate(50, at(15, 0), "")
 	for _, who := range []string{"none", "wrong", "Basic " + canaryUser, "Bearer " + canaryUser, canaryUser} {
-		f.tell(401, "POST", createPath, body, who)
-		f.tell(401, "POST", updatePath, body, who)
+		l.tell(401, "POST", createPath, body, who)
+		l.tell(401, "POST", updatePath, body, who)
 	}
-	f.tell(404, "POST", "/v3/"+canaryUser, body, "google")
-	f.tell(404, "POST", "/"+canaryUser, body, "none")
-	f.tell(404, "POST", "/open/"+canaryUser, body, "none")
-	f.tell(405, "PUT", createPath, body, "google")
-	f.tell(405, "KANARIENVOGEL", createPath, body, "google")
+	l.tell(404, "POST", "/v3/"+canaryUser, body, "google")
+	l.tell(404, "POST", "/"+canaryUser, body, "none")
+	l.tell(404, "POST", "/open/"+canaryUser, body, "none")
+	l.tell(405, "PUT", createPath, body, "google")
+	l.tell(405, "KANARIENVOGEL", createPath, body, "google")
 }
 
 // escaped returns the secrets that are in a text: as they are, as they look in

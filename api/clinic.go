@@ -155,15 +155,7 @@ func clinicRefusal(err error) error {
 // updateReservation changes a visit.
 func (s *server) updateReservation(ctx context.Context, req updateReservation) (struct{}, error) {
 	merchantID := callOf(ctx).caller
-	loc := time.UTC // of a clinic that is gone: it has no schedules either (row C1)
-	m, err := s.bookings.Store.Merchant(ctx, merchantID)
-	switch {
-	case err == nil:
-		loc = m.Location
-	case !errors.Is(err, booking.ErrNotFound):
-		return struct{}{}, fmt.Errorf("read catalogue: %w", err)
-	}
-	if err := req.check(loc); err != nil {
+	if err := s.checkOnClinicsDay(ctx, merchantID, req); err != nil {
 		return struct{}{}, err
 	}
 	change, err := req.change(merchantID)
@@ -171,6 +163,40 @@ func (s *server) updateReservation(ctx context.Context, req updateReservation) (
 		return struct{}{}, err
 	}
 	return struct{}{}, s.bookings.Change(ctx, change)
+}
+
+// checkOnClinicsDay checks a command, by the clinic's clock (row B11). What may
+// be refused by a time zone that is out of date is looked at once more.
+func (s *server) checkOnClinicsDay(ctx context.Context, merchantID string, req updateReservation) error {
+	loc, err := zoneOf(s.bookings.Store.Merchant(ctx, merchantID))
+	if err != nil {
+		return err
+	}
+	refused := req.check(loc)
+	var r *refusal
+	if !errors.As(refused, &r) || r.reason != notAvailable || !strings.HasSuffix(r.field, ".startDateTimeUtc") {
+		return refused
+	}
+	now, err := zoneOf(s.bookings.Store.Refreshed(ctx, merchantID))
+	if err != nil {
+		return err
+	}
+	if now.String() == loc.String() {
+		return refused
+	}
+	return req.check(now)
+}
+
+// zoneOf is where a merchant is. One that is gone has no schedules either
+// (row C1), so any place will do.
+func zoneOf(m *inventory.Merchant, err error) (*time.Location, error) {
+	switch {
+	case errors.Is(err, booking.ErrNotFound):
+		return time.UTC, nil
+	case err != nil:
+		return nil, fmt.Errorf("read catalogue: %w", err)
+	}
+	return m.Location, nil
 }
 
 // maxResources is how many stretches a visit may have: it bounds what a command

@@ -21,6 +21,10 @@ import (
 // fifty stretches with their procedures, is a fraction of it.
 const maxBody = 256 << 10
 
+// patience is how long what a request reads may take. A transaction has a limit
+// of its own, and does not end with its request.
+const patience = 5 * time.Second
+
 // call is what is known of one request besides the request itself.
 type call struct {
 	id     string // X-Request-Id
@@ -52,7 +56,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		started := time.Now()
 		r := c.Request()
 		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r))}
-		c.SetRequest(r.WithContext(withCall(r.Context(), k)))
+		ctx, cancel := context.WithTimeout(withCall(r.Context(), k), patience)
+		defer cancel()
+		c.SetRequest(r.WithContext(ctx))
 
 		h := c.Response().Header()
 		h.Set("X-Request-Id", k.id)

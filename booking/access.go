@@ -12,7 +12,7 @@ import (
 const TokenLife = 24 * time.Hour
 
 // NewKey makes an API key for a clinic. It is shown this once and stored
-// hashed. ErrNotFound if there is no such merchant.
+// hashed. ErrNotFound if there is no such clinic.
 func (s *Service) NewKey(ctx context.Context, merchantID string) (key string, err error) {
 	key = uuid.NewString() // random, not s.NewID: a key must not be guessable
 	return key, s.Store.PutKey(ctx, hash(key), merchantID, s.Now().Unix())

@@ -168,9 +168,9 @@ var Live = []State{Held, Pending, Confirmed, InProgress, Completed}
 // visit is still to come and may be changed.
 func (s State) Reserved() bool { return s == Pending || s == Confirmed }
 
-// lease reports whether b is, or was, only a lease: no channel knows it by a
+// IsLease reports whether b is, or was, only a lease: no channel knows it by a
 // booking's or a visit's name.
-func (b Booking) lease() bool { return b.State == Held || b.State == Expired }
+func (b Booking) IsLease() bool { return b.State == Held || b.State == Expired }
 
 // lapsed reports whether b is a lease whose time is up. It holds room until it
 // is tidied away, but nobody has to wait for that.

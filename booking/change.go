@@ -74,7 +74,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		}
 		return touches, func(tx Tx) error {
 			b, found := tx.Schedule()
-			if !found || b.lease() {
+			if !found || b.IsLease() {
 				return unknown(FieldSchedule, "no such schedule of this clinic")
 			}
 			if !b.State.Reserved() {
@@ -115,8 +115,11 @@ func (c Change) apply(b Booking, items []OccupiedResource) Booking {
 	if b.RoomID != "" {
 		b.RoomID = items[0].ZoneID
 	}
-	if b.StaffID != "" && items[0].Doctor != nil {
-		b.StaffID = items[0].Doctor.ID
+	if b.StaffID != "" {
+		b.StaffID = ""
+		if items[0].Doctor != nil {
+			b.StaffID = items[0].Doctor.ID
+		}
 	}
 	return b
 }

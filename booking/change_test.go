@@ -2,11 +2,13 @@ package booking_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/booking"
+	"holdfast/storage"
 )
 
 func TestChangeMovesEverything(t *testing.T) {
@@ -233,5 +235,26 @@ func TestChangeWritesOneEvent(t *testing.T) {
 		if len(was) != 3 || len(is) != 3 || is["start_sec"] == nil || is["end_sec"] == nil || is["occupied_resources"] == nil {
 			w.t.Errorf("before %s, after %s", events[1].Before, events[1].After)
 		}
+	})
+}
+
+// An interval cannot change under visits that are still to come; once they are
+// over, or gone, it can, and what is past stays countable.
+func TestIntervalChange(t *testing.T) {
+	each(t, func(w *world) {
+		b := w.booked(w.request(at(9, 0)))
+		m := testClinic()
+		m.Groups[0].IntervalSec = 3600
+		err := w.db.PutClinic(w.t.Context(), m, eight.Unix())
+		var conflict *storage.Conflict
+		if !errors.As(err, &conflict) || conflict.GroupID != queue || len(conflict.Visits) != 1 || conflict.Visits[0] != b.ScheduleID {
+			w.t.Fatalf("got %v", err)
+		}
+		w.booked(w.request(at(9, 30))) // the half hours are still there
+		w.must(w.db.PutClinic(w.t.Context(), m, at(10, 30)))
+		c := w.request(at(9, 30))
+		_, err = w.create(c)
+		w.wantField(err, booking.FieldStart)
+		w.booked(w.request(at(14, 0)))
 	})
 }

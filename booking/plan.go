@@ -126,10 +126,17 @@ func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time)
 	case p.closed != nil:
 	case start.Before(now):
 		p.closed = refuse(SlotUnavailable, "the time is past")
-	case start.Before(now.Add(time.Duration(svc.MinAdvanceBookingSec) * time.Second)):
-		p.soon = refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
 	}
+	p.soon = tooSoon(svc, start, now)
 	return p
+}
+
+// tooSoon refuses what the service wants to be booked longer in advance.
+func tooSoon(svc *inventory.Service, start, now time.Time) *Failure {
+	if svc != nil && start.Before(now.Add(time.Duration(svc.MinAdvanceBookingSec)*time.Second)) {
+		return refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
+	}
+	return nil
 }
 
 // planPublished: a slot published for a party of this size is one table; one
@@ -167,7 +174,10 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		return plan{closed: refuse(SlotUnavailable, "the group is no longer there")}
 	}
 	var doctor *Person
-	if s.StaffID != "" {
+	switch {
+	case keep != nil && (s.StaffID == "" || keep.Doctor != nil && keep.Doctor.ID == s.StaffID):
+		doctor = keep.Doctor
+	case s.StaffID != "":
 		d := m.StaffMember(s.StaffID)
 		if d == nil {
 			return invalid(FieldStaff, "no such member of staff at this merchant")
@@ -184,20 +194,21 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	}
 	kept := int64(0) // a length that the desk has given the visit may stay
 	if keep != nil {
-		doctor, kept = keep.Doctor, keep.EndSec-keep.StartSec
+		kept = keep.EndSec - keep.StartSec
 		// The zone stays too, unless it is full and the guest named no room.
 		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return z.ZoneID == keep.ZoneID }); i > 0 {
 			zones = slices.Concat(zones[i:i+1], zones[:i], zones[i+1:])
 		}
 	}
+	stays := keep != nil && s.StartSec == keep.StartSec && s.DurationSec == kept // the desk has set this time
 	if s.DurationSec != svc.DurationSec && s.DurationSec != kept {
 		return invalid(FieldDuration, fmt.Sprintf("the service takes %d seconds", svc.DurationSec))
 	}
-	if !g.OnGrid(s.StartSec) {
+	if !stays && !g.OnGrid(s.StartSec) {
 		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
 	}
 	start, end := time.Unix(s.StartSec, 0), time.Unix(s.StartSec+s.DurationSec, 0)
-	if !g.Open(start, end, m.Location) || !g.OpenToGuests(start, now, m.Location) {
+	if !stays && (!g.Open(start, end, m.Location) || !g.OpenToGuests(start, now, m.Location)) {
 		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 	}
 	var p plan

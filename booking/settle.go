@@ -46,7 +46,7 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 	var result Booking
 	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
-		if !found || b.lease() {
+		if !found || b.IsLease() {
 			return unknown(FieldBooking, "no such booking")
 		}
 		next, err := as.apply(b)

@@ -26,6 +26,9 @@ type Store interface {
 	// come from memory: InTx tells when it was too old.
 	Merchant(ctx context.Context, id string) (*inventory.Merchant, error)
 
+	// Refreshed is Merchant, read anew.
+	Refreshed(ctx context.Context, id string) (*inventory.Merchant, error)
+
 	// Booking returns a booking as it is now, or ErrNotFound.
 	Booking(ctx context.Context, id uuid.UUID) (Booking, error)
 	// GuestBookings returns the bookings of the guests that a Google user id
@@ -49,7 +52,7 @@ type Store interface {
 	PutMarketing(ctx context.Context, googleUserID string, wanted bool, nowSec int64) error
 
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
-	// such merchant.
+	// such clinic.
 	PutKey(ctx context.Context, hash []byte, merchantID string, nowSec int64) error
 	// PutToken stores an access token by its hash for the merchant of a key;
 	// ErrNotFound if there is no such key.

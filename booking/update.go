@@ -165,8 +165,11 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 	for _, r := range b.Resources {
 		start, end := r.StartSec+offset, r.EndSec+offset
 		g := m.Group(r.GroupID)
-		if g == nil || g.Zone(r.ZoneID) == nil {
-			return plan{closed: refuse(SlotUnavailable, "a stretch of the visit is in a group that is no longer there")}
+		if g == nil || g.Zone(r.ZoneID) == nil || !g.Zone(r.ZoneID).Enabled {
+			return plan{closed: refuse(SlotUnavailable, "a stretch of the visit is in a zone that is no longer open")}
+		}
+		if offset%g.IntervalSec != 0 {
+			return plan{invalid: unknown(FieldStart, fmt.Sprintf("visits of this kind move by %d seconds, and not by so much", g.IntervalSec))}
 		}
 		from := time.Unix(start, 0)
 		if !g.Open(from, time.Unix(end, 0), m.Location) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
@@ -176,7 +179,7 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 		occupied, holds := item.occupy(m, g, *g.Zone(r.ZoneID), now)
 		pl.items, pl.holds = append(pl.items, occupied), append(pl.holds, holds...)
 	}
-	return plan{places: []place{pl}}
+	return plan{places: []place{pl}, soon: tooSoon(m.Service(b.ServiceID), time.Unix(b.StartSec+offset, 0), now)}
 }
 
 // move makes b occupy the first of the planned places that has room.

@@ -93,6 +93,50 @@ func TestUpdateKeepsALengthOfTheDesk(t *testing.T) {
 	})
 }
 
+// What the desk has set stays as it is, though no guest could ask for it: a
+// doctor from elsewhere, a time between the slots. And Google is not shown a
+// doctor who is no longer at the visit.
+func TestUpdateLeavesWhatTheDeskSet(t *testing.T) {
+	each(t, func(w *world) {
+		c := w.request(at(9, 0))
+		c.StaffID = drKim
+		b := w.booked(c)
+		command := move(b, bed, at(15, 10), at(16, 10))
+		command.Items[0].Doctor = &booking.Person{ID: "65c0000000000000000000ee", Name: "초빙"}
+		w.must(w.change(command))
+		got, err := w.update(booking.Update{BookingID: b.ID, PartySize: ptr(2)})
+		w.must(err)
+		if got.PartySize != 2 || got.StartSec != at(15, 10) || got.Resources[0].Doctor.Name != "초빙" {
+			w.t.Errorf("got %+v", got)
+		}
+		got, err = w.update(reschedule(b, at(16, 0)))
+		w.must(err)
+		if got.StartSec != at(16, 0) || got.Resources[0].Doctor.Name != "초빙" || got.StaffID != "65c0000000000000000000ee" {
+			w.t.Errorf("got %+v", got)
+		}
+		w.must(w.change(move(b, bed, at(16, 0), at(17, 0)))) // without a doctor
+		if got := w.stored(b); got.StaffID != "" {
+			w.t.Errorf("Google is shown staff %s", got.StaffID)
+		}
+	})
+}
+
+// Another doctor can be asked for, and is the one that is held.
+func TestUpdateChangesTheDoctor(t *testing.T) {
+	each(t, func(w *world) {
+		c := w.request(at(9, 0))
+		c.StaffID = drLee
+		b := w.booked(c)
+		got, err := w.update(booking.Update{BookingID: b.ID, StaffID: ptr(drKim)})
+		w.must(err)
+		if r := got.Resources[0]; got.StaffID != drKim || r.Doctor.ID != drKim || r.DoctorID == nil {
+			w.t.Errorf("got staff %s, doctor %+v", got.StaffID, r.Doctor)
+		}
+		_, err = w.update(booking.Update{BookingID: b.ID, StaffID: ptr("65c0000000000000000000ee")})
+		w.wantField(err, booking.FieldStaff)
+	})
+}
+
 func TestUpdateOfSeveralStretches(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -108,6 +152,13 @@ func TestUpdateOfSeveralStretches(t *testing.T) {
 		_, err = w.update(booking.Update{BookingID: b.ID, StartSec: ptr(at(15, 30)), DurationSec: ptr(int64(3600))})
 		w.wantCause(err, booking.SlotUnavailable)
 		_, err = w.update(reschedule(got, at(12, 0))) // into the break
+		w.wantCause(err, booking.SlotUnavailable)
+		_, err = w.update(reschedule(got, at(14, 10))) // off the grid
+		w.wantField(err, booking.FieldStart)
+		m := testClinic()
+		m.Groups[0].Zones[1].Enabled = false
+		w.must(w.db.PutClinic(w.t.Context(), m, eight.Unix()))
+		_, err = w.update(reschedule(got, at(14, 30)))
 		w.wantCause(err, booking.SlotUnavailable)
 	})
 }

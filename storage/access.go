@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"holdfast/booking"
+	"holdfast/inventory"
 )
 
 type keyRow struct {
@@ -31,7 +32,7 @@ func (clinicTokenRow) TableName() string { return "clinic_tokens" }
 // PutKey implements [booking.Store].
 func (db *DB) PutKey(ctx context.Context, digest []byte, merchantID string, nowSec int64) error {
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
-		if err := take(tx.Where("id = ?", merchantID), &merchantRow{}); err != nil {
+		if err := take(tx.Where("id = ? AND kind = ?", merchantID, inventory.MerchantClinic), &merchantRow{}); err != nil {
 			return err
 		}
 		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&keyRow{Digest: digest, MerchantID: merchantID, CreatedSec: nowSec}).Error

@@ -136,6 +136,11 @@ func (db *DB) Merchant(ctx context.Context, id string) (*inventory.Merchant, err
 	if m, ok := db.catalogue.Load(id); ok {
 		return m.(*inventory.Merchant), nil
 	}
+	return db.Refreshed(ctx, id)
+}
+
+// Refreshed implements [booking.Store].
+func (db *DB) Refreshed(ctx context.Context, id string) (*inventory.Merchant, error) {
 	var m *inventory.Merchant
 	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
 		m, err = readMerchant(tx, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -217,8 +218,8 @@ func (db *DB) PutFeedMerchants(ctx context.Context, merchants []inventory.Mercha
 		if !complete {
 			return nil
 		}
-		for id, kind := range known {
-			if kind == inventory.MerchantFeed && !named[id] {
+		for _, id := range slices.Sorted(maps.Keys(known)) {
+			if known[id] == inventory.MerchantFeed && !named[id] {
 				if err := replaceServices(tx, id, nil); err != nil {
 					return err
 				}

@@ -31,20 +31,20 @@ func checkPostgres(ctx context.Context, db *DB) error {
 	case s.Version < minPostgres:
 		return fmt.Errorf("PostgreSQL %d is too old: upgrade to 15 or newer", s.Version/10000)
 	case s.Standby:
-		return unsafeSetting("the server", "a standby", "cannot take bookings", "connect to the primary")
+		return unsafeSetting("the server", "a standby", "and that cannot take bookings", "connect to the primary")
 	case s.Fsync != "on":
-		return unsafeSetting("fsync", s.Fsync, "a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL")
+		return unsafeSetting("fsync", s.Fsync, "and a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL")
 	case s.FullPageWrites != "on":
-		return unsafeSetting("full_page_writes", s.FullPageWrites, "a crash could destroy bookings", "set full_page_writes = on in postgresql.conf")
+		return unsafeSetting("full_page_writes", s.FullPageWrites, "and a crash could destroy bookings", "set full_page_writes = on in postgresql.conf")
 	case s.SynchronousCommit == "off":
-		return unsafeSetting("synchronous_commit", s.SynchronousCommit, "a crash would lose acknowledged bookings",
+		return unsafeSetting("synchronous_commit", s.SynchronousCommit, "and a crash would lose acknowledged bookings",
 			"set synchronous_commit = on for the server, this database and this role (ALTER DATABASE … RESET, ALTER ROLE … RESET)")
 	}
 	return nil
 }
 
 func unsafeSetting(name, value, why, remedy string) error {
-	return fmt.Errorf("refusing to start: %s is %s, which %s; %s", name, value, why, remedy)
+	return fmt.Errorf("refusing to start: %s is %s, %s; %s", name, value, why, remedy)
 }
 
 // checkSQLite reads back what the connections really do: an option that the
@@ -61,7 +61,7 @@ func checkSQLite(ctx context.Context, db *DB) error {
 				return fmt.Errorf("open the database file: %w", err)
 			}
 			if !strings.EqualFold(got, want.value) {
-				return unsafeSetting(want.pragma, got, "is unsafe: "+want.why, "take it out of --database, it must be "+want.shown)
+				return unsafeSetting(want.pragma, got, "and "+want.why, "take it out of --database, it must be "+want.shown)
 			}
 		}
 		var busy int
@@ -69,7 +69,7 @@ func checkSQLite(ctx context.Context, db *DB) error {
 			return fmt.Errorf("read busy_timeout: %w", err)
 		}
 		if busy < 1000 {
-			return unsafeSetting("busy_timeout", fmt.Sprint(busy, " ms"), "makes writers fail instead of waiting", "take it out of --database, it must be 1000 ms or more")
+			return unsafeSetting("busy_timeout", fmt.Sprint(busy, " ms"), "and writers would fail instead of waiting", "take it out of --database, it must be 1000 ms or more")
 		}
 	}
 	return checkImmediate(ctx, db)
@@ -99,7 +99,7 @@ func checkImmediate(ctx context.Context, db *DB) (err error) {
 	switch {
 	case err == nil:
 		return errors.Join(exec("ROLLBACK"),
-			unsafeSetting("_txlock", "not immediate", "lets two writers decide on the same rows", "take _txlock out of --database"))
+			unsafeSetting("_txlock", "not immediate", "and two writers could decide on the same rows", "take _txlock out of --database"))
 	case classify(err) != rolledBack:
 		return fmt.Errorf("try the write lock: %w", err)
 	}

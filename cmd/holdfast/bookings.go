@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"holdfast/booking"
 	"holdfast/inventory"
@@ -72,6 +73,9 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 			return err
 		}
 		for _, b := range found {
+			if b.IsLease() {
+				continue
+			}
 			if !cmd.JSON {
 				line(table, m, b)
 				continue
@@ -118,7 +122,10 @@ func line(w io.Writer, m *inventory.Merchant, b booking.Booking) {
 		memo = strings.TrimSpace(memo + " " + *b.Memo)
 	}
 	for _, r := range b.Resources {
-		zone, doctor := b.RoomID, b.StaffID
+		zone, doctor := "", ""
+		if m.Kind == inventory.MerchantFeed { // there we know ids only
+			zone, doctor = b.RoomID, b.StaffID
+		}
 		if z := m.Zone(r.ZoneID); z != nil {
 			zone = z.Name
 		}
@@ -137,7 +144,7 @@ func cell(s string) string {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return ' '
 		}
 		return r

@@ -157,7 +157,7 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 			if err := i.db.PutClinic(ctx, m, i.now.Unix()); err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
-			fmt.Fprintf(i.out, "%s: clinic %s: %d zones, %d groups, %d staff, %d services\n",
+			fmt.Fprintf(i.out, "%s: clinic %s: zones %d, groups %d, staff %d, services %d\n",
 				f.Path, m.ID, len(m.Zones), len(m.Groups), len(m.Staff), len(m.Services))
 		}
 		return nil
@@ -180,7 +180,7 @@ func (i *importer) checkMerchants(_ context.Context, f catalogue.Feed) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
-		fmt.Fprintf(i.out, "%s: %d merchants%s\n", name(f), len(merchants)-skipped, leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: merchants %d%s\n", name(f), len(merchants)-skipped, leftAlone(skipped))
 		return nil
 	})
 	return nil
@@ -207,7 +207,7 @@ func (i *importer) checkServices(_ context.Context, f catalogue.Feed) error {
 		if err := i.db.PutFeedServices(ctx, services, f.Meta.Complete, f.Meta.GenerationSec, i.now.Unix()); err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
-		fmt.Fprintf(i.out, "%s: %d services%s\n", name(f), len(list), leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: services %d%s\n", name(f), len(list), leftAlone(skipped))
 		return nil
 	})
 	return nil
@@ -238,7 +238,7 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 				return fmt.Errorf("%s: %w", name(f), err)
 			}
 		}
-		fmt.Fprintf(i.out, "%s: %d slots, %d withdrawn%s\n", name(f), slots, withdrawn, leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), slots, withdrawn, leftAlone(skipped))
 		return nil
 	})
 	return nil
@@ -273,7 +273,7 @@ func leftAlone(skipped int) string {
 	if skipped == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d rows left alone: they are of clinics of the catalogue", skipped)
+	return fmt.Sprintf(", rows left alone because they are of clinics of the catalogue: %d", skipped)
 }
 
 // progress says every second how far a long reading has come.

@@ -19,7 +19,7 @@ import (
 func TestImportCatalogue(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		path := file(t, "clinics.yaml", catalogue2)
-		want := path + ": clinic seoul: 1 zones, 1 groups, 1 staff, 1 services\n" + path + ": clinic new-york: 1 zones, 1 groups, 0 staff, 1 services\n"
+		want := path + ": clinic seoul: zones 1, groups 1, staff 1, services 1\n" + path + ": clinic new-york: zones 1, groups 1, staff 0, services 1\n"
 		if got := p.ok(t, "import", path); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
 		}
@@ -117,7 +117,7 @@ func TestImportInAnyOrder(t *testing.T) {
 					args = append(args, file(t, string(name), feeds[string(name)]))
 				}
 				out := p.ok(t, args...)
-				for _, want := range []string{"1 merchants\n", "1 services\n", "2 slots, 0 withdrawn\n"} {
+				for _, want := range []string{"merchants 1\n", "services 1\n", "slots 2, withdrawn 0\n"} {
 					if !strings.Contains(out, want) {
 						t.Errorf("%q is missing in\n%s", want, out)
 					}
@@ -199,7 +199,7 @@ func TestImportOfNewerAndOlderFeeds(t *testing.T) {
 		john := book(t, db, table)
 		tables, _, _ := strings.Cut(slots, ",\n\t\t{\"merchant_id\": \"bistro\", \"service_id\": \"dinner\", \"start_sec\": "+fmt.Sprint(ahead(19))+", \"duration_sec\": 3600")
 		newer := strings.Replace(tables, "1772000000", "1772400000", 1) + `]}]}`
-		if out := p.ok(t, "import", file(t, "newer", newer)); !strings.Contains(out, "1 slots, 1 withdrawn\n") {
+		if out := p.ok(t, "import", file(t, "newer", newer)); !strings.Contains(out, "slots 1, withdrawn 1\n") {
 			t.Errorf("printed\n%s", out)
 		}
 		if _, err := service(db).Create(t.Context(), seat); !full(err) {
@@ -254,7 +254,7 @@ func TestKeyCreate(t *testing.T) {
 		}
 
 		r = p.run(t, "key", "create", "--merchant", "nobody")
-		if r.status != 1 || r.out != "" || !strings.Contains(r.err, fmt.Sprintf("--merchant: there is no merchant %q", "nobody")) {
+		if r.status != 1 || r.out != "" || !strings.Contains(r.err, fmt.Sprintf("--merchant: there is no clinic %q", "nobody")) {
 			t.Errorf("exit status %d, printed %q and %q", r.status, r.out, r.err)
 		}
 	})

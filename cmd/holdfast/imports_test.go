@@ -22,8 +22,9 @@ var permitted = map[string][]string{
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
 	"holdfast/bench":               {"holdfast/storage/storagetest"},
+	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
+		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
 	},
 }
 
@@ -34,12 +35,12 @@ var only = map[string][]string{
 	"modernc.org/":               {"holdfast/storage"},
 	"github.com/pressly/":        {"holdfast/storage"},
 	"github.com/labstack/":       {"holdfast/api"},
-	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking"},
+	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking", "holdfast/conform"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench"},
+	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench", "holdfast/conform"},
 }
 
 func TestImportsPointDown(t *testing.T) {

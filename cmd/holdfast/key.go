@@ -24,7 +24,7 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 	defer closing(db, &err)
 	key, err := newService(db).NewKey(ctx, cmd.Merchant)
 	if errors.Is(err, booking.ErrNotFound) {
-		return fmt.Errorf("--merchant: there is no merchant %q", cmd.Merchant)
+		return fmt.Errorf("--merchant: there is no clinic %q", cmd.Merchant)
 	}
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type commands struct {
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
 	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, or note a no-show."`
 	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
+	Conform  conformCommand  `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
 }
 

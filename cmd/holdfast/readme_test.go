@@ -201,6 +201,21 @@ func TestReadmeHasEverySetting(t *testing.T) {
 	}
 }
 
+// Every route is in the README's table of calls and in its session.
+func TestReadmeHasEveryCall(t *testing.T) {
+	readme := document(t, "README.md")
+	routes := regexp.MustCompile(`route\(e, http\.Method(\w+), "([^"]+)"`).FindAllStringSubmatch(document(t, "api/api.go"), -1)
+	if len(routes) < 10 {
+		t.Fatalf("found %d routes in api/api.go", len(routes))
+	}
+	for _, r := range routes {
+		method, path := strings.ToUpper(r[1]), r[2]
+		if !strings.Contains(readme, "| `"+method+" "+path+"` |") || !strings.Contains(readme, "http://"+sessionAddress+path) {
+			t.Errorf("README.md does not have %s %s in its table and in its session", method, path)
+		}
+	}
+}
+
 // commandsOf are the commands that --help lists.
 func commandsOf(t *testing.T) []string {
 	t.Helper()

@@ -36,6 +36,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if len(credentials) == 0 {
 		c.log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
 	}
+	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 {
+		return errors.New("--lease-duration must be above zero, --decline-after not below")
+	}
 	watched := newMetrics()
 	db, err := storage.Open(ctx, s.Database, storage.Options{Retried: func(error) { watched.retries.Inc() }})
 	if err != nil {

@@ -150,6 +150,7 @@ func TestStopAnswersWhatWasAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer resp.Body.Close()
 		text, err := io.ReadAll(resp.Body)
 		if err != nil || resp.StatusCode != 200 || !strings.Contains(string(text), `"status":"CONFIRMED"`) {
 			t.Errorf("got %s %s, %v", resp.Status, text, err)
@@ -168,24 +169,20 @@ func TestStopAnswersWhatWasAccepted(t *testing.T) {
 // Credentials come from the environment, which others on the machine cannot
 // see; two are good while they change; without any, nobody gets in.
 func TestCredentialsOfServe(t *testing.T) {
-	p := program{}
-	each(t, func(t *testing.T, q program) { p = q; testCredentials(t, p) })
-}
+	each(t, func(t *testing.T, p program) {
+		s := p.serve(t)
+		s.want(t, "{}", 401, "credentials are missing or not valid")
+		if !strings.Contains(s.log.String(), "HOLDFAST_GOOGLE_CREDENTIALS") {
+			t.Errorf("it does not say how to set them:\n%s", s.log)
+		}
+		s.stop(t)
 
-func testCredentials(t *testing.T, p program) {
-	t.Helper()
-	s := p.serve(t)
-	s.want(t, "{}", 401, "credentials are missing or not valid")
-	if !strings.Contains(s.log.String(), "HOLDFAST_GOOGLE_CREDENTIALS") {
-		t.Errorf("it does not say how to set them:\n%s", s.log)
-	}
-	s.stop(t)
-
-	t.Setenv("HOLDFAST_GOOGLE_CREDENTIALS", "google:old,"+googleCredentials)
-	s = p.serve(t)
-	s.want(t, "{}", 400, `"field":"slot"`)
-	s.stop(t)
-	if strings.Contains(s.log.String(), "s3cret") {
-		t.Errorf("a password is in the log:\n%s", s.log)
-	}
+		t.Setenv("HOLDFAST_GOOGLE_CREDENTIALS", "google:old,"+googleCredentials)
+		s = p.serve(t)
+		s.want(t, "{}", 400, `"field":"slot"`)
+		s.stop(t)
+		if strings.Contains(s.log.String(), "s3cret") {
+			t.Errorf("a password is in the log:\n%s", s.log)
+		}
+	})
 }

@@ -1,0 +1,45 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Row B11 goes by the clinic's clock of now: an import that corrects the time
+// zone counts at once, in a server that has read the old one.
+func TestDayAfterTheTimeZoneChanged(t *testing.T) {
+	each(t, func(w *world) {
+		b := w.parked(1)
+		// 08:30 and 10:00 in Seoul are one day there, and two in UTC.
+		command := moveJSON(b.ScheduleID, b.Resources[0].GroupID, b.Resources[0].ZoneID, at(8+15*24, 30))
+		second := moveJSON(b.ScheduleID, b.Resources[0].GroupID, b.Resources[0].ZoneID, at(10+15*24, 0))
+		item := func(s string) string { return s[strings.Index(s, "[")+1 : strings.LastIndex(s, "]")] }
+		command = strings.Replace(command, item(command), item(command)+","+item(second), 1)
+
+		setZone := func(name string) {
+			m, err := w.db.Merchant(t.Context(), clinic1)
+			w.must(err)
+			changed := *m
+			changed.TimeZone = name
+			changed.Location, err = time.LoadLocation(name)
+			w.must(err)
+			w.must(w.db.PutClinic(t.Context(), changed, at(0, 0)))
+		}
+		answers := func(body string) {
+			w.t.Helper()
+			if a, err := w.move(command); err != nil || a.body != body {
+				w.t.Errorf("got %s, %v, want %s", a.body, err, body)
+			}
+		}
+		const otherDay = `{"status":400,"message":"InvalidCommandException","className":"InvalidCommandException","errorProperties":[{"key":"occupiedResources[1].startDateTimeUtc","reason":"NotAvailable"}]}`
+		answers(movedBody)
+		setZone("UTC")
+		// The running server may accept once by the old zone; after any operation
+		// it knows the new one.
+		w.parked(2)
+		answers(otherDay)
+		setZone("Asia/Seoul")
+		answers(movedBody)
+	})
+}

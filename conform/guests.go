@@ -1,0 +1,64 @@
+package conform
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"holdfast/api/mapsbooking"
+)
+
+// guests makes people up. Each books once, unless a group says otherwise: a
+// server may refuse a second booking of the same person at the same time.
+type guests struct {
+	run string // prefix and a part that is new in each run
+	n   atomic.Int64
+}
+
+func newGuests(prefix string) *guests {
+	return &guests{run: prefix + "-" + strings.ToLower(rand.Text()[:8])}
+}
+
+// next is a new guest. The telephone numbers are those that Ofcom keeps for
+// drama; names have letters only, because a server may refuse others.
+func (g *guests) next() *mapsbooking.UserInformation {
+	n := g.n.Add(1)
+	id := fmt.Sprintf("%s-%d", g.run, n)
+	return &mapsbooking.UserInformation{
+		UserId: id, GivenName: "Test", FamilyName: "Rehearsal",
+		Telephone: fmt.Sprintf("+447700900%03d", n%1000), Email: id + "@example.com",
+	}
+}
+
+// token is an idempotency token as Google's samples show them: decimal digits.
+func token() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return strconv.FormatUint(binary.BigEndian.Uint64(b[:])|1<<63, 10)
+}
+
+// strangerID is an id of the shape of a known one that names no booking: a
+// server may look at the shape first.
+func strangerID(known string) string {
+	digits, hex := true, len(known) > 0
+	for _, c := range known {
+		digits = digits && c >= '0' && c <= '9'
+		hex = hex && strings.ContainsRune("0123456789abcdefABCDEF-", c)
+	}
+	random := strings.ToLower(rand.Text() + rand.Text())
+	switch {
+	case len(known) == 36 && hex && strings.Count(known, "-") == 4:
+		var b [16]byte
+		rand.Read(b[:])
+		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	case digits && len(known) > 9:
+		return "9" + token()[1:18] // fits 64 bits
+	case digits && known != "": // fits 32 bits, and they have not counted that far
+		return "2147" + token()[1:3] + token()[1:5]
+	}
+	return "unknown" + random[:max(12, min(len(known), 40))]
+}
