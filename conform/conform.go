@@ -241,7 +241,7 @@ func (r *rehearsal) runGroup(ctx context.Context, g group) {
 	r.cleanUp(ctx, g.id)
 	done := res.group(g, r.client.count()-before)
 	r.report.Groups = append(r.report.Groups, done)
-	r.say("%-12s %-13s %3d requests%s", done.ID, done.Verdict, done.Requests, strings.TrimSuffix(": "+done.Reason, ": "))
+	r.say("%-12s %-13s %s%s", done.ID, done.Verdict, plural(done.Requests, "request"), strings.TrimSuffix(": "+done.Reason, ": "))
 }
 
 // over says why nothing more is to be sent, or "".

@@ -29,6 +29,7 @@ type feedRow struct {
 	Open      int            `json:"spots_open"`
 	Tag       string         `json:"availability_tag,omitempty"`
 	Resources map[string]any `json:"resources,omitempty"`
+	Mode      string         `json:"confirmation_mode,omitempty"`
 }
 
 // week is a feed of a studio, with lessons for one and classes for three, and of
@@ -39,10 +40,10 @@ func week() []feedRow {
 		for hour := range 10 {
 			start := begin.AddDate(0, 0, 3+day).Add(time.Duration(hour) * time.Hour).Unix()
 			rows = append(rows,
-				feedRow{"studio", "lesson", start, 1800, 1, 1, fmt.Sprint("tag-", day, hour), map[string]any{"staff_id": "anna"}},
-				feedRow{"bistro", "table", start, 3600, 1, 1, "", map[string]any{"party_size": 2}})
+				feedRow{"studio", "lesson", start, 1800, 1, 1, fmt.Sprint("tag-", day, hour), map[string]any{"staff_id": "anna"}, ""},
+				feedRow{"bistro", "table", start, 3600, 1, 1, "", map[string]any{"party_size": 2}, ""})
 			if hour < 3 {
-				rows = append(rows, feedRow{"studio", "class", start, 3600, 5, 3, "", nil})
+				rows = append(rows, feedRow{"studio", "class", start, 3600, 5, 3, "", nil, ""})
 			}
 		}
 	}
@@ -83,7 +84,9 @@ func try(t *testing.T, ctx context.Context, s *server, rows []feedRow, change fu
 	t.Helper()
 	s.clock = &clock{now: begin}
 	s.spots, s.bookings, s.tokens, s.failed = map[string]int{}, map[string]*pb.Booking{}, map[string]string{}, map[string]bool{}
+	s.services = map[string]bool{}
 	for _, r := range rows {
+		s.services[r.Merchant+"/"+r.Service] = true
 		party, _ := r.Resources["party_size"].(int)
 		staff, _ := r.Resources["staff_id"].(string)
 		size := int32(party)
@@ -118,7 +121,7 @@ func (s *server) standing() int {
 	defer s.mu.Unlock()
 	n := 0
 	for _, b := range s.bookings {
-		if b.Status == pb.BookingStatus_CONFIRMED {
+		if b.Status != pb.BookingStatus_CANCELED {
 			n++
 		}
 	}
@@ -126,7 +129,13 @@ func (s *server) standing() int {
 }
 
 func TestRightServerPasses(t *testing.T) {
-	s := &server{}
+	for name, s := range map[string]*server{"ids are numbers": {}, "ids are UUIDs": {uuids: true}} {
+		t.Run(name, func(t *testing.T) { wantAll(t, s) })
+	}
+}
+
+func wantAll(t *testing.T, s *server) {
+	t.Helper()
 	r := rehearse(t, s, week(), nil)
 	if got, want := verdicts(r, conform.Passed), strings.Join(conform.GroupIDs(), " "); got != want {
 		t.Errorf("passed:\n%s\nwant\n%s\n%s", got, want, r.Text())
@@ -263,6 +272,25 @@ func TestOnlySlotsWithSeveralSpots(t *testing.T) {
 	r = rehearse(t, &server{keepsCancelled: true}, rows, nil)
 	if failed := verdicts(r, conform.Failed); failed != "cancel" {
 		t.Errorf("failed: %q\n%s", failed, r.Text())
+	}
+}
+
+// Bookings that wait for the merchant cannot be moved by guests.
+func TestAsynchronousSlots(t *testing.T) {
+	rows := week()
+	for i := range rows {
+		rows[i].Mode = "CONFIRMATION_MODE_ASYNCHRONOUS"
+	}
+	s := &server{}
+	r := rehearse(t, s, rows, nil)
+	if failed, not := verdicts(r, conform.Failed), verdicts(r, conform.NotTested); failed != "" || not != "reschedule" || s.standing() != 0 {
+		t.Errorf("failed: %q, not tested: %q\n%s", failed, not, r.Text())
+	}
+	rows[0].Mode, rows[2].Mode = "", ""
+	rows[3].Mode = "" // a pair of tables, or lessons, is enough
+	r = rehearse(t, s, rows, func(o *conform.Options) { o.Groups = []string{"reschedule"} })
+	if got := verdicts(r, conform.Passed); got != "reschedule" {
+		t.Errorf("passed: %q\n%s", got, r.Text())
 	}
 }
 

@@ -273,7 +273,7 @@ func (r row) slots(yield func(Slot)) {
 		MerchantID: r.text("merchant_id"), ServiceID: r.text("service_id"),
 		StartSec: r.number("start_sec"), DurationSec: r.number("duration_sec"),
 		StaffID: resources.text("staff_id"), RoomID: resources.text("room_id"),
-		PartySize: int32(max(0, min(resources.number("party_size"), 10000))), //nolint:gosec // bounded
+		PartySize: int32(max(0, min(resources.number("party_size"), 10000))),
 		Tag:       r.text("availability_tag"), SpotsOpen: int(max(0, min(r.number("spots_open"), 1<<30))),
 		Mode: mapsbooking.ConfirmationMode(mapsbooking.ConfirmationMode_value[r.text("confirmation_mode")]),
 	}

@@ -56,9 +56,9 @@ func strangerID(known string) string {
 		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	case digits && len(known) > 9:
-		return "9" + token()[1:18] // fits 64 bits
+		return "9" + token()[2:19] // fits 64 bits
 	case digits && known != "": // fits 32 bits, and they have not counted that far
-		return "2147" + token()[1:3] + token()[1:5]
+		return "21470" + token()[5:10]
 	}
 	return "unknown" + random[:max(12, min(len(known), 40))]
 }

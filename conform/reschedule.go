@@ -63,8 +63,12 @@ func reschedule(ctx context.Context, g *results) {
 
 // pair picks two slots between which a booking can be moved by its time alone.
 func (g *results) pair(ctx context.Context) (from, to Slot, ok bool) {
-	tries := 6
+	var wishes []want // what the merchant has to confirm cannot be moved
 	for _, fits := range bookable {
+		wishes = append(wishes, both(fits, func(s Slot) bool { return s.Mode != mapsbooking.ConfirmationMode_CONFIRMATION_MODE_ASYNCHRONOUS }))
+	}
+	tries := 6
+	for _, fits := range append(wishes, bookable...) {
 		for _, s := range g.pool.candidates(fits) {
 			siblings := sibling(s.Slot)
 			if len(g.pool.candidates(siblings)) == 0 {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +22,9 @@ import (
 // server is a booking server in memory, right in all that conform looks at. Each
 // switch breaks one thing.
 type server struct {
-	spots map[string]int // of each slot, by slotName
-	clock *clock
+	services map[string]bool // merchant/service
+	spots    map[string]int  // of each slot, by slotName
+	clock    *clock
 
 	mu       sync.Mutex
 	bookings map[string]*pb.Booking
@@ -47,6 +50,7 @@ type server struct {
 	slow              bool
 	listsCancelled    bool
 	noLegacy          bool
+	uuids             bool // booking ids are, not numbers
 	cannotCancel      bool
 	inventsCause      bool
 	losesAnswers      int // CreateBookings of which no answer comes
@@ -82,15 +86,14 @@ func nameOf(s *pb.Slot) string {
 }
 
 func (s *server) known(merchantID, serviceID string) bool {
-	prefix := merchantID + "/" + serviceID + "/"
-	return slices.ContainsFunc(slices.Collect(maps.Keys(s.spots)), func(n string) bool { return strings.HasPrefix(n, prefix) })
+	return s.services[merchantID+"/"+serviceID]
 }
 
 // free is how many spots of a slot are left.
 func (s *server) free(name string) int {
 	n := s.spots[name]
 	for _, b := range s.bookings {
-		if nameOf(b.Slot) == name && (b.Status == pb.BookingStatus_CONFIRMED || s.keepsCancelled) {
+		if nameOf(b.Slot) == name && (b.Status != pb.BookingStatus_CANCELED || s.keepsCancelled) {
 			n--
 		}
 	}
@@ -172,7 +175,9 @@ func (s *server) answer(w http.ResponseWriter, m proto.Message) {
 		said = strings.ReplaceAll(said, `"BANNED_USER"`, `"BOOKING_NOT_FOUND"`)
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	fmt.Fprint(w, said)
+	if _, err := io.WriteString(w, said); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (s *server) lookup(req *pb.BatchAvailabilityLookupRequest) (*pb.BatchAvailabilityLookupResponse, error) {
@@ -251,6 +256,9 @@ func (s *server) create(req *pb.CreateBookingRequest) (*pb.CreateBookingResponse
 		BookingId: s.newID(), Slot: req.Slot, UserInformation: req.UserInformation,
 		PaymentInformation: req.PaymentInformation, Status: pb.BookingStatus_CONFIRMED,
 	}
+	if req.Slot.ConfirmationMode == pb.ConfirmationMode_CONFIRMATION_MODE_ASYNCHRONOUS {
+		b.Status = pb.BookingStatus_PENDING_MERCHANT_CONFIRMATION
+	}
 	s.bookings[b.BookingId] = b
 	s.tokens[req.IdempotencyToken] = b.BookingId
 	if s.losesAnswers > 0 {
@@ -260,10 +268,22 @@ func (s *server) create(req *pb.CreateBookingRequest) (*pb.CreateBookingResponse
 	return &pb.CreateBookingResponse{Booking: proto.CloneOf(b)}, nil
 }
 
-// newID counts: ids need not be UUIDs.
 func (s *server) newID() string {
 	s.last++
+	if s.uuids {
+		return fmt.Sprintf("019f8d3a-0000-7000-8000-%012d", s.last)
+	}
 	return fmt.Sprint(s.last)
+}
+
+// wellFormed reports whether an id looks like one. Google knows no such thing,
+// but what does not is refused before the look-up, and not as unknown.
+func (s *server) wellFormed(id string) bool {
+	if s.uuids {
+		return regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id)
+	}
+	_, err := strconv.ParseInt(id, 10, 32)
+	return err == nil
 }
 
 func (s *server) update(req *pb.UpdateBookingRequest) (*pb.UpdateBookingResponse, error) {
@@ -272,6 +292,8 @@ func (s *server) update(req *pb.UpdateBookingRequest) (*pb.UpdateBookingResponse
 	wish := req.Booking
 	b := s.bookings[wish.GetBookingId()]
 	switch {
+	case !s.wellFormed(wish.GetBookingId()):
+		return nil, statusError(http.StatusUnprocessableEntity)
 	case b == nil && s.inventsCause:
 		return &pb.UpdateBookingResponse{BookingFailure: failure(pb.BookingFailure_BANNED_USER)}, nil
 	case b == nil:
@@ -303,6 +325,9 @@ func (s *server) status(req *pb.GetBookingStatusRequest) (*pb.GetBookingStatusRe
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.bookings[req.BookingId]
+	if !s.wellFormed(req.BookingId) {
+		return nil, statusError(http.StatusUnprocessableEntity)
+	}
 	if b == nil || s.noLegacy {
 		return nil, statusError(http.StatusNotFound)
 	}
@@ -320,7 +345,7 @@ func (s *server) list(req *pb.ListBookingsRequest) (*pb.ListBookingsResponse, er
 	resp := &pb.ListBookingsResponse{}
 	for _, id := range slices.Sorted(maps.Keys(s.bookings)) {
 		b := s.bookings[id]
-		if b.UserInformation.UserId == req.UserId && (b.Status == pb.BookingStatus_CONFIRMED || s.listsCancelled) {
+		if b.UserInformation.UserId == req.UserId && (b.Status != pb.BookingStatus_CANCELED || s.listsCancelled) {
 			resp.Bookings = append(resp.Bookings, proto.CloneOf(b))
 		}
 	}
