@@ -25,7 +25,6 @@ import (
 	_ "time/tzdata" // the clinics' time zones, wherever the tests run
 
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"holdfast/api"
 	"holdfast/booking"
@@ -36,15 +35,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	storagetest.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(storagetest.Main(m))
 }
 
 const (

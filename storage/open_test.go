@@ -11,22 +11,12 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"holdfast/storage"
 	"holdfast/storage/storagetest"
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	storagetest.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(storagetest.Main(m))
 }
 
 // with adds a query to a target.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"holdfast/booking"
 	"holdfast/storage"
@@ -29,15 +27,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	code := m.Run()
-	storagetest.Stop()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(storagetest.Main(m))
 }
 
 // each runs the test with an empty database of each kind.

@@ -5,10 +5,13 @@ package storagetest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"holdfast/storage"
 )
@@ -17,6 +20,20 @@ import (
 type Database struct {
 	*storage.DB
 	Target string // to open it again, as holdfast --database takes it
+}
+
+// Main runs a package's tests, ends their PostgreSQL and returns the exit
+// status, for TestMain. Goroutines that are left over fail the run.
+func Main(m *testing.M) int {
+	code := m.Run()
+	Stop()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
 }
 
 // Each runs the test on each kind of database, as a subtest of that name.
