@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -21,8 +22,12 @@ func (s *server) batchAvailabilityLookup(ctx context.Context, req *mapsbooking.B
 		return nil, err
 	}
 	available, err := s.bookings.Available(ctx, req.MerchantId, slots)
+	var invalid *booking.Invalid
+	if errors.As(err, &invalid) && invalid.Field == booking.FieldService {
+		return nil, badField(fmt.Sprintf("slot_time[%d].service_id", invalid.Resource), "must be a service of the merchant")
+	}
 	if err != nil {
-		return nil, renamed(err, map[string]string{"slot.merchant_id": "merchant_id", "slot.service_id": "slot_time.service_id"})
+		return nil, renamed(err, map[string]string{"slot.merchant_id": "merchant_id"})
 	}
 	resp := &mapsbooking.BatchAvailabilityLookupResponse{}
 	for i, asked := range req.SlotTime {
@@ -65,15 +70,15 @@ func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, e
 	return slots, nil
 }
 
-// within keeps a slot that is asked about within what can be reckoned with:
-// beyond it nothing is available.
+// within keeps a slot that is asked about within what can be reckoned with. One
+// that cannot be is put where nothing is available: at the beginning of 1970.
 func within(s booking.Slot) booking.Slot {
-	s.StartSec, s.DurationSec = clamp(s.StartSec, year10000Sec), clamp(s.DurationSec, maxDurationSec)
-	s.PartySize = int(clamp(int64(s.PartySize), maxPartySize+1))
+	if s.StartSec < 0 || s.StartSec >= year10000Sec || s.DurationSec < 0 || s.DurationSec > maxDurationSec ||
+		s.PartySize < 0 || s.PartySize > maxPartySize {
+		s.StartSec, s.DurationSec, s.PartySize = 0, 0, 0
+	}
 	return s
 }
-
-func clamp(n, most int64) int64 { return max(0, min(n, most)) }
 
 // checkAvailability is the legacy lookup of one slot: how often it can be booked
 // right now.

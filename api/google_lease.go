@@ -17,7 +17,7 @@ func (s *server) createLease(ctx context.Context, req *mapsbooking.CreateLeaseRe
 	if lease == nil {
 		return nil, badField("lease", missing)
 	}
-	for _, rule := range slotRules(slot) {
+	for _, rule := range append(slotRules(slot), rule{"lease_expiration_time_sec", lease.LeaseExpirationTimeSec >= 0, "must not be below zero"}) {
 		if !rule.ok {
 			return nil, badField("lease."+rule.field, rule.must)
 		}
@@ -26,7 +26,7 @@ func (s *server) createLease(ctx context.Context, req *mapsbooking.CreateLeaseRe
 		return nil, err
 	}
 	b, err := s.bookings.Lease(ctx, booking.Lease{
-		Slot: slotOf(slot), UserID: lease.UserReference, ExpiresSec: clamp(lease.LeaseExpirationTimeSec, year10000Sec),
+		Slot: slotOf(slot), UserID: lease.UserReference, ExpiresSec: lease.LeaseExpirationTimeSec,
 	})
 	if failure := bookingFailure(ctx, err); failure != nil {
 		return &mapsbooking.CreateLeaseResponse{BookingFailure: failure}, nil

@@ -12,7 +12,7 @@ import (
 
 // Available tells for each slot whether it can be booked right now (Google's
 // BatchAvailabilityLookup). All are of one merchant. An unknown merchant or
-// service is *Invalid; any other slot that is closed, full, past or was never
+// service is *Invalid, with the number of the slot; any other slot that is closed, full, past or was never
 // there is simply not available. It reads the database once, without a lock.
 func (s *Service) Available(ctx context.Context, merchantID string, slots []Slot) ([]bool, error) {
 	rooms, err := s.Rooms(ctx, merchantID, slots)
@@ -47,6 +47,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 			}
 			plans[i] = slot.plan(m, nil, now)
 			if f := plans[i].invalid; f != nil && f.Field == FieldService {
+				f.Resource = i
 				return nil, f
 			}
 			if plans[i].closed == nil {

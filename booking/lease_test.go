@@ -154,6 +154,19 @@ func TestOwnLeaseIsNotInTheWay(t *testing.T) {
 		if got := w.stored(lease); got.State != booking.Expired {
 			w.t.Errorf("the lease is %s", got.State)
 		}
+		// Nor when it has lapsed besides, nor of a change.
+		lapsed := w.leased(at(14, 0), "user-l")
+		w.later(10 * time.Minute)
+		late := w.request(at(14, 0))
+		late.RoomID, late.Contact.UserID = suite, "user-l"
+		b := w.booked(late)
+		if got := w.stored(lapsed); got.State != booking.Expired || got.Version != 2 {
+			w.t.Errorf("the lapsed lease is %s, version %d", got.State, got.Version)
+		}
+		w.leased(at(15, 0), "user-l")
+		_, err := w.update(reschedule(b, at(15, 0)))
+		w.must(err)
+		w.later(0)
 		// Nor is it another lease's.
 		first := w.leased(at(10, 0), "user-z")
 		second := w.leased(at(10, 0), "user-z")

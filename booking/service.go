@@ -87,6 +87,10 @@ func (s *Service) leasesInTheWay(ctx context.Context, refusal error, known []uui
 	for _, id := range f.own {
 		own[id] = true
 	}
-	found = append(found, f.own...)
+	for _, id := range f.own { // a lapsed one is found already
+		if !slices.Contains(found, id) {
+			found = append(found, id)
+		}
+	}
 	return slices.DeleteFunc(found, func(id uuid.UUID) bool { return slices.Contains(known, id) }), nil
 }

@@ -205,13 +205,16 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	case f != nil:
 		return b, f
 	case !fits:
-		return b, p.full(nil)
+		return b, p.full(leasesOf(b.Contact.UserID, tx.Visits()))
 	}
 	if f := p.notNow(pl, slots, now); f != nil && s.StartSec != b.StartSec {
 		return b, f
 	}
 	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)
+	}
+	if b.ZoneID == b.Resources[0].ZoneID { // the visitor checks in where the visit is
+		next.ZoneID = pl.items[0].ZoneID
 	}
 	next.Resources = pl.items
 	return putNext(tx, b, next, Event{Actor: ByGuest, Action: Changed, AtSec: now.Unix()})

@@ -451,6 +451,12 @@ func (v *view) Take(changes []inventory.Change) error {
 // SetHolds implements [inventory.Tx].
 func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
 	v.held = append(v.held, heldChange{owner: owner, gone: gone, made: made})
+	stay := slices.DeleteFunc(slices.Clone(v.holds[owner]), func(h inventory.Hold) bool {
+		return slices.ContainsFunc(gone, func(g inventory.Hold) bool {
+			return g.Resource.ID == h.Resource.ID && g.StartSec == h.StartSec
+		})
+	})
+	v.holds[owner] = append(stay, made...)
 	return nil
 }
 
@@ -460,4 +466,5 @@ func (v *view) PutGuest(g booking.Guest) { v.guest = &g }
 // PutBooking implements [booking.Tx].
 func (v *view) PutBooking(b booking.Booking, e booking.Event) {
 	v.puts = append(v.puts, put{booking: b, event: e})
+	v.bookings[b.ID] = b
 }
