@@ -114,6 +114,10 @@ var clinicReason = map[booking.Cause]property{
 	booking.OfferUnavailable:          {},
 	booking.PaymentError:              {},
 	booking.AlreadyCanceled:           {},
+	booking.UserOverBookingLimit:      {},
+	booking.BannedUser:                {},
+	booking.UnsupportedName:           {},
+	booking.UnsupportedPhoneNumber:    {},
 	booking.OutsideCancellationWindow: {},
 }
 

@@ -106,6 +106,10 @@ var googleCause = map[booking.Cause]mapsbooking.BookingFailure_Cause{
 	booking.PaymentError:              mapsbooking.BookingFailure_PAYMENT_ERROR,
 	booking.NotReserved:               mapsbooking.BookingFailure_BOOKING_NOT_CANCELLABLE,
 	booking.AlreadyCanceled:           mapsbooking.BookingFailure_BOOKING_ALREADY_CANCELLED,
+	booking.UserOverBookingLimit:      mapsbooking.BookingFailure_USER_OVER_BOOKING_LIMIT,
+	booking.BannedUser:                mapsbooking.BookingFailure_BANNED_USER,
+	booking.UnsupportedName:           mapsbooking.BookingFailure_UNSUPPORTED_NAME,
+	booking.UnsupportedPhoneNumber:    mapsbooking.BookingFailure_UNSUPPORTED_PHONE_NUMBER,
 	booking.OutsideCancellationWindow: mapsbooking.BookingFailure_OUTSIDE_CANCELLATION_WINDOW,
 }
 

@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,6 +54,9 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec
+			if m.Guests.MaxUpcoming > 0 { // all that is ahead of the guest
+				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
+			}
 		}
 		return touches, func(tx Tx) error {
 			first, err := idempotency.Once(tx, claim)
@@ -67,7 +71,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 				out = Outcome{Booking: b, Replay: true, Mismatch: first.Mismatch}
 				return nil
 			}
-			b, err := c.book(tx, p, id, guestID, now)
+			b, err := c.book(tx, m, p, id, guestID, now)
 			out = Outcome{Booking: b}
 			return err
 		}
@@ -81,7 +85,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 // book is what happens to a request that is new. The order is the order in
 // which a guest should be told: what does not exist, what is closed, what they
 // have already, what is full, what cannot be paid.
-func (c Create) book(tx Tx, p plan, id, newGuest uuid.UUID, now time.Time) (Booking, error) {
+func (c Create) book(tx Tx, m *inventory.Merchant, p plan, id, newGuest uuid.UUID, now time.Time) (Booking, error) {
 	if p.invalid != nil {
 		return Booking{}, p.invalid
 	}
@@ -89,6 +93,9 @@ func (c Create) book(tx Tx, p plan, id, newGuest uuid.UUID, now time.Time) (Book
 	lease, pl, err := c.place(tx, p, b, now)
 	if err != nil {
 		return Booking{}, err
+	}
+	if f := welcome(c.Contact, m.Guests, tx.Visits(), now); f != nil {
+		return Booking{}, f
 	}
 	if c.LeaseID == nil {
 		if err := inventory.Move(tx, id, nil, pl.holds); err != nil {

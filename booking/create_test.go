@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/booking"
+	"holdfast/inventory"
 )
 
 func TestCreate(t *testing.T) {
@@ -173,6 +174,51 @@ func TestOverlap(t *testing.T) {
 				} else {
 					w.wantCause(err, c.cause)
 				}
+			})
+		})
+	}
+}
+
+// Whom a merchant takes is for its catalogue to say.
+func TestGuestRules(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rules  inventory.GuestRules
+		change func(*booking.Create)
+		cause  booking.Cause // of the third booking of one guest; 0: none
+	}{
+		{"anybody", inventory.GuestRules{}, nil, 0},
+		{"two ahead", inventory.GuestRules{MaxUpcoming: 2}, nil, booking.UserOverBookingLimit},
+		{"three ahead", inventory.GuestRules{MaxUpcoming: 3}, nil, 0},
+		{"another guest's do not count", inventory.GuestRules{MaxUpcoming: 2}, func(c *booking.Create) { c.Contact.UserID, c.Contact.Email = "other", "other@example.com" }, 0},
+		{"banned by user id", inventory.GuestRules{Banned: []string{"new"}}, func(c *booking.Create) { c.Contact.UserID = "new" }, booking.BannedUser},
+		{"banned by email in other case", inventory.GuestRules{Banned: []string{"New@example.com"}}, func(c *booking.Create) { c.Contact.Email = "new@EXAMPLE.com" }, booking.BannedUser},
+		{"banned by phone, written otherwise", inventory.GuestRules{Banned: []string{"+82-10 777"}}, func(c *booking.Create) { c.Contact.Telephone = "+8210777" }, booking.BannedUser},
+		{"a ban that names nobody", inventory.GuestRules{Banned: []string{"x"}}, func(c *booking.Create) { c.Contact.Telephone = "none" }, 0},
+		{"a name in other letters", inventory.GuestRules{NamePattern: `^\p{Latin}+$`}, func(c *booking.Create) { c.Contact.FamilyName = "김" }, booking.UnsupportedName},
+		{"a number from elsewhere", inventory.GuestRules{PhonePattern: `^\+82`}, func(c *booking.Create) { c.Contact.Telephone = "+1 415" }, booking.UnsupportedPhoneNumber},
+		{"a number from here", inventory.GuestRules{PhonePattern: `^\+8210`}, nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			each(t, func(w *world) {
+				m := testClinic()
+				m.Guests = c.rules
+				w.must(w.db.PutClinic(w.t.Context(), m, eight.Unix()))
+				first := w.request(at(9, 0))
+				w.booked(first)
+				second, third := w.request(at(10, 0)), w.request(at(11, 0))
+				second.Contact, third.Contact = first.Contact, first.Contact
+				w.booked(second)
+				if c.change != nil {
+					c.change(&third)
+				}
+				_, err := w.create(third)
+				if c.cause == 0 {
+					w.must(err)
+					return
+				}
+				w.wantCause(err, c.cause)
+				w.must(w.change(move(w.booked(second), bed, at(14, 0), at(15, 0)))) // the desk may
 			})
 		})
 	}

@@ -25,6 +25,10 @@ const (
 	NotReserved                                // the visit is no longer one that can be changed
 	AlreadyCanceled                            // the booking has been canceled
 	OutsideCancellationWindow                  // too late to cancel or change it online
+	UserOverBookingLimit                       // the guest has as many bookings ahead as one may have
+	BannedUser                                 // the merchant takes no bookings from the guest
+	UnsupportedName                            // the merchant cannot take such a name
+	UnsupportedPhoneNumber                     // nor such a number
 	endOfCauses
 )
 
@@ -57,6 +61,14 @@ func (c Cause) String() string {
 		return "already canceled"
 	case OutsideCancellationWindow:
 		return "outside the cancellation window"
+	case UserOverBookingLimit:
+		return "user over booking limit"
+	case BannedUser:
+		return "banned user"
+	case UnsupportedName:
+		return "unsupported name"
+	case UnsupportedPhoneNumber:
+		return "unsupported phone number"
 	}
 	return fmt.Sprintf("cause %d", int(c))
 }

@@ -1,10 +1,15 @@
 package booking
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
+
+	"holdfast/inventory"
 )
 
 // Guest is a merchant's customer (내원객), as one chart.
@@ -108,15 +113,53 @@ func foreign(g Guest, c Contact) bool {
 		g.Email != "" && plainEmail(g.Email) != plainEmail(c.Email)
 }
 
+// welcome refuses a guest whom the merchant does not take. now is for what is
+// still ahead of the guest.
+func welcome(c Contact, rules inventory.GuestRules, visits []Visit, now time.Time) *Failure {
+	same := func(banned string) bool {
+		return banned == c.UserID || plainEmail(banned) == plainEmail(c.Email) ||
+			plainPhone(banned) != "" && plainPhone(banned) == plainPhone(c.Telephone)
+	}
+	switch {
+	case slices.ContainsFunc(rules.Banned, same):
+		return refuse(BannedUser, "the merchant takes no bookings from this guest")
+	case !matches(rules.NamePattern, c.GivenName) || !matches(rules.NamePattern, c.FamilyName):
+		return refuse(UnsupportedName, "the merchant cannot take such a name")
+	case !matches(rules.PhonePattern, plainPhone(c.Telephone)):
+		return refuse(UnsupportedPhoneNumber, "the merchant cannot take such a phone number")
+	}
+	ahead := 0
+	for _, v := range visits {
+		if v.of(c) && v.State.ahead() && v.EndSec > now.Unix() {
+			ahead++
+		}
+	}
+	if rules.MaxUpcoming > 0 && ahead >= rules.MaxUpcoming {
+		return refuse(UserOverBookingLimit, fmt.Sprintf("the guest has %d bookings ahead already", ahead))
+	}
+	return nil
+}
+
+// matches reports whether s is as the pattern wants it. The catalogue has
+// checked that it is one.
+func matches(pattern, s string) bool {
+	ok, err := regexp.MatchString(pattern, s)
+	return ok && err == nil
+}
+
+// of reports whether the visit is the contact's: same user, or same email
+// without case.
+func (v Visit) of(c Contact) bool {
+	return v.UserID != "" && v.UserID == c.UserID || v.Email != "" && plainEmail(v.Email) == plainEmail(c.Email)
+}
+
 // overlap refuses a new booking of somebody who has a visit at that time
 // already: same user, or same email without case. Only the very same slot with
 // another party size is told as SlotAlreadyBookedByUser.
 // (CreateBookingRequest.idempotency_token, and the causes 2 and 12.)
 func overlap(b Booking, visits []Visit) *Failure {
 	for _, v := range visits {
-		samePerson := v.UserID != "" && v.UserID == b.Contact.UserID ||
-			v.Email != "" && plainEmail(v.Email) == plainEmail(b.Contact.Email)
-		if !samePerson || !v.State.ahead() || !meets(v, b) {
+		if !v.of(b.Contact) || !v.State.ahead() || !meets(v, b) {
 			continue
 		}
 		sameSlot := v.ServiceID == b.ServiceID && v.StartSec == b.StartSec && v.EndSec == b.EndSec &&

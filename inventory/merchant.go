@@ -20,6 +20,17 @@ type Merchant struct {
 	Groups   []Group
 	Staff    []Staff
 	Services []Service
+
+	Guests GuestRules
+}
+
+// GuestRules are whom a merchant takes bookings from. They bind Google's guests,
+// not the desk. The zero value takes anybody.
+type GuestRules struct {
+	MaxUpcoming  int      `json:"max_upcoming,omitempty"`  // bookings that one guest may have ahead; 0: any number
+	Banned       []string `json:"banned,omitempty"`        // user ids, email addresses or phone numbers
+	NamePattern  string   `json:"name_pattern,omitempty"`  // a regular expression that given and family name match; "": any
+	PhonePattern string   `json:"phone_pattern,omitempty"` // ditto for the number, without what stands between its digits
 }
 
 // MerchantKind says where a merchant's catalogue comes from.

@@ -18,6 +18,7 @@ type merchantRow struct {
 	Name     string
 	Kind     inventory.MerchantKind
 	TimeZone string
+	Guests   string
 	Version  int64
 }
 
@@ -176,6 +177,10 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 	}
 	m := &inventory.Merchant{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, TimeZone: row.TimeZone, Location: location, Version: row.Version,
+	}
+
+	if err := json.Unmarshal([]byte(row.Guests), &m.Guests); err != nil {
+		return nil, fmt.Errorf("decode guest rules: %w", err)
 	}
 
 	var zones []zoneRow

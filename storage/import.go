@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,9 +62,13 @@ func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64)
 // putMerchant writes a merchant's row with the next version, which also locks
 // it: two imports of one merchant take turns.
 func (db *DB) putMerchant(tx *gorm.DB, m inventory.Merchant) error {
-	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, version) VALUES (?, ?, ?, ?, 1)
+	guests, err := json.Marshal(m.Guests)
+	if err != nil {
+		return fmt.Errorf("encode guest rules: %w", err)
+	}
+	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, guests, version) VALUES (?, ?, ?, ?, ?, 1)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, time_zone = excluded.time_zone,
-		version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone)
+		guests = excluded.guests, version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone, string(guests))
 	if err := affected(put, 1); err != nil {
 		return fmt.Errorf("write merchant: %w", err)
 	}

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -94,7 +95,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services")
+	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "guests")
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
 	m.Name = p.at("name").need().text()
@@ -115,7 +116,33 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	for _, s := range p.at("services").items() {
 		m.Services = append(m.Services, readClinicService(s, services, &m))
 	}
+	m.Guests = readGuestRules(p.at("guests"))
 	return m
+}
+
+// mostUpcoming bounds a limit that nobody could reach.
+const mostUpcoming = 10_000
+
+func readGuestRules(p *place) (r inventory.GuestRules) {
+	if !p.fields() {
+		return r
+	}
+	p.only("max_upcoming", "banned", "name_pattern", "phone_pattern")
+	n, _ := p.at("max_upcoming").number(0, mostUpcoming)
+	r.MaxUpcoming = int(n)
+	for _, b := range p.at("banned").items() {
+		r.Banned = append(r.Banned, b.need().text())
+	}
+	r.NamePattern, r.PhonePattern = readPattern(p.at("name_pattern")), readPattern(p.at("phone_pattern"))
+	return r
+}
+
+func readPattern(p *place) string {
+	s := p.text()
+	if _, err := regexp.Compile(s); err != nil {
+		p.wrong("is not a regular expression: %v", err)
+	}
+	return s
 }
 
 func readTimeZone(p *place) (string, *time.Location) {

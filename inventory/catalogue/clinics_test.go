@@ -142,7 +142,12 @@ func TestClinicsProblems(t *testing.T) {
 		{"a name with a zero", "name: One", `name: "O\0ne"`, []string{"merchants[0].name: must not contain a zero character"}},
 		{"a name that is a list", "name: One", "name: [One]", []string{"merchants[0].name: must be text, not a list"}},
 		{"an unknown key", "name: One", "name: One\n    nmae: Two", []string{
-			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services"}},
+			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, guests"}},
+		{"guest rules that cannot be", "name: One", "name: One\n    guests: {max_upcoming: -1, banned: [''], name_pattern: '(', phones: x}", []string{
+			"merchants[0].guests.phones: unknown key; known are max_upcoming, banned, name_pattern, phone_pattern",
+			"merchants[0].guests.max_upcoming: must be 0 to 10000, not -1",
+			"merchants[0].guests.banned[0]: required",
+			"merchants[0].guests.name_pattern: is not a regular expression: error parsing regexp: missing closing ): `(`"}},
 		{"no such time zone", "Asia/Seoul", "Asia/Soul", []string{`merchants[0].time_zone: no such time zone: "Asia/Soul"`}},
 		{"the machine's time zone", "Asia/Seoul", "Local", []string{`merchants[0].time_zone: no such time zone: "Local"`}},
 		{"the same clinic twice", "merchants:", "merchants:\n  - {id: clinic-1, name: Zero}", []string{
@@ -313,4 +318,16 @@ func FuzzClinics(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestGuestRules(t *testing.T) {
+	f := mustFrom(t, "clinics.json", `{"merchants": [{"id": "a", "name": "A", "guests": {"max_upcoming": "2", "banned": ["u", "+82 10"], "name_pattern": "^a", "phone_pattern": "^\\+82"}}]}`)
+	clinics, err := f.Clinics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := inventory.GuestRules{MaxUpcoming: 2, Banned: []string{"u", "+82 10"}, NamePattern: "^a", PhonePattern: `^\+82`}
+	if diff := cmp.Diff(want, clinics[0].Guests); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

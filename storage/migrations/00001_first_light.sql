@@ -8,6 +8,7 @@ CREATE TABLE merchants (
     name      TEXT NOT NULL,
     kind      TEXT NOT NULL CHECK (kind IN ('clinic', 'feed')),
     time_zone TEXT NOT NULL,
+    guests    TEXT NOT NULL DEFAULT '{}', -- JSON: whom it takes bookings from
     version   BIGINT NOT NULL CHECK (version > 0) -- of the catalogue
 );
 
