@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -31,14 +32,21 @@ func (s *server) updateBooking(ctx context.Context, req *mapsbooking.UpdateBooki
 	return &mapsbooking.UpdateBookingResponse{Booking: bookingMessage(b)}, nil
 }
 
-// inBooking spells the fields of a slot where the slot is part of a booking.
-var inBooking = map[string]string{
-	"slot.merchant_id":        "booking.slot.merchant_id",
-	"slot.service_id":         "booking.slot.service_id",
-	"slot.start_sec":          "booking.slot.start_sec",
-	"slot.duration_sec":       "booking.slot.duration_sec",
-	"slot.resources.staff_id": "booking.slot.resources.staff_id",
-	"slot.resources.room_id":  "booking.slot.resources.room_id",
+// inBooking and inLease spell the fields of a slot where the slot is part of
+// something.
+var (
+	inBooking = slotWithin("booking.")
+	inLease   = slotWithin("lease.")
+)
+
+func slotWithin(prefix string) map[string]string {
+	spelling := map[string]string{}
+	for _, field := range googleField {
+		if strings.HasPrefix(field, "slot.") {
+			spelling[field] = prefix + field
+		}
+	}
+	return spelling
 }
 
 // renamed is googleRefusal with other spellings of fields.

@@ -38,13 +38,3 @@ func (s *server) createLease(ctx context.Context, req *mapsbooking.CreateLeaseRe
 	held.LeaseId, held.LeaseExpirationTimeSec = b.ID.String(), b.ExpiresSec
 	return &mapsbooking.CreateLeaseResponse{Lease: held}, nil
 }
-
-// inLease spells the fields of a slot where the slot is part of a lease.
-var inLease = map[string]string{
-	"slot.merchant_id":        "lease.slot.merchant_id",
-	"slot.service_id":         "lease.slot.service_id",
-	"slot.start_sec":          "lease.slot.start_sec",
-	"slot.duration_sec":       "lease.slot.duration_sec",
-	"slot.resources.staff_id": "lease.slot.resources.staff_id",
-	"slot.resources.room_id":  "lease.slot.resources.room_id",
-}

@@ -153,13 +153,13 @@ func (v Visit) of(c Contact) bool {
 	return v.UserID != "" && v.UserID == c.UserID || v.Email != "" && plainEmail(v.Email) == plainEmail(c.Email)
 }
 
-// overlap refuses a new booking of somebody who has a visit at that time
+// overlap refuses a booking of somebody who has another visit at that time
 // already: same user, or same email without case. Only the very same slot with
 // another party size is told as SlotAlreadyBookedByUser.
 // (CreateBookingRequest.idempotency_token, and the causes 2 and 12.)
 func overlap(b Booking, visits []Visit) *Failure {
 	for _, v := range visits {
-		if !v.of(b.Contact) || !v.State.ahead() || !meets(v, b) {
+		if v.BookingID == b.ID || !v.of(b.Contact) || !v.State.ahead() || !meets(v, b) {
 			continue
 		}
 		sameSlot := v.ServiceID == b.ServiceID && v.StartSec == b.StartSec && v.EndSec == b.EndSec &&

@@ -83,7 +83,7 @@ func (c Create) lease(tx Tx, now time.Time) (Booking, error) {
 	}
 	asked := c.Slot
 	asked.AvailabilityTag, asked.ConfirmationMode = "", ""
-	if asked != (Update{}).wish(l) {
+	if asked != l.slot() {
 		return Booking{}, unknown(FieldLease, "the slot is not the one that the lease holds")
 	}
 	return l, nil
@@ -108,12 +108,7 @@ func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
 	if !found || b.State != Held || !own && !b.lapsed(now) {
 		return nil
 	}
-	if err := inventory.Move(tx, id, tx.Holds(id), nil); err != nil {
-		return fmt.Errorf("give back a lease's room: %w", err)
-	}
-	next := b
-	next.State = Expired
-	_, err := putNext(tx, b, next, Event{Actor: ByClock, Action: Lapsed, AtSec: now.Unix()})
+	_, err := vacate(tx, b, Expired, Event{Actor: ByClock, Action: Lapsed, AtSec: now.Unix()})
 	return err
 }
 

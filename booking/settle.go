@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"holdfast/inventory"
 )
 
 // Settlement is what a merchant can say about a booking.
@@ -53,12 +51,12 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 		if err != nil {
 			return err
 		}
-		if next.State != Confirmed {
-			if err := inventory.Move(tx, id, tx.Holds(id), nil); err != nil {
-				return fmt.Errorf("give back room: %w", err)
-			}
+		event := Event{Actor: by, Action: Action(as), AtSec: now.Unix()}
+		if next.State == Confirmed {
+			result, err = putNext(tx, b, next, event)
+		} else {
+			result, err = vacate(tx, b, next.State, event)
 		}
-		result, err = putNext(tx, b, next, Event{Actor: by, Action: Action(as), AtSec: now.Unix()})
 		return err
 	})
 	return result, err

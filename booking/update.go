@@ -72,12 +72,17 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 // errMoved: the booking is no longer as it was when the update was planned.
 var errMoved = errors.New("the booking has changed")
 
-// wish is the booking's slot as the guest wants it.
-func (u Update) wish(b Booking) Slot {
-	w := Slot{
+// slot is the booking as something that can be asked for.
+func (b Booking) slot() Slot {
+	return Slot{
 		MerchantID: b.MerchantID, ServiceID: b.ServiceID, StartSec: b.StartSec, DurationSec: b.EndSec - b.StartSec,
 		StaffID: b.StaffID, RoomID: b.RoomID, PartySize: b.PartySize,
 	}
+}
+
+// wish is the booking's slot as the guest wants it.
+func (u Update) wish(b Booking) Slot {
+	w := b.slot()
 	set(&w.StartSec, u.StartSec)
 	set(&w.DurationSec, u.DurationSec)
 	set(&w.PartySize, u.PartySize)
@@ -103,7 +108,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 		return b, nil // asked again
 	case b.State == Canceled:
 		return b, refuse(AlreadyCanceled, "the booking has been canceled")
-	case !u.Cancel && wish == (Update{}).wish(b):
+	case !u.Cancel && wish == b.slot():
 		return b, nil
 	case !b.State.Reserved(), b.State == Pending && !u.Cancel:
 		return b, refuse(NotReserved, "the booking is "+string(b.State))
@@ -116,12 +121,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 		return b, refuse(OutsideCancellationWindow, "too late to cancel or change it online")
 	}
 	if u.Cancel {
-		next := b
-		next.State = Canceled
-		if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), nil); err != nil {
-			return b, fmt.Errorf("give back room: %w", err)
-		}
-		return putNext(tx, b, next, Event{Actor: ByGuest, Action: Action(CallOff), AtSec: now.Unix()})
+		return vacate(tx, b, Canceled, Event{Actor: ByGuest, Action: Action(CallOff), AtSec: now.Unix()})
 	}
 	return wish.move(tx, b, p, now)
 }
@@ -153,7 +153,7 @@ func (s Slot) planMove(m *inventory.Merchant, b Booking, now time.Time) plan {
 	}
 	sameShape := s
 	sameShape.StartSec = b.StartSec
-	if m == nil || sameShape != (Update{}).wish(b) {
+	if m == nil || sameShape != b.slot() {
 		return plan{closed: refuse(SlotUnavailable, "a visit of several stretches can only be shifted")}
 	}
 	return b.planShift(m, s.StartSec-b.StartSec, now)
@@ -194,8 +194,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	next := b
 	next.StartSec, next.EndSec, next.PartySize = s.StartSec, s.StartSec+s.DurationSec, s.PartySize
 	next.StaffID, next.RoomID = s.StaffID, s.RoomID
-	others := slices.DeleteFunc(slices.Clone(tx.Visits()), func(v Visit) bool { return v.BookingID == b.ID })
-	f := overlap(next, others)
+	f := overlap(next, tx.Visits())
 	pl, fits := p.choose(slots, tx.Holds(b.ID))
 	switch {
 	case p.unpublished(slots):
@@ -218,6 +217,16 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	}
 	next.Resources = pl.items
 	return putNext(tx, b, next, Event{Actor: ByGuest, Action: Changed, AtSec: now.Unix()})
+}
+
+// vacate puts a booking into a state in which it holds no room.
+func vacate(tx Tx, b Booking, state State, e Event) (Booking, error) {
+	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), nil); err != nil {
+		return b, fmt.Errorf("give back room: %w", err)
+	}
+	next := b
+	next.State = state
+	return putNext(tx, b, next, e)
 }
 
 // putNext writes the next version of a booking, unless nothing is different.

@@ -136,14 +136,15 @@ func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[u
 			return err
 		}
 		last = some[len(some)-1].ID
-		var held []holdRow
-		if err := tx.Where("booking_id > ? AND booking_id <= ?", some[0].ID, last).Or("booking_id = ?", some[0].ID).Find(&held).Error; err != nil {
-			return fmt.Errorf("read holds: %w", err)
+		ids := make([]uuid.UUID, len(some))
+		for i, b := range some {
+			ids[i] = b.ID
+		}
+		holds, err := holdsOf(tx, ids)
+		if err != nil {
+			return err
 		}
 		named := map[uuid.UUID]bool{}
-		for _, h := range held {
-			named[h.ResourceID] = true
-		}
 		for _, b := range some {
 			for _, r := range b.Resources {
 				named[r.ResourceID] = true
@@ -155,10 +156,6 @@ func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[u
 		resources, err := resourcesByID(tx, idsIn(named))
 		if err != nil {
 			return err
-		}
-		holds := map[uuid.UUID][]inventory.Hold{}
-		for _, h := range held {
-			holds[h.BookingID] = append(holds[h.BookingID], h.hold(resources[h.ResourceID]))
 		}
 		for _, b := range some {
 			each(b, holds[b.ID], resources)
