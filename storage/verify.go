@@ -120,6 +120,11 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 			return fmt.Sprintf("%s occupies a resource that is not there", b.ID)
 		}
 	}
+	for _, h := range holds {
+		if h.Resource.ID == uuid.Nil {
+			return fmt.Sprintf("%s holds a resource that is not there", b.ID)
+		}
+	}
 	if inventory.SameHolds(holds, want) {
 		return ""
 	}
