@@ -209,9 +209,9 @@ func envelope(items []OccupiedResource) (startSec, endSec int64) {
 	return startSec, endSec
 }
 
-// scheduleID makes the clinic's name of a booking: 4 bytes of time and the 8
-// random bytes of its id, in hex, the form of the family's object ids.
-func scheduleID(now time.Time, id uuid.UUID) string {
+// objectID makes the clinic's name of a booking or a guest: 4 bytes of time and
+// the 8 random bytes of its id, in hex, the form of the family's object ids.
+func objectID(now time.Time, id uuid.UUID) string {
 	b := binary.BigEndian.AppendUint32(nil, uint32(now.Unix())) //nolint:gosec // wraps in 2106, as object ids do
 	return hex.EncodeToString(append(b, id[8:]...))
 }

@@ -164,7 +164,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 // booking is the request as a booking, not yet at any place.
 func (c Create) booking(id uuid.UUID, now time.Time) Booking {
 	return Booking{
-		ID: id, ScheduleID: scheduleID(now, id), MerchantID: c.MerchantID, ServiceID: c.ServiceID,
+		ID: id, ScheduleID: objectID(now, id), MerchantID: c.MerchantID, ServiceID: c.ServiceID,
 		State: stateFor(c.ConfirmationMode), StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
 		PartySize: c.PartySize, StaffID: c.StaffID, RoomID: c.RoomID,
 		AvailabilityTag: c.AvailabilityTag, ConfirmationMode: c.ConfirmationMode,

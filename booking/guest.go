@@ -15,6 +15,7 @@ import (
 // Guest is a merchant's customer (내원객), as one chart.
 type Guest struct {
 	ID           uuid.UUID `json:"guest_id"`
+	VisitorID    string    `json:"visitor_id"` // the clinic's name of the chart, 24 hex digits
 	MerchantID   string    `json:"merchant_id"`
 	GoogleUserID string    `json:"google_user_id,omitempty"`
 	Email        string    `json:"email,omitempty"`
@@ -83,7 +84,7 @@ func plainPhone(s string) string {
 // chart, but families share phones: a chart that is known to be another user's
 // is not taken. changed is whether the guest must be written.
 func identify(merchantID string, c Contact, known map[GuestKey]Guest, newID uuid.UUID, nowSec int64) (g Guest, changed bool) {
-	g = Guest{ID: newID, MerchantID: merchantID, CreatedSec: nowSec}
+	g = Guest{ID: newID, VisitorID: objectID(time.Unix(nowSec, 0), newID), MerchantID: merchantID, CreatedSec: nowSec}
 	for _, k := range guestKeys(merchantID, c) {
 		found, ok := known[k]
 		if !ok || strings.HasPrefix(k.Key, "phone:") && foreign(found, c) {

@@ -214,6 +214,7 @@ func (r holdRow) hold(of inventory.Resource) inventory.Hold {
 
 type guestRow struct {
 	ID           uuid.UUID
+	VisitorID    string
 	MerchantID   string
 	GoogleUserID string
 	Email        string
