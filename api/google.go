@@ -201,6 +201,14 @@ func slotRules(slot *mapsbooking.Slot) []rule {
 	}
 }
 
+// atBooking are the prepayment_status of a booking that is yet to be made: there
+// is nothing to refund.
+var atBooking = map[mapsbooking.PrepaymentStatus]bool{
+	mapsbooking.PrepaymentStatus_PREPAYMENT_STATUS_UNSPECIFIED: true,
+	mapsbooking.PrepaymentStatus_PREPAYMENT_PROVIDED:           true,
+	mapsbooking.PrepaymentStatus_PREPAYMENT_NOT_PROVIDED:       true,
+}
+
 // createOf checks what the message alone shows to be wrong and translates it.
 func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	user := req.GetUserInformation()
@@ -213,6 +221,7 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 		{"user_information.telephone", user.GetTelephone() != "", missing},
 		{"user_information.email", user.GetEmail() != "", missing},
 		{"idempotency_token", req.GetIdempotencyToken() != "", missing},
+		{"payment_information.prepayment_status", atBooking[req.GetPaymentInformation().GetPrepaymentStatus()], "must be PREPAYMENT_PROVIDED or PREPAYMENT_NOT_PROVIDED in a new booking"},
 	}...) {
 		if !rule.ok {
 			return booking.Create{}, badField(rule.field, rule.must)

@@ -3,6 +3,7 @@ package api
 import (
 	"holdfast/api/mapsbooking"
 	"holdfast/booking"
+	"holdfast/inventory"
 )
 
 // Words that we have others for. What is not in modeOf was not said.
@@ -30,13 +31,17 @@ var (
 // bookingMessage is a booking as Google is shown it: as it is now, with the
 // guest and the payment as they were given.
 func bookingMessage(b booking.Booking) *mapsbooking.Booking {
-	return &mapsbooking.Booking{
+	m := &mapsbooking.Booking{
 		BookingId:          b.ID.String(),
 		Slot:               slotMessage(b),
 		UserInformation:    userMessage(b.Contact),
 		Status:             googleState[b.State],
 		PaymentInformation: paymentMessage(b.Payment),
 	}
+	if b.OfferID != "" {
+		m.OfferInfo = &mapsbooking.OfferInfo{OfferId: b.OfferID}
+	}
+	return m
 }
 
 func slotOf(slot *mapsbooking.Slot) booking.Slot {
@@ -105,13 +110,13 @@ func paymentOf(p *mapsbooking.PaymentInformation) *booking.Payment {
 		PaymentOptionID: p.PaymentOptionId, UserPaymentOptionID: p.UserPaymentOptionId,
 	}
 	if d := p.Deposit; d != nil {
-		kept.Deposit = &booking.Deposit{
+		kept.Deposit = &inventory.Deposit{
 			Deposit: priceOf(d.Deposit), MinAdvanceCancellationSec: d.MinAdvanceCancellationSec,
 			Type: word(d.DepositType),
 		}
 	}
 	if f := p.NoShowFee; f != nil {
-		kept.NoShowFee = &booking.Fee{Fee: priceOf(f.Fee), Type: word(f.FeeType)}
+		kept.NoShowFee = &inventory.Fee{Fee: priceOf(f.Fee), Type: word(f.FeeType)}
 	}
 	return kept
 }
@@ -140,14 +145,14 @@ func paymentMessage(p *booking.Payment) *mapsbooking.PaymentInformation {
 	return m
 }
 
-func priceOf(p *mapsbooking.Price) *booking.Price {
+func priceOf(p *mapsbooking.Price) *inventory.Price {
 	if p == nil {
 		return nil
 	}
-	return &booking.Price{Micros: p.PriceMicros, Currency: p.CurrencyCode, Tag: p.PricingOptionTag}
+	return &inventory.Price{Micros: p.PriceMicros, Currency: p.CurrencyCode, Tag: p.PricingOptionTag}
 }
 
-func priceMessage(p *booking.Price) *mapsbooking.Price {
+func priceMessage(p *inventory.Price) *mapsbooking.Price {
 	if p == nil {
 		return nil
 	}

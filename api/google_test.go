@@ -18,6 +18,7 @@ import (
 
 	"holdfast/api/mapsbooking"
 	"holdfast/booking"
+	"holdfast/inventory"
 )
 
 // sample is Google's own.
@@ -120,10 +121,10 @@ func TestCreateBookingIsRead(t *testing.T) {
 			}), with(func(c *booking.Create) {
 			c.Payment = &booking.Payment{
 				PrepaymentStatus: "PREPAYMENT_PROVIDED", TransactionID: "t", ProcessedBy: "PROCESSED_BY_GOOGLE",
-				Price:     &booking.Price{Micros: 1950000, Currency: "USD", Tag: "p"},
-				TaxAmount: &booking.Price{Micros: 1}, Fees: &booking.Price{Micros: 2}, FeesAndTaxes: &booking.Price{Micros: 3},
-				Deposit:         &booking.Deposit{Deposit: &booking.Price{Micros: 4}, MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
-				NoShowFee:       &booking.Fee{Fee: &booking.Price{Micros: 5}},
+				Price:     &inventory.Price{Micros: 1950000, Currency: "USD", Tag: "p"},
+				TaxAmount: &inventory.Price{Micros: 1}, Fees: &inventory.Price{Micros: 2}, FeesAndTaxes: &inventory.Price{Micros: 3},
+				Deposit:         &inventory.Deposit{Deposit: &inventory.Price{Micros: 4}, MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
+				NoShowFee:       &inventory.Fee{Fee: &inventory.Price{Micros: 5}},
 				PaymentOptionID: "o", UserPaymentOptionID: "u",
 			}
 		})},

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"holdfast/inventory"
 )
 
 // Booking is one visit, however it was made. It has two public names: ID is
@@ -43,6 +45,7 @@ type Booking struct {
 	ConfirmationMode  ConfirmationMode `json:"confirmation_mode,omitempty"`
 	Contact           Contact          `json:"contact"`
 	AdditionalRequest string           `json:"additional_request,omitempty"`
+	OfferID           string           `json:"offer_id,omitempty"`
 	Payment           *Payment         `json:"payment,omitempty"`
 
 	// As the clinic's desk keeps it. nil is "not said".
@@ -106,43 +109,22 @@ type Address struct {
 // are Google's. Card data, payment tokens and fraud signals are never part of
 // it: they pass through and are forgotten.
 type Payment struct {
-	PrepaymentStatus    string   `json:"prepayment_status,omitempty"`
-	TransactionID       string   `json:"payment_transaction_id,omitempty"`
-	Price               *Price   `json:"price,omitempty"`
-	TaxAmount           *Price   `json:"tax_amount,omitempty"`
-	Fees                *Price   `json:"fees,omitempty"`
-	FeesAndTaxes        *Price   `json:"fees_and_taxes,omitempty"`
-	Deposit             *Deposit `json:"deposit,omitempty"`
-	NoShowFee           *Fee     `json:"no_show_fee,omitempty"`
-	ProcessedBy         string   `json:"payment_processed_by,omitempty"`
-	PaymentOptionID     string   `json:"payment_option_id,omitempty"`
-	UserPaymentOptionID string   `json:"user_payment_option_id,omitempty"`
+	PrepaymentStatus    string             `json:"prepayment_status,omitempty"`
+	TransactionID       string             `json:"payment_transaction_id,omitempty"`
+	Price               *inventory.Price   `json:"price,omitempty"`
+	TaxAmount           *inventory.Price   `json:"tax_amount,omitempty"`
+	Fees                *inventory.Price   `json:"fees,omitempty"`
+	FeesAndTaxes        *inventory.Price   `json:"fees_and_taxes,omitempty"`
+	Deposit             *inventory.Deposit `json:"deposit,omitempty"`
+	NoShowFee           *inventory.Fee     `json:"no_show_fee,omitempty"`
+	ProcessedBy         string             `json:"payment_processed_by,omitempty"`
+	PaymentOptionID     string             `json:"payment_option_id,omitempty"`
+	UserPaymentOptionID string             `json:"user_payment_option_id,omitempty"`
 }
 
 // ProcessedByPartner is the payment_processed_by of a booking that we would
 // have to charge for.
 const ProcessedByPartner = "PROCESSED_BY_PARTNER"
-
-// Price is an amount in micros of a currency (1.95 USD is 1,950,000).
-type Price struct {
-	Micros   int64  `json:"price_micros"`
-	Currency string `json:"currency_code,omitempty"` // ISO 4217
-	Tag      string `json:"pricing_option_tag,omitempty"`
-}
-
-// Deposit is charged up front and kept if the guest cancels later than this
-// many seconds before the start.
-type Deposit struct {
-	Deposit                   *Price `json:"deposit,omitempty"`
-	MinAdvanceCancellationSec int64  `json:"min_advance_cancellation_sec,omitempty"`
-	Type                      string `json:"deposit_type,omitempty"`
-}
-
-// Fee is charged when the guest does not come.
-type Fee struct {
-	Fee  *Price `json:"fee,omitempty"`
-	Type string `json:"fee_type,omitempty"`
-}
 
 // State is where a booking stands.
 type State string

@@ -184,7 +184,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time", full: full}
 	}
 	open := c.open(m, b)
-	have := tx.Holds(b.ID)
+	have := inventory.Places(tx.Holds(b.ID))
 	err := inventory.Move(tx, b.ID, have, slices.Concat(holds[:open]...))
 	var full *inventory.Full
 	if errors.As(err, &full) {

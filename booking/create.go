@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,7 +51,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	var out Outcome
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := c.Slot.plan(m, nil, now)
-		touches := Keys{Claim: &claim, Bookings: leases, Slots: p.slots()}
+		use, noOffer := c.offer(m, now)
+		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...)}
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec
@@ -71,7 +73,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 				out = Outcome{Booking: b, Replay: true, Mismatch: first.Mismatch}
 				return nil
 			}
-			b, err := c.book(tx, m, p, id, guestID, now)
+			b, err := c.book(tx, m, p, use, noOffer, id, guestID, now)
 			out = Outcome{Booking: b}
 			return err
 		}
@@ -84,8 +86,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 
 // book is what happens to a request that is new. The order is the order in
 // which a guest should be told: what does not exist, what is closed, what they
-// have already, what is full, what cannot be paid.
-func (c Create) book(tx Tx, m *inventory.Merchant, p plan, id, newGuest uuid.UUID, now time.Time) (Booking, error) {
+// have already, what is full, which offer is gone, what cannot be paid.
+func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold, noOffer *Failure, id, newGuest uuid.UUID, now time.Time) (Booking, error) {
 	if p.invalid != nil {
 		return Booking{}, p.invalid
 	}
@@ -97,13 +99,17 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, id, newGuest uuid.UUI
 	if f := welcome(c.Contact, m.Guests, tx.Visits(), now); f != nil {
 		return Booking{}, f
 	}
-	if c.LeaseID == nil {
-		if err := inventory.Move(tx, id, nil, pl.holds); err != nil {
-			return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
+	if noOffer == nil {
+		noOffer, err = usedUp(tx, use)
+		if err != nil {
+			return Booking{}, err
 		}
 	}
-	if c.OfferID != "" {
-		return Booking{}, refuse(OfferUnavailable, "there is no such offer")
+	if noOffer != nil {
+		return Booking{}, noOffer
+	}
+	if err := inventory.Move(tx, id, tx.Holds(id), slices.Concat(pl.holds, use)); err != nil {
+		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
 	}
 	if c.Payment != nil && c.Payment.ProcessedBy == ProcessedByPartner {
 		return Booking{}, refuse(PaymentError, "this partner does not charge cards")
@@ -118,6 +124,7 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, id, newGuest uuid.UUI
 	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
+	b.Payment = agreed(c.Payment, pl.charges.Over(m.Service(c.ServiceID).Charges), c.PartySize)
 	if c.LeaseID != nil {
 		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}
@@ -142,7 +149,14 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 		if f := overlap(b, tx.Visits()); f != nil {
 			return Booking{}, place{}, f
 		}
-		return lease, place{items: lease.Resources, mode: lease.ConfirmationMode}, nil
+		held := inventory.Places(tx.Holds(lease.ID))
+		slots, err := tx.Slots(inventory.Keys(held...))
+		if err != nil {
+			return Booking{}, place{}, err
+		}
+		at := place{items: lease.Resources, holds: held, mode: lease.ConfirmationMode}
+		at.charges = charges(at.terms(slots))
+		return lease, at, nil
 	}
 	if p.closed != nil {
 		return Booking{}, place{}, p.closed
@@ -157,7 +171,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 	if f := p.notNow(at, slots, now); f != nil {
 		return Booking{}, place{}, f
 	}
-	at.mode = ConfirmationMode(at.terms(slots).ConfirmationMode)
+	at.mode, at.charges = ConfirmationMode(at.terms(slots).ConfirmationMode), charges(at.terms(slots))
 	return Booking{}, at, nil
 }
 
@@ -168,7 +182,7 @@ func (c Create) booking(id uuid.UUID, now time.Time) Booking {
 		State: stateFor(c.ConfirmationMode), StartSec: c.StartSec, EndSec: c.StartSec + c.DurationSec,
 		PartySize: c.PartySize, StaffID: c.StaffID, RoomID: c.RoomID,
 		AvailabilityTag: c.AvailabilityTag, ConfirmationMode: c.ConfirmationMode,
-		Contact: c.Contact, AdditionalRequest: c.AdditionalRequest, Payment: c.Payment,
+		Contact: c.Contact, AdditionalRequest: c.AdditionalRequest, OfferID: c.OfferID,
 		CreatedBy: ByGuest, CreatedSec: now.Unix(),
 	}
 }

@@ -33,17 +33,18 @@ type GuestKey struct {
 
 // Visit is the part of a booking that matters to the guest's other bookings.
 type Visit struct {
-	BookingID uuid.UUID
-	GuestID   uuid.UUID
-	State     State
-	ServiceID string
-	StaffID   string
-	RoomID    string
-	PartySize int
-	StartSec  int64
-	EndSec    int64
-	UserID    string
-	Email     string
+	BookingID  uuid.UUID
+	GuestID    uuid.UUID
+	State      State
+	ServiceID  string
+	StaffID    string
+	RoomID     string
+	PartySize  int
+	StartSec   int64
+	EndSec     int64
+	ExpiresSec int64 // of a lease
+	UserID     string
+	Email      string
 }
 
 // guestKeys are what a contact can be found by, the surest first.

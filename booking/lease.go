@@ -2,7 +2,10 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,11 +44,17 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	var result Booking
 	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := l.Slot.plan(m, nil, now)
-		touches := Keys{Slots: p.slots()}
+		var use []inventory.Hold
+		touches := Keys{}
 		if p.invalid == nil && p.closed == nil {
+			use = m.LeaseUse(now.Unix())
 			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
+			if m.Guests.MaxOwnLeases > 0 { // all that the guest holds
+				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
+			}
 		}
+		touches.Slots = inventory.Keys(slices.Concat(p.holds(), use)...)
 		return touches, func(tx Tx) error {
 			if p.invalid != nil {
 				return p.invalid
@@ -56,7 +65,15 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 			if err != nil {
 				return err
 			}
-			if err := inventory.Move(tx, id, nil, at.holds); err != nil {
+			if f := tooManyLeases(l.UserID, m.Guests, tx.Visits(), now); f != nil {
+				return f
+			}
+			var full *inventory.Full
+			if err := inventory.Move(tx, id, nil, slices.Concat(at.holds, use)); errors.As(err, &full) { // not of the place
+				f := refuse(SlotUnavailable, "the merchant has as many leases as it allows")
+				f.full = inventory.Keys(use...)
+				return f
+			} else if err != nil {
 				return fmt.Errorf("take a slot that had room: %w", err)
 			}
 			guest, changed := identify(l.MerchantID, c.Contact, tx.Guests(), guestID, now.Unix())
@@ -72,6 +89,24 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 		}
 	})
 	return result, err
+}
+
+// tooManyLeases refuses a user who holds as many leases as the merchant allows
+// already.
+func tooManyLeases(userID string, rules inventory.GuestRules, visits []Visit, now time.Time) *Failure {
+	if rules.MaxOwnLeases == 0 || userID == "" {
+		return nil
+	}
+	held := 0
+	for _, v := range visits {
+		if v.State == Held && v.UserID == userID && v.ExpiresSec > now.Unix() {
+			held++
+		}
+	}
+	if held < rules.MaxOwnLeases {
+		return nil
+	}
+	return refuse(UserOverBookingLimit, fmt.Sprintf("the guest holds %d leases already", held))
 }
 
 // lease finds the lease that the request names. It must still be held, and be

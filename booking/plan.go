@@ -39,7 +39,10 @@ type plan struct {
 type place struct {
 	items []OccupiedResource
 	holds []inventory.Hold
-	mode  ConfirmationMode // that was published with the slot, once it is known
+
+	// What was published with the slot, once it is known.
+	mode    ConfirmationMode
+	charges inventory.Charges
 }
 
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }

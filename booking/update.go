@@ -123,7 +123,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 	if u.Cancel {
 		return vacate(tx, b, Canceled, Event{Actor: ByGuest, Action: Action(CallOff), AtSec: now.Unix()})
 	}
-	return wish.move(tx, b, p, now)
+	return wish.move(tx, b, m, p, now)
 }
 
 // lastChange is the last moment at which the guest may cancel or change a
@@ -183,11 +183,12 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 }
 
 // move makes b occupy the first of the planned places that has room.
-func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
+func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Time) (Booking, error) {
 	if p.invalid != nil {
 		return b, p.invalid
 	}
-	slots, err := tx.Slots(inventory.Keys(slices.Concat(tx.Holds(b.ID), p.holds())...))
+	have := inventory.Places(tx.Holds(b.ID))
+	slots, err := tx.Slots(inventory.Keys(slices.Concat(have, p.holds())...))
 	if err != nil {
 		return b, err
 	}
@@ -195,7 +196,7 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	next.StartSec, next.EndSec, next.PartySize = s.StartSec, s.StartSec+s.DurationSec, s.PartySize
 	next.StaffID, next.RoomID = s.StaffID, s.RoomID
 	f := overlap(next, tx.Visits())
-	pl, fits := p.choose(slots, tx.Holds(b.ID))
+	pl, fits := p.choose(slots, have)
 	switch {
 	case p.unpublished(slots):
 		return b, unknown(FieldStart, neverPublished)
@@ -209,7 +210,10 @@ func (s Slot) move(tx Tx, b Booking, p plan, now time.Time) (Booking, error) {
 	if f := p.notNow(pl, slots, now); f != nil && s.StartSec != b.StartSec {
 		return b, f
 	}
-	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), pl.holds); err != nil {
+	if f := keepsOffer(next, m); f != nil {
+		return b, f
+	}
+	if err := inventory.Move(tx, b.ID, have, pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)
 	}
 	if b.ZoneID == b.Resources[0].ZoneID { // the visitor checks in where the visit is

@@ -7,14 +7,16 @@
 // time, a [Hold] is what one owner takes of a resource, and [Move] is the only
 // operation: make an owner hold exactly this instead of that.
 //
-// There are three kinds of resource:
+// There are four kinds of resource:
 //
 //   - a lane is a clinic's reservation group in one zone: a grid of equal
 //     slots, each with room for so many visits at a time;
 //   - an exclusive staff member is a grid of five-minute slots with room for
 //     one;
 //   - a published resource is known only from Google's feeds: its slots are
-//     the rows of the availability feed and nothing else.
+//     the rows of the availability feed and nothing else;
+//   - a quota is something that can be had so many times, whatever the time: an
+//     offer, or a merchant's leases. It has one slot.
 //
 // Whether a clinic is open at a time is a pure function ([Group.Open]) and is
 // not stored in slots.
@@ -38,6 +40,7 @@ const (
 	KindLane      Kind = "lane"
 	KindStaff     Kind = "staff"
 	KindPublished Kind = "published"
+	KindQuota     Kind = "quota"
 )
 
 // StaffSlotSeconds is the slot length of an exclusive staff member.
@@ -53,7 +56,7 @@ type Resource struct {
 	Ref             string // what it is at the merchant, for people
 	SlotSeconds     int64
 	AnchorSec       int64 // a slot starts where (start - AnchorSec) % SlotSeconds == 0; lanes and staff only
-	DefaultCapacity int   // spots in a slot nobody has touched; lanes and staff only
+	DefaultCapacity int   // spots in a slot nobody has touched; not of published ones
 }
 
 // resourceSpace is the UUID namespace of resource ids. Ids are made from what
@@ -139,6 +142,7 @@ type Terms struct {
 	LastBookableSec    int64 // and until then, whatever the service's notice
 	LastCancellableSec int64 // and may cancel or change until then, ditto
 	ConfirmationMode   string
+	Charges            *Charges // nil: those of the service
 }
 
 // Hold is what one owner takes: spots of a resource in every slot from

@@ -20,6 +20,7 @@ type Merchant struct {
 	Groups   []Group
 	Staff    []Staff
 	Services []Service
+	Offers   []Offer
 
 	Guests GuestRules
 }
@@ -27,10 +28,12 @@ type Merchant struct {
 // GuestRules are whom a merchant takes bookings from. They bind Google's guests,
 // not the desk. The zero value takes anybody.
 type GuestRules struct {
-	MaxUpcoming  int      `json:"max_upcoming,omitempty"`  // bookings that one guest may have ahead; 0: any number
-	Banned       []string `json:"banned,omitempty"`        // user ids, email addresses or phone numbers
-	NamePattern  string   `json:"name_pattern,omitempty"`  // a regular expression that given and family name match; "": any
-	PhonePattern string   `json:"phone_pattern,omitempty"` // ditto for the number, without what stands between its digits
+	MaxUpcoming  int      `json:"max_upcoming,omitempty"`   // bookings that one guest may have ahead; 0: any number
+	MaxOwnLeases int      `json:"max_own_leases,omitempty"` // leases that one user may hold; 0: any number
+	MaxLeases    int      `json:"max_leases,omitempty"`     // leases that all of them together may hold; 0: any number
+	Banned       []string `json:"banned,omitempty"`         // user ids, email addresses or phone numbers
+	NamePattern  string   `json:"name_pattern,omitempty"`   // a regular expression that given and family name match; "": any
+	PhonePattern string   `json:"phone_pattern,omitempty"`  // ditto for the number, without what stands between its digits
 }
 
 // MerchantKind says where a merchant's catalogue comes from.
@@ -90,6 +93,7 @@ type Service struct {
 	DurationSec                  int64
 	MinAdvanceBookingSec         int64 // a guest books at least this long before the start
 	MinAdvanceOnlineCancelingSec int64 // a guest cancels at least this long before the start; 0: until the start
+	Charges                      Charges
 }
 
 // Zone returns the zone with this id, or nil.
@@ -130,8 +134,8 @@ func find[T any](list []T, is func(T) bool) *T {
 	return nil
 }
 
-// Resources are the merchant's lanes and exclusive staff. A published resource
-// is not among them: feeds make those.
+// Resources are the merchant's lanes, exclusive staff and quotas. A published
+// resource is not among them: feeds make those.
 func (m *Merchant) Resources() []Resource {
 	var rs []Resource
 	for i := range m.Groups {
@@ -144,5 +148,5 @@ func (m *Merchant) Resources() []Resource {
 			rs = append(rs, StaffResource(m.ID, s.ID))
 		}
 	}
-	return rs
+	return append(rs, m.quotas()...)
 }

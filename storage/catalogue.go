@@ -53,10 +53,7 @@ func rowOfGroup(merchantID string, position int, g inventory.Group) (groupRow, e
 	row := groupRow{
 		MerchantID: merchantID, ID: g.ID, Position: position, Title: g.Title, IntervalSec: g.IntervalSec,
 		AnchorSec: g.AnchorSec, SameDayCloseBufferSec: g.SameDayCloseBufferSec,
-		Timetable: text(&e, g.Timetable), ClosedDays: *text(&e, &g.ClosedDays),
-	}
-	if !g.StartDate.IsZero() {
-		row.StartDate = g.StartDate.String()
+		StartDate: dateText(g.StartDate), Timetable: text(&e, g.Timetable), ClosedDays: *text(&e, &g.ClosedDays),
 	}
 	return row, e.err
 }
@@ -73,11 +70,8 @@ func (r groupRow) group() (inventory.Group, error) {
 	if err := json.Unmarshal([]byte(r.ClosedDays), &g.ClosedDays); err != nil {
 		return g, fmt.Errorf("decode closed days: %w", err)
 	}
-	if r.StartDate == "" {
-		return g, nil
-	}
 	var err error
-	g.StartDate, err = inventory.ParseDate(r.StartDate)
+	g.StartDate, err = dateValue(r.StartDate)
 	return g, err
 }
 
@@ -112,22 +106,73 @@ type serviceRow struct {
 	DurationSec                  int64
 	MinAdvanceBookingSec         int64
 	MinAdvanceOnlineCancelingSec int64
+	Charges                      string
 }
 
 func (serviceRow) TableName() string { return "services" }
 
-func rowOfService(merchantID string, position int, s inventory.Service) serviceRow {
-	return serviceRow{
+func rowOfService(merchantID string, position int, s inventory.Service) (serviceRow, error) {
+	var e encoder
+	row := serviceRow{
 		MerchantID: merchantID, ID: s.ID, Position: position, Name: s.Name, GroupID: s.GroupID, DurationSec: s.DurationSec,
 		MinAdvanceBookingSec: s.MinAdvanceBookingSec, MinAdvanceOnlineCancelingSec: s.MinAdvanceOnlineCancelingSec,
+		Charges: *text(&e, &s.Charges),
 	}
+	return row, e.err
 }
 
-func (r serviceRow) service() inventory.Service {
-	return inventory.Service{
+func (r serviceRow) service() (inventory.Service, error) {
+	var e encoder
+	s := inventory.Service{
 		ID: r.ID, Name: r.Name, GroupID: r.GroupID, DurationSec: r.DurationSec,
 		MinAdvanceBookingSec: r.MinAdvanceBookingSec, MinAdvanceOnlineCancelingSec: r.MinAdvanceOnlineCancelingSec,
 	}
+	if c := value[inventory.Charges](&e, &r.Charges); c != nil {
+		s.Charges = *c
+	}
+	return s, e.err
+}
+
+type offerRow struct {
+	MerchantID string
+	ID         string
+	Position   int
+	ServiceIDs string `gorm:"column:service_ids"`
+	FirstDate  string
+	LastDate   string
+	Uses       *int
+}
+
+func (offerRow) TableName() string { return "offers" }
+
+func rowOfOffer(e *encoder, merchantID string, position int, o inventory.Offer) offerRow {
+	return offerRow{
+		MerchantID: merchantID, ID: o.ID, Position: position, ServiceIDs: *text(e, &o.ServiceIDs),
+		FirstDate: dateText(o.First), LastDate: dateText(o.Last), Uses: o.Uses,
+	}
+}
+
+func (r offerRow) offer() (inventory.Offer, error) {
+	o := inventory.Offer{ID: r.ID, Uses: r.Uses}
+	first, err1 := dateValue(r.FirstDate)
+	last, err2 := dateValue(r.LastDate)
+	o.First, o.Last = first, last
+	return o, errors.Join(err1, err2, json.Unmarshal([]byte(r.ServiceIDs), &o.ServiceIDs))
+}
+
+// dateText and dateValue keep a date as text, none as "".
+func dateText(d inventory.Date) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.String()
+}
+
+func dateValue(s string) (inventory.Date, error) {
+	if s == "" {
+		return inventory.Date{}, nil
+	}
+	return inventory.ParseDate(s)
 }
 
 // Merchant implements [booking.Store]. A catalogue is read often and changed
@@ -188,7 +233,8 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 	var lanes []groupZoneRow
 	var staff []staffRow
 	var services []serviceRow
-	for _, rows := range []any{&zones, &groups, &lanes, &staff, &services} {
+	var offers []offerRow
+	for _, rows := range []any{&zones, &groups, &lanes, &staff, &services, &offers} {
 		if err := tx.Where("merchant_id = ?", id).Order("position").Find(rows).Error; err != nil {
 			return nil, fmt.Errorf("read catalogue: %w", err)
 		}
@@ -212,7 +258,18 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		m.Staff = append(m.Staff, inventory.Staff{ID: r.ID, Name: r.Name, Role: r.Role, Exclusive: r.Exclusive})
 	}
 	for _, r := range services {
-		m.Services = append(m.Services, r.service())
+		s, err := r.service()
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", r.ID, err)
+		}
+		m.Services = append(m.Services, s)
+	}
+	for _, r := range offers {
+		o, err := r.offer()
+		if err != nil {
+			return nil, fmt.Errorf("offer %s: %w", r.ID, err)
+		}
+		m.Offers = append(m.Offers, o)
 	}
 	return m, nil
 }

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,7 +45,7 @@ func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64)
 		if err := db.unhurried(tx); err != nil {
 			return err
 		}
-		if err := db.putMerchant(tx, m); err != nil {
+		if err := putMerchant(tx, m); err != nil {
 			return err
 		}
 		if err := intervalsKept(tx, m, nowSec); err != nil {
@@ -55,24 +54,65 @@ func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64)
 		if err := writeCatalogue(tx, m); err != nil {
 			return err
 		}
-		return db.putResources(tx, m.Resources())
+		return db.putPolicy(tx, m)
 	})
 }
 
 // putMerchant writes a merchant's row with the next version, which also locks
 // it: two imports of one merchant take turns.
-func (db *DB) putMerchant(tx *gorm.DB, m inventory.Merchant) error {
-	guests, err := json.Marshal(m.Guests)
-	if err != nil {
-		return fmt.Errorf("encode guest rules: %w", err)
-	}
-	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, guests, version) VALUES (?, ?, ?, ?, ?, 1)
+func putMerchant(tx *gorm.DB, m inventory.Merchant) error {
+	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, version) VALUES (?, ?, ?, ?, 1)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, time_zone = excluded.time_zone,
-		guests = excluded.guests, version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone, string(guests))
+		version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone)
 	if err := affected(put, 1); err != nil {
 		return fmt.Errorf("write merchant: %w", err)
 	}
 	return nil
+}
+
+// PutPolicy writes what no feed says of a merchant that feeds made: whom it
+// takes bookings from, and its offers. It returns [booking.ErrNotFound] if
+// there is no such merchant.
+func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		if err := db.unhurried(tx); err != nil {
+			return err
+		}
+		next := tx.Exec("UPDATE merchants SET version = version + 1 WHERE id = ? AND kind = ?", m.ID, inventory.MerchantFeed)
+		switch {
+		case next.Error != nil:
+			return fmt.Errorf("change merchant: %w", next.Error)
+		case next.RowsAffected == 0:
+			return &refusal{booking.ErrNotFound}
+		}
+		return db.putPolicy(tx, m)
+	})
+}
+
+// putPolicy writes a locked merchant's guest rules and offers, and the resources
+// that follow from its catalogue.
+func (db *DB) putPolicy(tx *gorm.DB, m inventory.Merchant) error {
+	var e encoder
+	guests := text(&e, &m.Guests)
+	rows := make([]offerRow, len(m.Offers))
+	for i, o := range m.Offers {
+		rows[i] = rowOfOffer(&e, m.ID, i, o)
+	}
+	if e.err != nil {
+		return e.err
+	}
+	if err := affected(tx.Exec("UPDATE merchants SET guests = ? WHERE id = ?", guests, m.ID), 1); err != nil {
+		return fmt.Errorf("write guest rules: %w", err)
+	}
+	if err := tx.Where("merchant_id = ?", m.ID).Delete(&offerRow{}).Error; err != nil {
+		return fmt.Errorf("replace offers: %w", err)
+	}
+	if len(rows) > 0 {
+		if err := tx.CreateInBatches(&rows, batch).Error; err != nil {
+			return fmt.Errorf("write offers: %w", err)
+		}
+	}
+	return db.putResources(tx, m.Resources())
 }
 
 // intervalsKept refuses another grid for a group that has visits to come.
@@ -124,7 +164,10 @@ func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
 		rows = append(rows, &staffRow{MerchantID: m.ID, ID: s.ID, Position: i, Name: s.Name, Role: s.Role, Exclusive: s.Exclusive})
 	}
 	for i, s := range m.Services {
-		row := rowOfService(m.ID, i, s)
+		row, err := rowOfService(m.ID, i, s)
+		if err != nil {
+			return err
+		}
 		rows = append(rows, &row)
 	}
 	for _, row := range rows {
@@ -216,7 +259,7 @@ func (db *DB) PutFeedMerchants(ctx context.Context, merchants []inventory.Mercha
 				skipped++
 				continue
 			}
-			if err := db.putMerchant(tx, m); err != nil {
+			if err := putMerchant(tx, m); err != nil {
 				return err
 			}
 		}
@@ -279,9 +322,14 @@ func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([
 	}
 	all := slices.Clone(services)
 	for _, r := range rows {
-		if !slices.ContainsFunc(services, func(s inventory.Service) bool { return s.ID == r.ID }) {
-			all = append(all, r.service())
+		if slices.ContainsFunc(services, func(s inventory.Service) bool { return s.ID == r.ID }) {
+			continue
 		}
+		s, err := r.service()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
 	}
 	return all, nil
 }
@@ -295,7 +343,10 @@ func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 	}
 	rows := make([]serviceRow, len(services))
 	for i, s := range services {
-		rows[i] = rowOfService(merchantID, i, s)
+		var err error
+		if rows[i], err = rowOfService(merchantID, i, s); err != nil {
+			return err
+		}
 	}
 	if len(rows) == 0 {
 		return nil
@@ -388,12 +439,14 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 			slots[i].Offered = min(p.SpotsTotal, p.SpotsOpen+known[s.key()])
 			slots[i].Capacity = p.Capacity(known[s.key()], s.Taken)
 			slots[i].GenerationSec = generationSec
-			slots[i].setTerms(p.Terms)
+			if err := slots[i].setTerms(p.Terms); err != nil {
+				return err
+			}
 		}
 		put := tx.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "resource_id"}, {Name: "start_sec"}},
 			DoUpdates: clause.AssignmentColumns([]string{
-				"offered", "capacity", "generation_sec", "first_bookable_sec", "last_bookable_sec", "last_cancellable_sec", "confirmation_mode",
+				"offered", "capacity", "generation_sec", "first_bookable_sec", "last_bookable_sec", "last_cancellable_sec", "confirmation_mode", "charges",
 			}),
 		}).Create(&slots)
 		if put.Error != nil {

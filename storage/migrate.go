@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ type migration struct {
 	dialect goose.Dialect
 	options func() ([]goose.ProviderOption, error)
 	tries   int
+	own     map[int64]string // the versions that each dialect has to spell in its own way
 }
 
 // postgresMigration takes turns by an advisory lock.
@@ -29,6 +31,9 @@ var postgresMigration = migration{
 		return []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
 	},
 	tries: 1,
+	own: map[int64]string{
+		7: "ALTER TABLE resources DROP CONSTRAINT resources_kind_check",
+	},
 }
 
 // sqliteMigration has no such lock: who loses the race finds a table that is
@@ -37,6 +42,38 @@ var sqliteMigration = migration{
 	dialect: goose.DialectSQLite3,
 	options: func() ([]goose.ProviderOption, error) { return nil, nil },
 	tries:   20,
+	own: map[int64]string{
+		// The list of kinds is the program's. SQLite cannot drop a CHECK, so
+		// the table is made anew; who refers to it is asked when all is done.
+		7: `PRAGMA defer_foreign_keys = ON;
+			CREATE TEMPORARY TABLE kept AS SELECT * FROM resources;
+			DROP TABLE resources;
+			CREATE TABLE resources (
+				id               UUID PRIMARY KEY,
+				merchant_id      TEXT NOT NULL REFERENCES merchants (id),
+				kind             TEXT NOT NULL,
+				ref              TEXT NOT NULL,
+				slot_seconds     BIGINT NOT NULL CHECK (slot_seconds > 0),
+				anchor_sec       BIGINT NOT NULL,
+				default_capacity INTEGER NOT NULL CHECK (default_capacity >= 0)
+			);
+			INSERT INTO resources SELECT * FROM kept;
+			DROP TABLE kept;
+			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
+	},
+}
+
+// steps are the dialect's own migrations.
+func (m migration) steps() []*goose.Migration {
+	var steps []*goose.Migration
+	for version, text := range m.own {
+		up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, text)
+			return err
+		}}
+		steps = append(steps, goose.NewGoMigration(version, up, nil))
+	}
+	return steps
 }
 
 // migrate brings the schema up to date. It refuses a database whose schema is
@@ -55,7 +92,7 @@ func migrate(ctx context.Context, db *DB) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	provider, err := goose.NewProvider(m.dialect, pool, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	provider, err := goose.NewProvider(m.dialect, pool, files, append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))...)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -175,7 +175,18 @@ func (db *DB) openSQLite(target string, o Options) error {
 		}
 		pool.SetMaxOpenConns(connections)
 		pool.SetMaxIdleConns(connections)
-		return openGORM(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}))
+		for try := 1; ; try++ {
+			db, err := openGORM(sqlite.New(sqlite.Config{DriverName: "sqlite", Conn: pool}))
+			switch {
+			case err == nil:
+				return db, nil
+			case try == sqliteMigration.tries || classify(err) != rolledBack:
+				return nil, errors.Join(err, pool.Close())
+			}
+			// Another server is making the file; to turn it to WAL, SQLite does
+			// not wait for the lock.
+			<-time.After(50 * time.Millisecond)
+		}
 	}
 	db.dialect = dialect{check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's

@@ -159,6 +159,10 @@ func TestCatalogueRoundTrip(t *testing.T) {
 				m.Groups[i].Zones[j].ZoneID = m.Zones[j].ID
 			}
 		}
+		for i := range m.Offers {
+			m.Offers[i].First, m.Offers[i].Last = m.Groups[0].StartDate, inventory.Date{Year: 2027, Month: 12, Day: 31}
+		}
+		m.Offers[1] = inventory.Offer{ID: m.Offers[1].ID}
 		m.Groups[1].Timetable, m.Groups[1].StartDate = nil, inventory.Date{}
 		for range 2 { // and once more over itself
 			if err := db.PutClinic(t.Context(), m, 0); err != nil {
@@ -187,7 +191,7 @@ func TestAccess(t *testing.T) {
 		}
 		m := filled[inventory.Merchant]()
 		m.ID, m.Kind, m.TimeZone = "clinic-1", inventory.MerchantClinic, "UTC"
-		m.Groups, m.Services = nil, nil
+		m.Groups, m.Services, m.Offers = nil, nil, nil
 		if err := db.PutClinic(ctx, m, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,7 @@ type bookingRow struct {
 	ConfirmationMode     booking.ConfirmationMode
 	Contact              string
 	AdditionalRequest    string
+	OfferID              string
 	Payment              *string
 	ZoneID               string
 	Assignee             *string
@@ -54,7 +55,7 @@ func rowOfBooking(b booking.Booking) (bookingRow, error) {
 		State: b.State, Version: b.Version, StartSec: b.StartSec, EndSec: b.EndSec, ExpiresSec: b.ExpiresSec,
 		PartySize: b.PartySize, StaffID: b.StaffID, RoomID: b.RoomID, AvailabilityTag: b.AvailabilityTag,
 		ConfirmationMode: b.ConfirmationMode, Contact: *text(&e, &b.Contact), AdditionalRequest: b.AdditionalRequest,
-		Payment: text(&e, b.Payment), ZoneID: b.ZoneID, Assignee: text(&e, b.Assignee),
+		OfferID: b.OfferID, Payment: text(&e, b.Payment), ZoneID: b.ZoneID, Assignee: text(&e, b.Assignee),
 		ConsultationRequired: b.ConsultationRequired, SedationRequired: b.SedationRequired,
 		Counselor: text(&e, b.Counselor), Funnel: document(b.Funnel), Memo: b.Memo,
 		RequestedProcedures: document(b.RequestedProcedures), ConnectedChannel: b.ConnectedChannel,
@@ -70,7 +71,7 @@ func (r bookingRow) booking(items []occupiedRow) (booking.Booking, error) {
 		State: r.State, Version: r.Version, StartSec: r.StartSec, EndSec: r.EndSec, ExpiresSec: r.ExpiresSec,
 		PartySize: r.PartySize, StaffID: r.StaffID, RoomID: r.RoomID, AvailabilityTag: r.AvailabilityTag,
 		ConfirmationMode: r.ConfirmationMode, AdditionalRequest: r.AdditionalRequest,
-		Payment: value[booking.Payment](&e, r.Payment), ZoneID: r.ZoneID, Assignee: value[booking.Person](&e, r.Assignee),
+		OfferID: r.OfferID, Payment: value[booking.Payment](&e, r.Payment), ZoneID: r.ZoneID, Assignee: value[booking.Person](&e, r.Assignee),
 		ConsultationRequired: r.ConsultationRequired, SedationRequired: r.SedationRequired,
 		Counselor: value[booking.Person](&e, r.Counselor), Funnel: raw(r.Funnel), Memo: r.Memo,
 		RequestedProcedures: raw(r.RequestedProcedures), ConnectedChannel: r.ConnectedChannel,
@@ -138,20 +139,27 @@ type slotRow struct {
 	LastBookableSec    *int64
 	LastCancellableSec *int64
 	ConfirmationMode   *string
+	Charges            *string
 }
 
 func (slotRow) TableName() string { return "slots" }
 
-func (r slotRow) slot() inventory.Slot {
-	return inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
+func (r slotRow) slot() (inventory.Slot, error) {
+	var e encoder
+	s := inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
 		FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
 		LastCancellableSec: orZero(r.LastCancellableSec), ConfirmationMode: orZero(r.ConfirmationMode),
+		Charges: value[inventory.Charges](&e, r.Charges),
 	}}
+	return s, e.err
 }
 
-func (r *slotRow) setTerms(t inventory.Terms) {
+func (r *slotRow) setTerms(t inventory.Terms) error {
+	var e encoder
 	r.FirstBookableSec, r.LastBookableSec = orNil(t.FirstBookableSec), orNil(t.LastBookableSec)
 	r.LastCancellableSec, r.ConfirmationMode = orNil(t.LastCancellableSec), orNil(t.ConfirmationMode)
+	r.Charges = text(&e, t.Charges)
+	return e.err
 }
 
 func orZero[T any](v *T) (z T) {

@@ -125,7 +125,12 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 			return fmt.Sprintf("%s holds a resource that is not there", b.ID)
 		}
 	}
-	if inventory.SameHolds(holds, want) {
+	for _, h := range holds {
+		if h.Resource.Kind == inventory.KindQuota && !h.IsUseOf(b.OfferID) && (b.State != booking.Held || !h.IsLeaseUse()) {
+			return fmt.Sprintf("%s has a use of %q", b.ID, h.Resource.Ref)
+		}
+	}
+	if inventory.SameHolds(inventory.Places(holds), want) {
 		return ""
 	}
 	return fmt.Sprintf("%s (%d holds)", b.ID, len(holds))

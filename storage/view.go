@@ -260,7 +260,7 @@ func (db *DB) fetchVisits(tx *gorm.DB, k booking.Keys, v *view) error {
 		return nil
 	}
 	var rows []bookingRow
-	err := tx.Select("id", "guest_id", "state", "service_id", "staff_id", "room_id", "party_size", "start_sec", "end_sec", "contact").
+	err := tx.Select("id", "guest_id", "state", "service_id", "staff_id", "room_id", "party_size", "start_sec", "end_sec", "expires_sec", "contact").
 		Where("guest_id IN ? AND end_sec > ? AND start_sec < ? AND state IN ?", idsIn(ids), k.FromSec, k.ToSec, booking.Live).
 		Order("id").Find(&rows).Error
 	if err != nil {
@@ -274,7 +274,8 @@ func (db *DB) fetchVisits(tx *gorm.DB, k booking.Keys, v *view) error {
 		}
 		v.visits = append(v.visits, booking.Visit{
 			BookingID: r.ID, GuestID: r.GuestID, State: r.State, ServiceID: r.ServiceID, StaffID: r.StaffID, RoomID: r.RoomID,
-			PartySize: r.PartySize, StartSec: r.StartSec, EndSec: r.EndSec, UserID: contact.UserID, Email: contact.Email,
+			PartySize: r.PartySize, StartSec: r.StartSec, EndSec: r.EndSec, ExpiresSec: r.ExpiresSec,
+			UserID: contact.UserID, Email: contact.Email,
 		})
 	}
 	return nil
@@ -296,7 +297,9 @@ func (db *DB) fetchSlots(tx *gorm.DB, k booking.Keys, v *view) error {
 		return err
 	}
 	for _, r := range rows {
-		v.slots[r.key()] = r.slot()
+		if v.slots[r.key()], err = r.slot(); err != nil {
+			return err
+		}
 	}
 	return db.at("after the slots")
 }

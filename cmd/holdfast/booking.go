@@ -16,11 +16,18 @@ type bookingCommand struct {
 	Decline settleCommand `cmd:"" help:"Decline a booking that waits for the merchant's word; its room is free again."`
 	Cancel  settleCommand `cmd:"" help:"Cancel a booking for the merchant; its room is free again."`
 	NoShow  settleCommand `cmd:"" help:"Note that the guest did not come; the room is free again."`
+	Refund  refundCommand `cmd:"" help:"Note that the guest's prepayment was given back. It moves no money."`
 }
 
-type settleCommand struct {
+// named is a booking by its name.
+type named struct {
 	ID string `arg:"" help:"The booking_id."`
 }
+
+type (
+	settleCommand struct{ named }
+	refundCommand struct{ named }
+)
 
 // settlementOf says what each subcommand means.
 var settlementOf = map[string]booking.Settlement{
@@ -30,27 +37,47 @@ var settlementOf = map[string]booking.Settlement{
 	"booking no-show <id>": booking.Missed,
 }
 
-func (cmd *settleCommand) Run(ctx context.Context, s *settings, c *console, as booking.Settlement) (err error) {
-	id, err := uuid.Parse(cmd.ID)
+func (cmd *settleCommand) Run(ctx context.Context, s *settings, c *console, as booking.Settlement) error {
+	b, err := cmd.change(ctx, s, func(service *booking.Service, id uuid.UUID) (booking.Booking, error) {
+		return service.Settle(ctx, id, as)
+	})
 	if err != nil {
-		return fmt.Errorf("%q is no booking_id: that is a UUID", cmd.ID)
-	}
-	db, err := s.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer closing(db, &err)
-	b, err := newService(db).Settle(ctx, id, as)
-	var unknown *booking.Invalid
-	var refused *booking.Failure
-	switch {
-	case errors.As(err, &unknown):
-		return fmt.Errorf("there is no booking %s", id)
-	case errors.As(err, &refused):
-		return errors.New(refused.Detail)
-	case err != nil:
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "%s %s\n", b.ID, b.State)
 	return err
+}
+
+func (cmd *refundCommand) Run(ctx context.Context, s *settings, c *console) error {
+	b, err := cmd.change(ctx, s, func(service *booking.Service, id uuid.UUID) (booking.Booking, error) {
+		return service.Refund(ctx, id)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s %s\n", b.ID, b.Payment.PrepaymentStatus)
+	return err
+}
+
+// change runs an operation on the booking, and puts a refusal into words.
+func (n *named) change(ctx context.Context, s *settings, f func(*booking.Service, uuid.UUID) (booking.Booking, error)) (b booking.Booking, err error) {
+	id, err := uuid.Parse(n.ID)
+	if err != nil {
+		return b, fmt.Errorf("%q is no booking_id: that is a UUID", n.ID)
+	}
+	db, err := s.open(ctx)
+	if err != nil {
+		return b, err
+	}
+	defer closing(db, &err)
+	b, err = f(newService(db), id)
+	var unknown *booking.Invalid
+	var refused *booking.Failure
+	switch {
+	case errors.As(err, &unknown):
+		return b, fmt.Errorf("there is no booking %s", id)
+	case errors.As(err, &refused):
+		return b, errors.New(refused.Detail)
+	}
+	return b, err
 }

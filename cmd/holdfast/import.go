@@ -86,6 +86,7 @@ type importer struct {
 	now       time.Time
 	merchants map[string]inventory.MerchantKind
 	services  map[[2]string]bool
+	policies  []policy
 	writes    []func(context.Context) error
 }
 
@@ -128,9 +129,40 @@ func (i *importer) check(ctx context.Context, files []*catalogue.File) (err erro
 		}[f.Kind]
 		note(name(f), check(ctx, f))
 	}
+	for _, p := range i.policies { // after the feeds: they may bring the merchants
+		note(p.path, i.checkPolicy(p))
+	}
 	if wrong {
 		return errNothingWritten
 	}
+	return nil
+}
+
+// policy is what a catalogue says of a merchant that feeds make.
+type policy struct {
+	path     string
+	merchant inventory.Merchant
+}
+
+func (i *importer) checkPolicy(p policy) error {
+	m := p.merchant
+	if i.merchants[m.ID] != inventory.MerchantFeed {
+		return fmt.Errorf("feed_merchants: no feed has brought a merchant %q", m.ID)
+	}
+	for _, o := range m.Offers {
+		for _, id := range o.ServiceIDs {
+			if !i.Service(m.ID, id) {
+				return fmt.Errorf("feed_merchants: offer %q of %s: no such service: %q", o.ID, m.ID, id)
+			}
+		}
+	}
+	i.writes = append(i.writes, func(ctx context.Context) error {
+		if err := i.db.PutPolicy(ctx, m); err != nil {
+			return fmt.Errorf("%s: merchant %s: %w", p.path, m.ID, err)
+		}
+		fmt.Fprintf(i.out, "%s: merchant %s: offers %d\n", p.path, m.ID, len(m.Offers))
+		return nil
+	})
 	return nil
 }
 
@@ -142,11 +174,17 @@ func name(f catalogue.Feed) string {
 }
 
 func (i *importer) checkClinics(f *catalogue.File) error {
-	clinics, err := f.Clinics()
+	merchants, err := f.Clinics()
 	if err != nil {
 		return err
 	}
-	for _, m := range clinics {
+	var clinics []inventory.Merchant
+	for _, m := range merchants {
+		if m.Kind == inventory.MerchantFeed {
+			i.policies = append(i.policies, policy{f.Path, m})
+			continue
+		}
+		clinics = append(clinics, m)
 		i.merchants[m.ID] = inventory.MerchantClinic
 		for _, s := range m.Services {
 			i.services[[2]string{m.ID, s.ID}] = true
@@ -157,8 +195,8 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 			if err := i.db.PutClinic(ctx, m, i.now.Unix()); err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
-			fmt.Fprintf(i.out, "%s: clinic %s: zones %d, groups %d, staff %d, services %d\n",
-				f.Path, m.ID, len(m.Zones), len(m.Groups), len(m.Staff), len(m.Services))
+			fmt.Fprintf(i.out, "%s: clinic %s: zones %d, groups %d, staff %d, services %d, offers %d\n",
+				f.Path, m.ID, len(m.Zones), len(m.Groups), len(m.Staff), len(m.Services), len(m.Offers))
 		}
 		return nil
 	})

@@ -17,9 +17,9 @@ const (
 	mostSpots         = 1_000_000 // of a slot
 )
 
-// offer is a row of an availability feed: a slot, or with a recurrence a day's
+// feedRow is a row of an availability feed: a slot, or with a recurrence a day's
 // worth of them.
-type offer struct {
+type feedRow struct {
 	slot     inventory.Published // the first
 	everySec int64               // 0: there is but one
 	untilSec int64               // the last start, if a multiple leads there
@@ -31,7 +31,7 @@ type stretch struct{ beginSec, endSec int64 }
 
 // slots are what the row publishes. A slot that overlaps a schedule exception
 // is there and taken.
-func (o offer) slots() iter.Seq[inventory.Published] {
+func (o feedRow) slots() iter.Seq[inventory.Published] {
 	return func(yield func(inventory.Published) bool) {
 		if o.everySec == 0 {
 			yield(o.slot)
@@ -60,7 +60,7 @@ func (o offer) slots() iter.Seq[inventory.Published] {
 func (f Feed) CheckAvailability(known Known) (slots, skipped int, err error) {
 	found := &findings{}
 	seen := seenSlots{feed: f, rows: map[inventory.SlotKey]int32{}}
-	skipped, err = f.offers(found, known, func(r rowPlace, p *place, o offer) error {
+	skipped, err = f.feedRows(found, known, func(r rowPlace, p *place, o feedRow) error {
 		seen.next(r)
 		resource := o.slot.Resource()
 		for slot := range o.slots() {
@@ -85,7 +85,7 @@ func (f Feed) CheckAvailability(known Known) (slots, skipped int, err error) {
 // is.
 func (f Feed) Availability(known Known, each func(inventory.Published) error) (skipped int, err error) {
 	found := &findings{most: 1}
-	skipped, err = f.offers(found, known, func(_ rowPlace, _ *place, o offer) error {
+	skipped, err = f.feedRows(found, known, func(_ rowPlace, _ *place, o feedRow) error {
 		for slot := range o.slots() {
 			if err := each(slot); err != nil {
 				return err
@@ -104,10 +104,10 @@ type rowPlace struct {
 	file, group, row int
 }
 
-// offers walks the rows of all files. It calls each with those that are right
+// feedRows walks the rows of all files. It calls each with those that are right
 // and returns its first error as it is; what is wrong with the others goes to
 // found.
-func (f Feed) offers(found *findings, known Known, each func(rowPlace, *place, offer) error) (skipped int, err error) {
+func (f Feed) feedRows(found *findings, known Known, each func(rowPlace, *place, feedRow) error) (skipped int, err error) {
 	if err := f.is(AvailabilityFeed); err != nil {
 		return 0, err
 	}
@@ -115,7 +115,7 @@ func (f Feed) offers(found *findings, known Known, each func(rowPlace, *place, o
 	at := rowPlace{file: -1}
 	read := func(p *place) error {
 		before := len(found.problems)
-		o, clinic := readOffer(p, known)
+		o, clinic := readRow(p, known)
 		switch {
 		case found.full():
 			return errEnough
@@ -185,8 +185,8 @@ func groupRows(s *stream, group *place, each func(any) error) error {
 	return err
 }
 
-// readOffer reads a row. A clinic's is not looked at any further.
-func readOffer(p *place, known Known) (o offer, clinic bool) {
+// readRow reads a row. A clinic's is not looked at any further.
+func readRow(p *place, known Known) (o feedRow, clinic bool) {
 	if !p.need().fields() {
 		return o, false
 	}
@@ -221,14 +221,18 @@ var confirmationModes = map[string]string{
 	"": "", "CONFIRMATION_MODE_UNSPECIFIED": "", "CONFIRMATION_MODE_SYNCHRONOUS": "SYNCHRONOUS", "CONFIRMATION_MODE_ASYNCHRONOUS": "ASYNCHRONOUS",
 }
 
-// readTerms reads who confirms a slot, and the moments that override the
-// service's rules for it.
+// readTerms reads who confirms a slot, and the moments and prices that override
+// the service's for it.
 func readTerms(p *place, startSec int64) (t inventory.Terms) {
 	mode, known := confirmationModes[p.at("confirmation_mode").text()]
 	if !known {
 		p.at("confirmation_mode").wrong("must be CONFIRMATION_MODE_SYNCHRONOUS or CONFIRMATION_MODE_ASYNCHRONOUS")
 	}
 	t.ConfirmationMode = mode
+	// One of Google's samples has them among the resources.
+	if c := readCharges(p).Over(readCharges(p.at("resources"))); c != (inventory.Charges{}) {
+		t.Charges = &c
+	}
 	if r := p.at("scheduling_rule_overrides"); r.fields() {
 		t.FirstBookableSec, _ = r.at("first_bookable_sec").moment()
 		t.LastBookableSec, _ = r.at("last_bookable_sec").moment()
@@ -242,7 +246,7 @@ func readTerms(p *place, startSec int64) (t inventory.Terms) {
 
 // readSpots reads what a slot has and what is left of it. Programs that write
 // protobuf's JSON leave out a zero: no spots_open is sold out.
-func readSpots(p *place, o *offer) {
+func readSpots(p *place, o *feedRow) {
 	total, okTotal := p.at("spots_total").need().number(0, mostSpots)
 	open, okOpen := p.at("spots_open").number(0, mostSpots)
 	if okTotal && okOpen && open > total {
@@ -255,7 +259,7 @@ func readSpots(p *place, o *offer) {
 }
 
 // readRecurrence reads a row that stands for several slots with one spot each.
-func readRecurrence(p *place, o *offer) {
+func readRecurrence(p *place, o *feedRow) {
 	// 0 is how some programs write none.
 	total, okTotal := p.at("spots_total").number(0, 1)
 	open, okOpen := p.at("spots_open").number(0, 1)

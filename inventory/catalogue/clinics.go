@@ -23,8 +23,9 @@ const (
 	mostNoticeSec = 10 * 366 * 24 * 60 * 60
 )
 
-// Clinics reads a catalogue of clinics. It returns Problems if anything is
-// wrong with it.
+// Clinics reads a catalogue: clinics, and of merchants that feeds make (kind
+// [inventory.MerchantFeed]) the guest rules and offers that no feed says. It
+// returns Problems if anything is wrong with it.
 func (f *File) Clinics() ([]inventory.Merchant, error) {
 	if f.Kind != Clinics {
 		return nil, fmt.Errorf("%s: a %s, not a catalogue of clinics", f.Path, f.Kind)
@@ -81,13 +82,64 @@ func readClinics(p *place) []inventory.Merchant {
 	if !p.need().fields() {
 		return nil
 	}
-	p.only("merchants")
-	ids := unique{}
-	var clinics []inventory.Merchant
-	for _, m := range p.at("merchants").need().items() {
-		clinics = append(clinics, readClinic(m, ids))
+	p.only("merchants", "feed_merchants")
+	if p.at("feed_merchants").value == nil {
+		p.at("merchants").need()
 	}
-	return clinics
+	ids := unique{}
+	var merchants []inventory.Merchant
+	for _, m := range p.at("merchants").items() {
+		merchants = append(merchants, readClinic(m, ids))
+	}
+	for _, m := range p.at("feed_merchants").items() {
+		merchants = append(merchants, readFeedMerchant(m, ids))
+	}
+	return merchants
+}
+
+// readFeedMerchant reads what no feed says of a merchant that feeds make.
+func readFeedMerchant(p *place, ids unique) inventory.Merchant {
+	m := inventory.Merchant{Kind: inventory.MerchantFeed}
+	if !p.need().fields() {
+		return m
+	}
+	p.only("id", "guests", "offers")
+	m.ID = p.at("id").need().id()
+	ids.add(p.at("id"), m.ID)
+	m.Guests = readGuestRules(p.at("guests"))
+	m.Offers = readOffers(p.at("offers"))
+	return m
+}
+
+const mostUses = 1_000_000_000
+
+func readOffers(p *place) []inventory.Offer {
+	ids := unique{}
+	var offers []inventory.Offer
+	for _, o := range p.items() {
+		offers = append(offers, readOffer(o, ids))
+	}
+	return offers
+}
+
+func readOffer(p *place, ids unique) (o inventory.Offer) {
+	if !p.need().fields() {
+		return o
+	}
+	p.only("id", "service_ids", "first_date", "last_date", "uses")
+	o.ID = p.at("id").need().id()
+	ids.add(p.at("id"), o.ID)
+	for _, s := range p.at("service_ids").items() {
+		o.ServiceIDs = append(o.ServiceIDs, s.need().id())
+	}
+	o.First, o.Last = p.at("first_date").date(), p.at("last_date").date()
+	if !o.First.IsZero() && !o.Last.IsZero() && o.Last.Before(o.First) {
+		p.at("last_date").wrong("must not be before first_date")
+	}
+	if n, ok := p.at("uses").number(0, mostUses); ok {
+		o.Uses = new(int(n))
+	}
+	return o
 }
 
 func readClinic(p *place, ids unique) inventory.Merchant {
@@ -95,7 +147,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "guests")
+	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
 	m.Name = p.at("name").need().text()
@@ -116,20 +168,31 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	for _, s := range p.at("services").items() {
 		m.Services = append(m.Services, readClinicService(s, services, &m))
 	}
+	m.Offers = readOffers(p.at("offers"))
+	for i, o := range m.Offers {
+		for j, id := range o.ServiceIDs {
+			if m.Service(id) == nil {
+				p.at("offers").items()[i].at("service_ids").items()[j].wrong("no such service")
+			}
+		}
+	}
 	m.Guests = readGuestRules(p.at("guests"))
 	return m
 }
 
-// mostUpcoming bounds a limit that nobody could reach.
+// mostUpcoming bounds limits that nobody could reach.
 const mostUpcoming = 10_000
 
 func readGuestRules(p *place) (r inventory.GuestRules) {
 	if !p.fields() {
 		return r
 	}
-	p.only("max_upcoming", "banned", "name_pattern", "phone_pattern")
-	n, _ := p.at("max_upcoming").number(0, mostUpcoming)
-	r.MaxUpcoming = int(n)
+	p.only("max_upcoming", "max_own_leases", "max_leases", "banned", "name_pattern", "phone_pattern")
+	limit := func(key string) int {
+		n, _ := p.at(key).number(0, mostUpcoming)
+		return int(n)
+	}
+	r.MaxUpcoming, r.MaxOwnLeases, r.MaxLeases = limit("max_upcoming"), limit("max_own_leases"), limit("max_leases")
 	for _, b := range p.at("banned").items() {
 		r.Banned = append(r.Banned, b.need().text())
 	}
@@ -294,7 +357,7 @@ func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Se
 	if !p.need().fields() {
 		return s
 	}
-	p.only("id", "name", "group_id", "duration_sec", "min_advance_booking_sec", "min_advance_online_canceling_sec")
+	p.only(append([]string{"id", "name", "group_id", "duration_sec", "min_advance_booking_sec", "min_advance_online_canceling_sec"}, chargesKeys...)...)
 	s.ID = p.at("id").need().id()
 	ids.add(p.at("id"), s.ID)
 	s.Name = p.at("name").text()
@@ -305,5 +368,6 @@ func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Se
 	s.DurationSec, _ = p.at("duration_sec").need().number(1, 24*60*60)
 	s.MinAdvanceBookingSec, _ = p.at("min_advance_booking_sec").number(0, mostNoticeSec)
 	s.MinAdvanceOnlineCancelingSec, _ = p.at("min_advance_online_canceling_sec").number(0, mostNoticeSec)
+	s.Charges = readCharges(p)
 	return s
 }

@@ -77,7 +77,7 @@ merchants:
   - {<<: *x, id: 7, name: Mine}
 `)
 	_, err := f.Clinics()
-	wantProblems(t, err, "defaults: unknown key; known are merchants")
+	wantProblems(t, err, "defaults: unknown key; known are merchants, feed_merchants")
 	f = mustFrom(t, "x", `
 merchants:
   - &x {id: 7, name: Base, zones: [{id: 65a000000000000000000001, name: !!str 12}]}
@@ -134,7 +134,7 @@ func TestClinicsProblems(t *testing.T) {
 		name, old, new string
 		want           []string
 	}{
-		{"an unknown top-level key", "merchants:", "shops: []\nmerchants:", []string{"shops: unknown key; known are merchants"}},
+		{"an unknown top-level key", "merchants:", "shops: []\nmerchants:", []string{"shops: unknown key; known are merchants, feed_merchants"}},
 		{"a clinic without id", "id: clinic-1", "id: ''", []string{"merchants[0].id: required"}},
 		{"a clinic's id over two lines", "id: clinic-1", `id: "a\nb"`, []string{"merchants[0].id: must not contain control characters"}},
 		{"a clinic's id that fits no index", "clinic-1", strings.Repeat("x", 256), []string{"merchants[0].id: longer than 255 bytes"}},
@@ -142,9 +142,27 @@ func TestClinicsProblems(t *testing.T) {
 		{"a name with a zero", "name: One", `name: "O\0ne"`, []string{"merchants[0].name: must not contain a zero character"}},
 		{"a name that is a list", "name: One", "name: [One]", []string{"merchants[0].name: must be text, not a list"}},
 		{"an unknown key", "name: One", "name: One\n    nmae: Two", []string{
-			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, guests"}},
+			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, offers, guests"}},
+		{"offers that cannot be", "name: One", "name: One\n    offers: [{id: a, service_ids: [x], first_date: 2026-02-01, last_date: 2026-01-31, uses: -1}, {id: a}]", []string{
+			"merchants[0].offers[0].last_date: must not be before first_date",
+			"merchants[0].offers[0].uses: must be 0 to 1000000000, not -1",
+			`merchants[0].offers[1].id: "a" is also merchants[0].offers[0].id`,
+			"merchants[0].offers[0].service_ids[0]: no such service",
+		}},
+		{"charges that cannot be", "duration_sec: 3600", "duration_sec: 3600, price: {price_micros: -1, currency_code: won}, tax_rate: {micro_percent: 100000001}, deposit: {deposit_type: EACH}, no_show_fee: {}", []string{
+			"merchants[0].services[0].price.price_micros: must be 0 to 9000000000000000, not -1",
+			`merchants[0].services[0].price.currency_code: must be a code of ISO 4217 such as KRW, not "won"`,
+			"merchants[0].services[0].tax_rate.micro_percent: must be 0 to 100000000, not 100000001",
+			"merchants[0].services[0].deposit.deposit: required",
+			`merchants[0].services[0].deposit.deposit_type: must be FIXED_RATE_DEFAULT or PER_PERSON, not "EACH"`,
+			"merchants[0].services[0].no_show_fee.fee: required",
+		}},
+		{"a feed's merchant with more than guests and offers", "merchants:", "feed_merchants: [{id: d, zones: []}, {id: clinic-1}]\nmerchants:", []string{
+			"feed_merchants[0].zones: unknown key; known are id, guests, offers",
+			`feed_merchants[1].id: "clinic-1" is also merchants[0].id`,
+		}},
 		{"guest rules that cannot be", "name: One", "name: One\n    guests: {max_upcoming: -1, banned: [''], name_pattern: '(', phones: x}", []string{
-			"merchants[0].guests.phones: unknown key; known are max_upcoming, banned, name_pattern, phone_pattern",
+			"merchants[0].guests.phones: unknown key; known are max_upcoming, max_own_leases, max_leases, banned, name_pattern, phone_pattern",
 			"merchants[0].guests.max_upcoming: must be 0 to 10000, not -1",
 			"merchants[0].guests.banned[0]: required",
 			"merchants[0].guests.name_pattern: is not a regular expression: error parsing regexp: missing closing ): `(`"}},
@@ -329,5 +347,45 @@ func TestGuestRules(t *testing.T) {
 	want := inventory.GuestRules{MaxUpcoming: 2, Banned: []string{"u", "+82 10"}, NamePattern: "^a", PhonePattern: `^\+82`}
 	if diff := cmp.Diff(want, clinics[0].Guests); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOffersAndCharges(t *testing.T) {
+	got, err := mustFrom(t, "x", clinic("duration_sec: 3600}]", `duration_sec: 3600,
+        price: {price_micros: "50000000", currency_code: KRW}, tax_rate: {micro_percent: 10000000},
+        deposit: {deposit: {price_micros: 1, currency_code: KRW}, min_advance_cancellation_sec: 86400, deposit_type: PER_PERSON},
+        no_show_fee: {fee: {price_micros: 2, currency_code: KRW}, fee_type: FIXED_RATE_DEFAULT}}]
+    offers: [{id: summer, service_ids: [skin-care], first_date: 2026-06-01, last_date: 2026-08-31, uses: 0}, {id: any}]
+    guests: {max_own_leases: 2, max_leases: 30}
+feed_merchants: [{id: dining-1, guests: {max_leases: 5}, offers: [{id: wine, service_ids: [reservation], uses: 9}]}]
+`)).Clinics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	krw := func(micros int64) *inventory.Price { return &inventory.Price{Micros: micros, Currency: "KRW"} }
+	charges := inventory.Charges{
+		Price: krw(50_000_000), TaxMicroPercent: 10_000_000,
+		Deposit:   &inventory.Deposit{Deposit: krw(1), MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
+		NoShowFee: &inventory.Fee{Fee: krw(2), Type: "FIXED_RATE_DEFAULT"},
+	}
+	offers := []inventory.Offer{{
+		ID: "summer", ServiceIDs: []string{"skin-care"}, Uses: new(0),
+		First: inventory.Date{Year: 2026, Month: 6, Day: 1}, Last: inventory.Date{Year: 2026, Month: 8, Day: 31},
+	}, {ID: "any"}}
+	if diff := cmp.Diff(charges, got[0].Services[0].Charges); diff != "" {
+		t.Errorf("charges (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(offers, got[0].Offers); diff != "" {
+		t.Errorf("offers (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(inventory.GuestRules{MaxOwnLeases: 2, MaxLeases: 30}, got[0].Guests); diff != "" {
+		t.Errorf("guests (-want +got):\n%s", diff)
+	}
+	feed := inventory.Merchant{
+		ID: "dining-1", Kind: inventory.MerchantFeed, Guests: inventory.GuestRules{MaxLeases: 5},
+		Offers: []inventory.Offer{{ID: "wine", ServiceIDs: []string{"reservation"}, Uses: new(9)}},
+	}
+	if diff := cmp.Diff(feed, got[1]); diff != "" {
+		t.Errorf("feed's merchant (-want +got):\n%s", diff)
 	}
 }

@@ -375,5 +375,6 @@ func readFeedService(p *place) inventory.Service {
 		s.MinAdvanceBookingSec, _ = rules.at("min_advance_booking").number(0, mostNoticeSec)
 		s.MinAdvanceOnlineCancelingSec, _ = rules.at("min_advance_online_canceling").number(0, mostNoticeSec)
 	}
+	s.Charges = readCharges(p)
 	return s
 }

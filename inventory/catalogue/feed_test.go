@@ -168,8 +168,11 @@ func TestServices(t *testing.T) {
 			service("dining-1", "1000", "Reservation", 0, 0),
 			service("dining-2", "1000", "Reservation", 0, 0)}, 0},
 		{"Google's samples with payments and scheduling_rules", oneFeed(t, mustOpen(t, "testdata/payments.services_feed.json")), []catalogue.MerchantService{
-			service("merchant-1", "service-1-a", "Men's haircut", 0, 0),
-			service("merchant-1", "service-2-b", "Spa Treatment", 0, 14400)}, 0},
+			charging(service("merchant-1", "service-1-a", "Men's haircut", 0, 0), inventory.Charges{Price: &inventory.Price{Micros: 15000000, Currency: "USD"}}),
+			charging(service("merchant-1", "service-2-b", "Spa Treatment", 0, 14400), inventory.Charges{
+				Price:     &inventory.Price{Micros: 200000000, Currency: "USD"},
+				NoShowFee: &inventory.Fee{Fee: &inventory.Price{Micros: 25000000, Currency: "USD"}, Type: "FIXED_RATE_DEFAULT"},
+			})}, 0},
 		{"rules, a clinic, no name", feedOf(t, `{`+metadata+`, "service": [
 			{"merchant_id": "b", "service_id": "2", "rules": {"min_advance_booking": "3600", "min_advance_online_canceling": 86400}},
 			{"merchant_id": "clinic-1", "service_id": ["not looked at"]},
@@ -193,6 +196,11 @@ func TestServices(t *testing.T) {
 			}
 		})
 	}
+}
+
+func charging(s catalogue.MerchantService, c inventory.Charges) catalogue.MerchantService {
+	s.Charges = c
+	return s
 }
 
 func TestServicesProblems(t *testing.T) {

@@ -42,7 +42,7 @@ type Kind string
 
 // The kinds of file, by the top-level key that gives each away.
 const (
-	Clinics          Kind = "clinics"           // merchants
+	Clinics          Kind = "clinics"           // merchants, feed_merchants, feed_merchants
 	MerchantFeed     Kind = "merchant feed"     // merchant
 	ServiceFeed      Kind = "service feed"      // service
 	AvailabilityFeed Kind = "availability feed" // service_availability
@@ -51,13 +51,14 @@ const (
 // kinds are the keys that give a JSON file away.
 var kinds = map[string]Kind{
 	"merchants":            Clinics,
+	"feed_merchants":       Clinics,
 	"merchant":             MerchantFeed,
 	"service":              ServiceFeed,
 	"service_availability": AvailabilityFeed,
 }
 
 // yamlKey is the line that gives a YAML file away.
-var yamlKey = regexp.MustCompile(`^\s*(merchants|"merchants"|'merchants')\s*:(\s|$)`)
+var yamlKey = regexp.MustCompile(`^\s*["']?(feed_)?merchants["']?\s*:(\s|$)`)
 
 // File is a file that import takes. It is opened anew for every reading.
 type File struct {
