@@ -413,6 +413,7 @@ func (s *stage) learn(body string) {
 //   - It is 2026-03-02 08:30 Seoul.
 //   - 24 hours pass.
 //   - Visit 1 becomes CANCELED.
+//   - Visit 1 is refunded.
 func (s *stage) happen(event string) error {
 	event = strings.TrimSuffix(event, ".")
 	if m := moment.FindStringSubmatch(strings.TrimPrefix(event, "It is ")); m != nil {
@@ -429,6 +430,10 @@ func (s *stage) happen(event string) error {
 	if _, err := fmt.Sscanf(event, "Visit %d becomes %s", &n, &word); err == nil && n >= 1 && n <= len(s.bookings) {
 		s.end(s.booking(s.bookings[n-1].ID.String()), booking.State(word))
 		return nil
+	}
+	if _, err := fmt.Sscanf(event, "Visit %d is refunded", &n); err == nil && n >= 1 && n <= len(s.bookings) {
+		_, err := s.service.Refund(s.t.Context(), s.bookings[n-1].ID)
+		return err
 	}
 	return fmt.Errorf("nobody knows how %q happens", event)
 }
