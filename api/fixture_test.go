@@ -66,7 +66,7 @@ func at(hh, mm int) int64 {
 
 // world is the service over one database, served over HTTP.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	db      storagetest.Database
 	options options
 	service *booking.Service
@@ -112,7 +112,7 @@ func eachWith(t *testing.T, o options, test func(w *world)) {
 const worldDir = "testdata/transcripts/world"
 
 // newWorld serves a database, which is to be loaded.
-func newWorld(t *testing.T, db storagetest.Database, o options) *world {
+func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 	t.Helper()
 	w := &world{t: t, db: db, options: o, log: &printed{}, keys: map[string]string{}, tokens: map[string]string{}}
 	w.clock.Store(eight.Unix())

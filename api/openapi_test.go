@@ -345,7 +345,7 @@ func exchanges(t *testing.T) []exchange {
 
 // rehearsal is a stage without a world behind it: its placeholders stand for
 // things of the right form. The first booking has the id that it has in truth.
-func rehearsal(t *testing.T) *stage {
+func rehearsal(t testing.TB) *stage {
 	t.Helper()
 	s := &stage{world: &world{t: t, keys: map[string]string{}}, placeholders: map[string]string{}}
 	for i, clinic := range merchants {
