@@ -108,11 +108,11 @@ func (pl place) room(slots map[inventory.SlotKey]inventory.Slot) int {
 	for _, h := range inventory.Merge(pl.holds) {
 		for _, k := range h.Keys() {
 			s := slots[k] // a slot that was never published has no room
-			free = append(free, (s.Capacity-s.Taken)/h.Spots)
+			free = append(free, s.Free()/h.Spots)
 		}
 	}
 	if len(free) == 0 {
 		return 0
 	}
-	return max(0, slices.Min(free))
+	return slices.Min(free)
 }

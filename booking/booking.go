@@ -141,10 +141,12 @@ const (
 	Declined   State = "DECLINED"
 	Failed     State = "FAILED"
 	NoShow     State = "NO_SHOW"
+	Blocked    State = "BLOCKED"   // no visit: a time that the desk has closed
+	Unblocked  State = "UNBLOCKED" // and has opened again
 )
 
 // Live are the states in which a booking holds room.
-var Live = []State{Held, Pending, Confirmed, InProgress, Completed}
+var Live = []State{Held, Pending, Confirmed, InProgress, Completed, Blocked}
 
 // Reserved reports whether the clinic's word for the state is RESERVED: the
 // visit is still to come and may be changed.
@@ -153,6 +155,13 @@ func (s State) Reserved() bool { return s == Pending || s == Confirmed }
 // IsLease reports whether b is, or was, only a lease: no channel knows it by a
 // booking's or a visit's name.
 func (b Booking) IsLease() bool { return b.State == Held || b.State == Expired }
+
+// IsBlock reports whether b is, or was, a time that the desk has closed: it has
+// no guest, and no channel knows it as a booking or a visit.
+func (b Booking) IsBlock() bool { return b.State == Blocked || b.State == Unblocked }
+
+// IsVisit reports whether somebody comes, came or would have come.
+func (b Booking) IsVisit() bool { return !b.IsLease() && !b.IsBlock() }
 
 // lapsed reports whether b is a lease whose time is up. It holds room until it
 // is tidied away, but nobody has to wait for that.

@@ -74,7 +74,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		}
 		return touches, func(tx Tx) error {
 			b, found := tx.Schedule()
-			if !found || b.IsLease() {
+			if !found || !b.IsVisit() {
 				return unknown(FieldSchedule, "no such schedule of this clinic")
 			}
 			if !b.State.Reserved() {

@@ -29,6 +29,8 @@ const (
 	Lapsed  Action = "LAPSED"
 	Created Action = "CREATED"
 	Changed Action = "CHANGED"
+	Closed  Action = "BLOCKED"
+	Opened  Action = "UNBLOCKED"
 )
 
 // silent are the members that an event does not repeat: what names the booking,

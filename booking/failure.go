@@ -108,6 +108,9 @@ const (
 	FieldZone          // where the visitor checks in
 	FieldResourceGroup // of the n-th occupied resource
 	FieldResourceZone  // of the n-th occupied resource
+	FieldVisitor
+	FieldGroup // of a block
+	FieldBlock
 	endOfFields
 )
 

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -22,32 +23,40 @@ func TestHistories(t *testing.T) {
 			m.ID = "clinic-" + uuid.NewString()
 			m.Groups[0].Timetable = nil
 			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
-			h := &history{w: w, clinic: m, taken: map[[2]any]int{}}
+			h := &history{w: w, clinic: m, taken: map[[2]any]int{}, blocked: map[[2]any]int{}}
 			r.Repeat(map[string]func(*rapid.T){
-				"create": h.create,
-				"replay": h.replay,
-				"move":   h.move,
-				"resize": h.resize,
-				"":       h.check,
+				"create":  h.create,
+				"reserve": h.reserve,
+				"replay":  h.replay,
+				"move":    h.move,
+				"cancel":  h.cancel,
+				"block":   h.block,
+				"unblock": h.unblock,
+				"resize":  h.resize,
+				"":        h.check,
 			})
 		})
 	})
 }
 
-// history is the model: which zone has how many visits in which half hour.
+// history is the model: which zone has how many visits and blocks in which half
+// hour.
 type history struct {
 	w        *world
 	clinic   inventory.Merchant
-	requests []booking.Create
-	visits   []booking.Booking
+	requests []booking.Create // and what they made:
+	made     []booking.Booking
+	visits   []booking.Booking // those that are to come, of both channels
+	blocks   []booking.Booking
 	taken    map[[2]any]int // (zone, start of the half hour) → visits
+	blocked  map[[2]any]int // ditto → blocks
 }
 
 func (h *history) capacity(zone string) int { return h.clinic.Groups[0].Zone(zone).Capacity }
 
 func (h *history) fits(zone string, from, to int64) bool {
 	for s := from; s < to; s += 1800 {
-		if h.taken[[2]any{zone, s}] >= h.capacity(zone) {
+		if at := [2]any{zone, s}; h.taken[at] >= h.capacity(zone) || h.blocked[at] > 0 {
 			return false
 		}
 	}
@@ -77,21 +86,94 @@ func (h *history) create(r *rapid.T) {
 				r.Fatalf("there is room in %s: got zone %s, %v", zone, b.ZoneID, err)
 			}
 			h.add(zone, b.StartSec, b.EndSec, 1)
-			h.requests, h.visits = append(h.requests, c), append(h.visits, b)
+			h.requests, h.made, h.visits = append(h.requests, c), append(h.made, b), append(h.visits, b)
 			return
 		}
 	}
 	h.wantFull(r, err)
 }
 
-func (h *history) replay(r *rapid.T) {
+// period draws a zone and a time.
+func period(r *rapid.T) (zone string, from, to int64) {
+	zone = rapid.SampledFrom([]string{bed, suite}).Draw(r, "zone")
+	from = at(9, 0) + 1800*halfHours.Draw(r, "from")
+	return zone, from, from + 1800*rapid.Int64Range(1, 3).Draw(r, "length")
+}
+
+func (h *history) reserve(r *rapid.T) {
+	zone, from, to := period(r)
+	c := h.w.reservation(zone, from, to)
+	c.MerchantID = h.clinic.ID
+	b, err := h.w.reserve(c)
+	if !h.fits(zone, from, to) {
+		h.wantFull(r, err)
+		return
+	}
+	if err != nil {
+		r.Fatalf("there is room in %s: %v", zone, err)
+	}
+	h.add(zone, from, to, 1)
+	h.visits = append(h.visits, b)
+}
+
+// cancel calls a visit off, and asks again.
+func (h *history) cancel(r *rapid.T) {
 	if len(h.visits) == 0 {
 		r.Skip()
 	}
 	i := rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")
+	b := h.visits[i]
+	as := rapid.SampledFrom([]booking.Settlement{booking.CallOff, booking.Missed}).Draw(r, "as")
+	if err := h.w.SettleVisit(h.w.t.Context(), scheduleOf(b), as); err != nil {
+		r.Fatalf("%s of %s: %v", as, b.ID, err)
+	}
+	var f *booking.Failure
+	if err := h.w.SettleVisit(h.w.t.Context(), scheduleOf(b), as); !errors.As(err, &f) || f.Cause != booking.NotReserved {
+		r.Fatalf("%s again: %v", as, err)
+	}
+	h.add(b.ZoneID, b.StartSec, b.EndSec, -1)
+	h.visits = slices.Delete(h.visits, i, i+1)
+}
+
+// block closes a time, whatever is there.
+func (h *history) block(r *rapid.T) {
+	zone, from, to := period(r)
+	c := block(zone, from, to)
+	c.MerchantID = h.clinic.ID
+	b := h.w.block(c)
+	for s := from; s < to; s += 1800 {
+		h.blocked[[2]any{zone, s}]++
+	}
+	h.blocks = append(h.blocks, b)
+}
+
+func (h *history) unblock(r *rapid.T) {
+	if len(h.blocks) == 0 {
+		r.Skip()
+	}
+	i := rapid.IntRange(0, len(h.blocks)-1).Draw(r, "block")
+	b := h.blocks[i]
+	h.w.must(h.w.unblock(b))
+	for s := b.StartSec; s < b.EndSec; s += 1800 {
+		h.blocked[[2]any{b.ZoneID, s}]--
+	}
+	h.blocks = slices.Delete(h.blocks, i, i+1)
+}
+
+func (h *history) replay(r *rapid.T) {
+	if len(h.requests) == 0 {
+		r.Skip()
+	}
+	i := rapid.IntRange(0, len(h.requests)-1).Draw(r, "request")
+	want := h.made[i]
+	for _, v := range h.visits { // it may have been moved
+		if v.ID == want.ID {
+			want = v
+		}
+	}
 	b, err := h.w.create(h.requests[i])
-	if err != nil || b.ID != h.visits[i].ID || b.StartSec != h.visits[i].StartSec {
-		r.Fatalf("replay of %s got %s at %d, %v", h.visits[i].ID, b.ID, b.StartSec, err)
+	if err != nil || b.ID != want.ID || b.State == booking.Confirmed && b.StartSec != want.StartSec {
+		r.Fatalf("replay of %s got %s at %d, %v", want.ID, b.ID, b.StartSec, err)
 	}
 }
 
@@ -100,9 +182,7 @@ func (h *history) move(r *rapid.T) {
 		r.Skip()
 	}
 	b := &h.visits[rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")]
-	zone := rapid.SampledFrom([]string{bed, suite}).Draw(r, "zone")
-	from := at(9, 0) + 1800*halfHours.Draw(r, "to")
-	to := from + 1800*rapid.Int64Range(1, 3).Draw(r, "length")
+	zone, from, to := period(r)
 	// What the visit holds already it may keep, however full.
 	fits := true
 	for s := from; s < to; s += 1800 {

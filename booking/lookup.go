@@ -10,7 +10,7 @@ import (
 // Booking returns a booking as it is now, or ErrNotFound.
 func (s *Service) Booking(ctx context.Context, id uuid.UUID) (Booking, error) {
 	b, err := s.Store.Booking(ctx, id)
-	if err == nil && b.IsLease() {
+	if err == nil && !b.IsVisit() {
 		return Booking{}, ErrNotFound
 	}
 	return b, err

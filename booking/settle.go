@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// Settlement is what a merchant can say about a booking.
+// Settlement is what a merchant can say about a booking, or a clinic about a
+// visit.
 type Settlement string
 
 // The settlements, as events name them.
@@ -18,6 +20,8 @@ const (
 	Decline Settlement = "DECLINED"  // ditto
 	CallOff Settlement = "CANCELED"  // a booking that is still to come
 	Missed  Settlement = "NO_SHOW"   // a booking whose guest did not come
+	Arrive  Settlement = "IN_PROGRESS"
+	Finish  Settlement = "COMPLETED"
 )
 
 // settlements say from which states a booking can be settled, and into which.
@@ -29,10 +33,12 @@ var settlements = map[Settlement]struct {
 	Decline: {[]State{Pending}, Declined},
 	CallOff: {[]State{Pending, Confirmed}, Canceled},
 	Missed:  {[]State{Confirmed}, NoShow},
+	Arrive:  {[]State{Pending, Confirmed}, InProgress}, // who is seen has been accepted
+	Finish:  {[]State{InProgress}, Completed},
 }
 
 // Settle confirms, declines, cancels a booking for the merchant, or notes that
-// nobody came; all but the first give its room back. Saying so again succeeds
+// nobody came; and gives its room back unless somebody comes. Saying so again succeeds
 // and leaves no trace. It returns *Invalid if there is no such booking and
 // *Failure{NotReserved} if it is in no state for it.
 func (s *Service) Settle(ctx context.Context, id uuid.UUID, as Settlement) (Booking, error) {
@@ -44,22 +50,47 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 	var result Booking
 	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
-		if !found || b.IsLease() {
+		if !found || !b.IsVisit() {
 			return unknown(FieldBooking, "no such booking")
 		}
-		next, err := as.apply(b)
-		if err != nil {
-			return err
-		}
-		event := Event{Actor: by, Action: Action(as), AtSec: now.Unix()}
-		if next.State == Confirmed {
-			result, err = putNext(tx, b, next, event)
-		} else {
-			result, err = vacate(tx, b, next.State, event)
-		}
+		var err error
+		result, err = as.settle(tx, b, by, now)
 		return err
 	})
 	return result, err
+}
+
+// SettleVisit is Settle by the clinic's name of the visit, and strict: a visit
+// that is so already is in no state for it.
+func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlement) error {
+	now := s.Now()
+	var done Booking
+	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+		b, found := tx.Schedule()
+		switch {
+		case !found || !b.IsVisit():
+			return unknown(FieldSchedule, "no such schedule of this clinic")
+		case b.isVersion(done):
+			return nil
+		case b.State == settlements[as].to:
+			return refuse(NotReserved, "the visit is "+string(b.State)+" already")
+		}
+		done, err = as.settle(tx, b, ByDesk, now)
+		return err
+	})
+}
+
+// settle settles a booking, and gives back its room if that is so.
+func (as Settlement) settle(tx Tx, b Booking, by Actor, now time.Time) (Booking, error) {
+	next, err := as.apply(b)
+	if err != nil {
+		return b, err
+	}
+	event := Event{Actor: by, Action: Action(as), AtSec: now.Unix()}
+	if slices.Contains(Live, next.State) {
+		return putNext(tx, b, next, event)
+	}
+	return vacate(tx, b, next.State, event)
 }
 
 // apply is the booking as it is settled.
@@ -68,11 +99,9 @@ func (as Settlement) apply(b Booking) (Booking, error) {
 	if b.State == rule.to {
 		return b, nil
 	}
-	for _, from := range rule.from {
-		if b.State == from {
-			b.State = rule.to
-			return b, nil
-		}
+	if slices.Contains(rule.from, b.State) {
+		b.State = rule.to
+		return b, nil
 	}
 	return b, refuse(NotReserved, "the booking is "+string(b.State))
 }

@@ -74,6 +74,7 @@ type Keys struct {
 	Schedule  ScheduleKey        // and one more by the clinic's name
 	GuestKeys []GuestKey         // the guest who asks
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
+	Visitor   VisitorKey         // and the guest with that name
 	Slots     []inventory.SlotKey
 	FromSec   int64 // visits of these guests that overlap [FromSec, ToSec)
 	ToSec     int64
@@ -84,6 +85,13 @@ type Keys struct {
 type ScheduleKey struct {
 	MerchantID string
 	ScheduleID string
+}
+
+// VisitorKey is the clinic's name of a guest: only together with the clinic does
+// it name anybody.
+type VisitorKey struct {
+	MerchantID string
+	VisitorID  string
 }
 
 // Tx is one operation's view of what it announced.
@@ -100,6 +108,8 @@ type Tx interface {
 	Holds(id uuid.UUID) []inventory.Hold
 	// Guests returns whom the announced keys belong to already.
 	Guests() map[GuestKey]Guest
+	// Visitor returns the announced visitor.
+	Visitor() (g Guest, found bool)
 	// Visits returns the live visits that the announced guests have in the
 	// announced time.
 	Visits() []Visit

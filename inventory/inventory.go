@@ -127,12 +127,21 @@ func (k SlotKey) Compare(o SlotKey) int {
 }
 
 // Slot is a resource's room from one start: capacity and what is taken of it,
-// in spots.
+// in spots, and how many blocks close it.
 type Slot struct {
 	SlotKey
 	Capacity int
 	Taken    int
+	Blocked  int   // above zero: what is taken stays, and nothing more may be
 	Terms    Terms // of a published slot
+}
+
+// Free is how many spots of the slot may still be taken.
+func (s Slot) Free() int {
+	if s.Blocked > 0 {
+		return 0
+	}
+	return max(0, s.Capacity-s.Taken)
 }
 
 // Terms are what a feed says of one slot besides its room
@@ -147,12 +156,14 @@ type Terms struct {
 
 // Hold is what one owner takes: spots of a resource in every slot from
 // StartSec to EndSec (Unix seconds). SinceSec is when it was taken; an
-// availability feed that was generated before does not know of it yet.
+// availability feed that was generated before does not know of it yet. A hold
+// that blocks takes no spots: it closes its slots for as long as it is there.
 type Hold struct {
 	Resource Resource
 	StartSec int64
 	EndSec   int64
-	Spots    int
+	Spots    int // 1 of a block
+	Block    bool
 	SinceSec int64
 }
 

@@ -15,16 +15,18 @@ type Tx interface {
 	// touched has its default capacity. A slot that was never published is
 	// not in the answer.
 	Slots(keys []SlotKey) (map[SlotKey]Slot, error)
-	// Take adds the spots of each change to what is taken of its slot.
+	// Take adds the spots and blocks of each change to those of its slot.
 	Take(changes []Change) error
 	// SetHolds deletes the owner's holds in gone and writes those in made.
 	SetHolds(owner uuid.UUID, gone, made []Hold) error
 }
 
-// Change is a signed number of spots of one slot: above zero takes room.
+// Change is a signed number of spots and of blocks of one slot: spots above
+// zero take room.
 type Change struct {
 	SlotKey
-	Spots int
+	Spots  int
+	Blocks int
 }
 
 // Full says that there is no room. It is not a fault: nothing was changed.
@@ -48,7 +50,10 @@ func (m *Missing) Error() string { return fmt.Sprintf("%d slots never published"
 // everything and then taking everything deadlocks even when each half is
 // sorted.)
 //
-// It returns *Full if a slot has no room, *Missing if one was never published;
+// An owner either takes spots or blocks. A block always fits, also over what is
+// taken and over other blocks.
+//
+// It returns *Full if a slot has no room or is blocked, *Missing if one was never published;
 // then nothing has changed.
 func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
 	have, want = Merge(have), Merge(want)
@@ -83,7 +88,7 @@ func fit(slots map[SlotKey]Slot, changes []Change) error {
 		switch {
 		case !ok:
 			missing = append(missing, c.SlotKey)
-		case c.Spots > 0 && s.Taken+c.Spots > s.Capacity:
+		case c.Spots > 0 && c.Spots > s.Free():
 			full = append(full, s)
 		}
 	}
@@ -109,11 +114,13 @@ func Keys(holds ...Hold) []SlotKey {
 
 // Merge puts holds into their one normal form: sorted, disjoint, equal
 // neighbours joined. Holds of one lane add up where they overlap (two beds are
-// two places); those of one staff member do not (one person's time once).
+// two places); those of one staff member do not (one person's time once), nor do
+// blocks.
 func Merge(holds []Hold) []Hold {
 	resources := map[uuid.UUID]Resource{}
 	type place struct {
 		spots    int
+		block    bool
 		sinceSec int64
 		endSec   int64
 	}
@@ -122,11 +129,12 @@ func Merge(holds []Hold) []Hold {
 		resources[h.Resource.ID] = h.Resource
 		for _, k := range h.Keys() {
 			p := places[k]
-			if h.Resource.Kind == KindStaff {
+			if h.Resource.Kind == KindStaff || h.Block {
 				p.spots = max(p.spots, h.Spots)
 			} else {
 				p.spots += h.Spots
 			}
+			p.block = h.Block
 			p.sinceSec = max(p.sinceSec, h.SinceSec)
 			p.endSec = k.StartSec + h.Resource.SlotSeconds
 			places[k] = p
@@ -137,12 +145,12 @@ func Merge(holds []Hold) []Hold {
 		p := places[k]
 		r := resources[k.Resource]
 		if n := len(merged) - 1; n >= 0 && r.Kind != KindPublished {
-			if last := &merged[n]; last.Resource.ID == r.ID && last.EndSec == k.StartSec && last.Spots == p.spots {
+			if last := &merged[n]; last.Resource.ID == r.ID && last.EndSec == k.StartSec && last.Spots == p.spots && last.Block == p.block {
 				last.EndSec, last.SinceSec = p.endSec, max(last.SinceSec, p.sinceSec)
 				continue
 			}
 		}
-		merged = append(merged, Hold{Resource: r, StartSec: k.StartSec, EndSec: p.endSec, Spots: p.spots, SinceSec: p.sinceSec})
+		merged = append(merged, Hold{Resource: r, StartSec: k.StartSec, EndSec: p.endSec, Spots: p.spots, Block: p.block, SinceSec: p.sinceSec})
 	}
 	return merged
 }
@@ -150,21 +158,27 @@ func Merge(holds []Hold) []Hold {
 // diff is the signed difference of two merged lists of holds, slot by slot, in
 // lock order, without the slots that stay as they are.
 func diff(have, want []Hold) []Change {
-	spots := map[SlotKey]int{}
-	for _, h := range have {
-		for _, k := range h.Keys() {
-			spots[k] -= h.Spots
+	total := map[SlotKey]Change{}
+	add := func(holds []Hold, sign int) {
+		for _, h := range holds {
+			for _, k := range h.Keys() {
+				c := total[k]
+				if h.Block {
+					c.Blocks += sign
+				} else {
+					c.Spots += sign * h.Spots
+				}
+				c.SlotKey = k
+				total[k] = c
+			}
 		}
 	}
-	for _, h := range want {
-		for _, k := range h.Keys() {
-			spots[k] += h.Spots
-		}
-	}
+	add(have, -1)
+	add(want, 1)
 	var changes []Change
-	for k, n := range spots {
-		if n != 0 {
-			changes = append(changes, Change{SlotKey: k, Spots: n})
+	for _, c := range total {
+		if c.Spots != 0 || c.Blocks != 0 {
+			changes = append(changes, c)
 		}
 	}
 	slices.SortFunc(changes, func(a, b Change) int { return a.Compare(b.SlotKey) })
@@ -202,5 +216,5 @@ func SameHolds(a, b []Hold) bool {
 }
 
 func (h Hold) sameRoom(o Hold) bool {
-	return h.Resource.ID == o.Resource.ID && h.StartSec == o.StartSec && h.EndSec == o.EndSec && h.Spots == o.Spots
+	return h.Resource.ID == o.Resource.ID && h.StartSec == o.StartSec && h.EndSec == o.EndSec && h.Spots == o.Spots && h.Block == o.Block
 }

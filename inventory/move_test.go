@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -35,6 +36,7 @@ func (m *memory) Take(changes []Change) error {
 	for _, c := range changes {
 		s := m.slots[c.SlotKey]
 		s.Taken += c.Spots
+		s.Blocked += c.Blocks
 		if s.Taken < 0 || s.Taken > s.Capacity {
 			m.t.Fatalf("oversold: %+v", s)
 		}
@@ -76,6 +78,31 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// block is a hold that closes its slots instead of taking spots.
+func block(h Hold) Hold {
+	h.Block = true
+	return h
+}
+
+func TestFree(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		slot Slot
+		want int
+	}{
+		{"untouched", Slot{Capacity: 3}, 3},
+		{"partly taken", Slot{Capacity: 3, Taken: 2}, 1},
+		{"full", Slot{Capacity: 3, Taken: 3}, 0},
+		{"blocked", Slot{Capacity: 3, Blocked: 1}, 0},
+		{"blocked twice", Slot{Capacity: 3, Taken: 1, Blocked: 2}, 0},
+		{"more than there is, while it shrinks", Slot{Capacity: 1, Taken: 2}, 0},
+	} {
+		if got := c.slot.Free(); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 func TestMerge(t *testing.T) {
 	hold := func(r Resource, from, to int64, spots int) Hold {
 		return Hold{Resource: r, StartSec: from, EndSec: to, Spots: spots}
@@ -90,6 +117,7 @@ func TestMerge(t *testing.T) {
 		{"one doctor twice is once", []Hold{hold(kim, 0, 600, 1), hold(kim, 300, 900, 1)}, []Hold{hold(kim, 0, 900, 1)}},
 		{"published slots never join", []Hold{hold(show, 0, 5400, 1), hold(show, 5400, 10800, 1)},
 			[]Hold{hold(show, 0, 5400, 1), hold(show, 5400, 10800, 1)}},
+		{"one block twice is once", []Hold{block(hold(lane, 0, 3600, 1)), block(hold(lane, 1800, 5400, 1))}, []Hold{block(hold(lane, 0, 5400, 1))}},
 		{"nothing", nil, nil},
 	} {
 		if diff := cmp.Diff(c.want, Merge(c.have)); diff != "" {
@@ -111,7 +139,8 @@ func TestMove(t *testing.T) {
 		for i := range int64(36) {
 			m.slots[SlotKey{kim.ID, i * 300}] = Slot{SlotKey: SlotKey{kim.ID, i * 300}, Capacity: 1}
 		}
-		owners := []uuid.UUID{{1}, {2}, {3}}
+		blocker := uuid.UUID{4}
+		owners := []uuid.UUID{{1}, {2}, {3}, blocker}
 		for now := range int64(rapid.IntRange(1, 12).Draw(r, "moves")) {
 			owner := rapid.SampledFrom(owners).Draw(r, "owner")
 			var want []Hold
@@ -126,20 +155,35 @@ func TestMove(t *testing.T) {
 				}
 			}
 			have := m.holds[owner]
-			room := func() bool { // by counting, without Move's difference
-				need := map[SlotKey]int{}
+			if owner == blocker {
+				want = slices.DeleteFunc(want, func(h Hold) bool { return h.Resource.Kind == KindPublished })
+				for i := range want {
+					want[i].Block = true
+				}
+			}
+			room := owner == blocker || func() bool { // by counting, without Move's difference
+				need, own := map[SlotKey]int{}, map[SlotKey]int{}
+				for _, h := range have {
+					for _, k := range h.Keys() {
+						own[k] += h.Spots
+					}
+				}
 				for _, h := range Merge(want) {
 					for _, k := range h.Keys() {
 						need[k] += h.Spots
 					}
 				}
+				mine := maps.Clone(need)
 				for o, holds := range m.holds {
 					if o == owner {
 						continue
 					}
 					for _, h := range holds {
 						for _, k := range h.Keys() {
-							if need[k] > 0 {
+							switch {
+							case h.Block && mine[k] > own[k]:
+								return false
+							case need[k] > 0 && !h.Block:
 								need[k] += h.Spots
 							}
 						}
@@ -165,17 +209,21 @@ func TestMove(t *testing.T) {
 			case room && !SameHolds(m.holds[owner], want):
 				r.Fatalf("holds %v, want %v", m.holds[owner], want)
 			}
-			taken := map[SlotKey]int{}
+			taken, blocked := map[SlotKey]int{}, map[SlotKey]int{}
 			for _, holds := range m.holds {
 				for _, h := range holds {
 					for _, k := range h.Keys() {
-						taken[k] += h.Spots
+						if h.Block {
+							blocked[k]++
+						} else {
+							taken[k] += h.Spots
+						}
 					}
 				}
 			}
 			for k, s := range m.slots {
-				if s.Taken != taken[k] {
-					r.Fatalf("slot %v: taken %d, held %d", k, s.Taken, taken[k])
+				if s.Taken != taken[k] || s.Blocked != blocked[k] {
+					r.Fatalf("slot %v: taken %d, held %d, blocked %d by %d", k, s.Taken, taken[k], s.Blocked, blocked[k])
 				}
 			}
 		}

@@ -133,6 +133,7 @@ type slotRow struct {
 	Offered       int
 	Capacity      int
 	Taken         int
+	Blocked       int
 	GenerationSec int64
 
 	FirstBookableSec   *int64
@@ -146,7 +147,7 @@ func (slotRow) TableName() string { return "slots" }
 
 func (r slotRow) slot() (inventory.Slot, error) {
 	var e encoder
-	s := inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
+	s := inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
 		FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
 		LastCancellableSec: orZero(r.LastCancellableSec), ConfirmationMode: orZero(r.ConfirmationMode),
 		Charges: value[inventory.Charges](&e, r.Charges),
@@ -203,6 +204,7 @@ type holdRow struct {
 	StartSec   int64
 	EndSec     int64
 	Spots      int
+	Block      bool
 	SinceSec   int64
 }
 
@@ -211,13 +213,13 @@ func (holdRow) TableName() string { return "holds" }
 func rowsOfHolds(owner uuid.UUID, holds []inventory.Hold) []holdRow {
 	rows := make([]holdRow, len(holds))
 	for i, h := range holds {
-		rows[i] = holdRow{BookingID: owner, ResourceID: h.Resource.ID, StartSec: h.StartSec, EndSec: h.EndSec, Spots: h.Spots, SinceSec: h.SinceSec}
+		rows[i] = holdRow{BookingID: owner, ResourceID: h.Resource.ID, StartSec: h.StartSec, EndSec: h.EndSec, Spots: h.Spots, Block: h.Block, SinceSec: h.SinceSec}
 	}
 	return rows
 }
 
 func (r holdRow) hold(of inventory.Resource) inventory.Hold {
-	return inventory.Hold{Resource: of, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots, SinceSec: r.SinceSec}
+	return inventory.Hold{Resource: of, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots, Block: r.Block, SinceSec: r.SinceSec}
 }
 
 type guestRow struct {

@@ -21,6 +21,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		StartSec   int64
 		Capacity   int
 		Taken      int
+		Blocked    int
 
 		FirstBookableSec *int64
 		LastBookableSec  *int64
@@ -30,6 +31,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		SELECT m.version, s.resource_id, COALESCE(s.start_sec, 0) AS start_sec, COALESCE(s.capacity, 0) AS capacity,
 			COALESCE(s.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = s.resource_id
 				AND (l.start_sec = s.start_sec OR r.kind <> 'published' AND l.start_sec < s.start_sec AND l.end_sec > s.start_sec)), 0) AS taken,
+			COALESCE(s.blocked, 0) AS blocked,
 			s.first_bookable_sec, s.last_bookable_sec
 		FROM merchants m LEFT JOIN slots s ON (` + where + `) LEFT JOIN resources r ON r.id = s.resource_id WHERE m.id = ?`
 	args = append([]any{nowSec}, append(args, merchantID)...)
@@ -44,7 +46,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 	for _, r := range rows {
 		if r.ResourceID != nil {
 			k := inventory.SlotKey{Resource: *r.ResourceID, StartSec: r.StartSec}
-			found[k] = inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Terms: inventory.Terms{
+			found[k] = inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
 				FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
 			}}
 		}

@@ -28,13 +28,18 @@ var invariants = []struct {
 		SELECT s.resource_id || ' at ' || s.start_sec || ': taken ' || s.taken || ', held ' || COALESCE(SUM(h.spots), 0)
 		FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind <> 'published'
 		LEFT JOIN holds h ON h.resource_id = s.resource_id
-			AND h.start_sec BETWEEN s.start_sec - 259200 AND s.start_sec AND h.end_sec > s.start_sec
+			AND h.start_sec BETWEEN s.start_sec - 259200 AND s.start_sec AND h.end_sec > s.start_sec AND NOT h.block
 		GROUP BY s.resource_id, s.start_sec, s.taken HAVING s.taken <> COALESCE(SUM(h.spots), 0)`, nil},
 	{"a published slot's taken is the sum of its holds", `
 		SELECT s.resource_id || ' at ' || s.start_sec || ': taken ' || s.taken || ', held ' || COALESCE(SUM(h.spots), 0)
 		FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
 		LEFT JOIN holds h ON h.resource_id = s.resource_id AND h.start_sec = s.start_sec
 		GROUP BY s.resource_id, s.start_sec, s.taken HAVING s.taken <> COALESCE(SUM(h.spots), 0)`, nil},
+	{"a slot's blocked is the number of blocks that cover it", `
+		SELECT s.resource_id || ' at ' || s.start_sec || ': blocked ' || s.blocked || ', blocks ' || COUNT(h.booking_id)
+		FROM slots s LEFT JOIN holds h ON h.resource_id = s.resource_id
+			AND h.start_sec BETWEEN s.start_sec - 259200 AND s.start_sec AND h.end_sec > s.start_sec AND h.block
+		GROUP BY s.resource_id, s.start_sec, s.blocked HAVING s.blocked <> COUNT(h.booking_id)`, nil},
 	{"a slot's taken is between 0 and its capacity", `
 		SELECT resource_id || ' at ' || start_sec || ': taken ' || taken || ' of ' || capacity
 		FROM slots WHERE NOT taken BETWEEN 0 AND capacity`, nil},
@@ -66,8 +71,9 @@ var invariants = []struct {
 		SELECT b.id || ' ' || b.start_sec || '-' || b.end_sec FROM bookings b
 		LEFT JOIN occupied_resources o ON o.booking_id = b.id GROUP BY b.id, b.start_sec, b.end_sec
 		HAVING COUNT(o.seq) = 0 OR MIN(o.start_sec) <> b.start_sec OR MAX(o.end_sec) <> b.end_sec`, nil},
-	{"a booking has its guest", `
-		SELECT b.id || ' of guest ' || b.guest_id FROM bookings b LEFT JOIN guests g ON g.id = b.guest_id WHERE g.id IS NULL`, nil},
+	{"a booking has its guest, a block none", `
+		SELECT b.id || ' of guest ' || b.guest_id FROM bookings b LEFT JOIN guests g ON g.id = b.guest_id
+		WHERE (g.id IS NULL) <> (b.state IN ?)`, []any{[]booking.State{booking.Blocked, booking.Unblocked}}},
 	{"a guest's key names a guest", `
 		SELECT 'a key of ' || k.guest_id FROM guest_keys k LEFT JOIN guests g ON g.id = k.guest_id WHERE g.id IS NULL`, nil},
 }
@@ -112,7 +118,9 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 		ask := func(id uuid.UUID, spots int) bool {
 			resource, ok := resources[id]
 			if ok {
-				want = append(want, resource.Hold(r.StartSec, r.EndSec, spots, 0))
+				h := resource.Hold(r.StartSec, r.EndSec, spots, 0)
+				h.Block = b.State == booking.Blocked
+				want = append(want, h)
 			}
 			return ok
 		}

@@ -36,9 +36,9 @@ func TestVerifyOfMissingResource(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		driver, hold := "sqlite", "INSERT INTO holds VALUES (?, ?, 1800, 3600, 1, 0)"
+		driver, hold := "sqlite", "INSERT INTO holds (booking_id, resource_id, start_sec, end_sec, spots, since_sec) VALUES (?, ?, 1800, 3600, 1, 0)"
 		if strings.HasPrefix(db.Target, "postgres") {
-			driver, hold = "pgx", "INSERT INTO holds VALUES ($1, $2, 1800, 3600, 1, 0)"
+			driver, hold = "pgx", "INSERT INTO holds (booking_id, resource_id, start_sec, end_sec, spots, since_sec) VALUES ($1, $2, 1800, 3600, 1, 0)"
 		}
 		raw, err := sql.Open(driver, db.Target)
 		if err != nil {

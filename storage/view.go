@@ -25,6 +25,7 @@ type view struct {
 	newKeys   []booking.GuestKey
 	newGuest  uuid.UUID
 	guests    map[booking.GuestKey]booking.Guest
+	visitor   *booking.Guest
 	visits    []booking.Visit
 	announced map[inventory.SlotKey]bool
 	slots     map[inventory.SlotKey]inventory.Slot
@@ -196,8 +197,21 @@ func (db *DB) fetchGuests(tx *gorm.DB, k booking.Keys, v *view) error {
 	for _, b := range v.bookings {
 		owners[b.GuestID] = nil
 	}
-	if err := db.claimGuestKeys(tx, k, v, owners); err != nil || len(owners) == 0 {
+	if err := db.claimGuestKeys(tx, k, v, owners); err != nil {
 		return err
+	}
+	if k.Visitor.VisitorID != "" {
+		var ids []uuid.UUID
+		err := tx.Model(&guestRow{}).Where("merchant_id = ? AND visitor_id = ?", k.Visitor.MerchantID, k.Visitor.VisitorID).Pluck("id", &ids).Error
+		if err != nil {
+			return fmt.Errorf("look for visitor: %w", err)
+		}
+		for _, id := range ids {
+			owners[id] = nil
+		}
+	}
+	if len(owners) == 0 {
+		return nil
 	}
 	var guests []guestRow
 	err := tx.Where("id IN ? ORDER BY id"+db.dialect.lock, slices.Collect(maps.Keys(owners))).Find(&guests).Error
@@ -207,6 +221,9 @@ func (db *DB) fetchGuests(tx *gorm.DB, k booking.Keys, v *view) error {
 	for _, g := range guests {
 		for _, key := range owners[g.ID] {
 			v.guests[key] = booking.Guest(g)
+		}
+		if g.VisitorID == k.Visitor.VisitorID && g.MerchantID == k.Visitor.MerchantID {
+			v.visitor = new(booking.Guest(g))
 		}
 	}
 	return nil
@@ -253,9 +270,13 @@ func (db *DB) fetchVisits(tx *gorm.DB, k booking.Keys, v *view) error {
 	for _, g := range v.guests {
 		ids[g.ID] = true
 	}
+	if v.visitor != nil {
+		ids[v.visitor.ID] = true
+	}
 	for _, b := range v.bookings {
 		ids[b.GuestID] = true
 	}
+	delete(ids, uuid.Nil) // of blocks, which are nobody's visits
 	if len(ids) == 0 || k.FromSec >= k.ToSec {
 		return nil
 	}
@@ -422,6 +443,9 @@ func (v *view) Holds(id uuid.UUID) []inventory.Hold { return v.holds[id] }
 // Guests implements [booking.Tx].
 func (v *view) Guests() map[booking.GuestKey]booking.Guest { return v.guests }
 
+// Visitor implements [booking.Tx].
+func (v *view) Visitor() (booking.Guest, bool) { return orZero(v.visitor), v.visitor != nil }
+
 // Visits implements [booking.Tx].
 func (v *view) Visits() []booking.Visit { return v.visits }
 
@@ -445,6 +469,7 @@ func (v *view) Take(changes []inventory.Change) error {
 	for _, c := range changes {
 		s := v.slots[c.SlotKey]
 		s.Taken += c.Spots
+		s.Blocked += c.Blocks
 		v.slots[c.SlotKey] = s
 	}
 	v.taken = append(v.taken, changes...)

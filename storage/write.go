@@ -24,17 +24,17 @@ func (v *view) write(tx *gorm.DB) error {
 	return nil
 }
 
-// takeSlots adds to what is taken. Room that is given back shrinks a capacity
+// takeSlots adds to what is taken and to the blocks. Room that is given back shrinks a capacity
 // that was kept above the offer only because it was taken.
-const takeSlots = `UPDATE slots SET taken = taken + @spots,
+const takeSlots = `UPDATE slots SET taken = taken + @spots, blocked = blocked + @blocks,
 	capacity = CASE WHEN @spots > 0 THEN capacity WHEN offered > taken + @spots THEN offered ELSE taken + @spots END
 	WHERE resource_id = @resource AND start_sec IN @starts`
 
 func (v *view) writeSlots(tx *gorm.DB) error {
 	changes := sum(v.taken)
-	// Slots of one resource that change by the same number share a statement.
+	// Slots of one resource that change by the same numbers share a statement.
 	byKind := func(a, b inventory.Change) int {
-		return cmp.Or(cmp.Compare(a.Resource.String(), b.Resource.String()), cmp.Compare(a.Spots, b.Spots))
+		return cmp.Or(cmp.Compare(a.Resource.String(), b.Resource.String()), cmp.Compare(a.Spots, b.Spots), cmp.Compare(a.Blocks, b.Blocks))
 	}
 	slices.SortStableFunc(changes, byKind)
 	for len(changes) > 0 {
@@ -46,7 +46,7 @@ func (v *view) writeSlots(tx *gorm.DB) error {
 		for i := range starts {
 			starts[i] = changes[i].StartSec
 		}
-		done := tx.Exec(takeSlots, map[string]any{"spots": changes[0].Spots, "resource": changes[0].Resource, "starts": starts})
+		done := tx.Exec(takeSlots, map[string]any{"spots": changes[0].Spots, "blocks": changes[0].Blocks, "resource": changes[0].Resource, "starts": starts})
 		if err := affected(done, n); err != nil {
 			return fmt.Errorf("take slots: %w", err)
 		}
@@ -57,14 +57,15 @@ func (v *view) writeSlots(tx *gorm.DB) error {
 
 // sum is one change for each slot, without those that came to nothing.
 func sum(changes []inventory.Change) []inventory.Change {
-	spots := map[inventory.SlotKey]int{}
+	sums := map[inventory.SlotKey]inventory.Change{}
 	for _, c := range changes {
-		spots[c.SlotKey] += c.Spots
+		s := sums[c.SlotKey]
+		sums[c.SlotKey] = inventory.Change{SlotKey: c.SlotKey, Spots: s.Spots + c.Spots, Blocks: s.Blocks + c.Blocks}
 	}
 	var total []inventory.Change
-	for _, k := range slices.SortedFunc(maps.Keys(spots), inventory.SlotKey.Compare) {
-		if spots[k] != 0 {
-			total = append(total, inventory.Change{SlotKey: k, Spots: spots[k]})
+	for _, k := range slices.SortedFunc(maps.Keys(sums), inventory.SlotKey.Compare) {
+		if s := sums[k]; s.Spots != 0 || s.Blocks != 0 {
+			total = append(total, s)
 		}
 	}
 	return total

@@ -1,0 +1,89 @@
+package booking
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/inventory"
+)
+
+// Reserve is the clinic's command for a new visit (reserve V2 and
+// reserve-by-visitor-id V2): what a [Change] says, and who comes.
+type Reserve struct {
+	Change // of a visit that has nothing yet; it has no ScheduleID
+	Once   *Once
+
+	// Who comes: whoever has this number, which has a digit in it, or somebody
+	// new of that name; or, without one, the visitor with this id.
+	Name, Phone string
+	VisitorID   string
+}
+
+// Reserve makes a visit, confirmed at once. It returns *Invalid for a visitor,
+// zone or group that this clinic does not have and *Failure if there is no room
+// or the visitor has another visit at that time; the order in which these are
+// found is that of the decision table (docs/clinic-commands.md). Notice, buffers,
+// the start date and whom the clinic takes bind Google's guests, not the desk.
+func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
+	now, id, guestID := s.Now(), s.NewID(), s.NewID()
+	return s.makeOnce(ctx, r.MerchantID, r.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
+		items, holds, invalid := r.occupy(m, now)
+		touches := Keys{}
+		if r.Phone == "" {
+			touches.Visitor = VisitorKey{MerchantID: r.MerchantID, VisitorID: r.VisitorID}
+		}
+		if invalid == nil {
+			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
+			touches.FromSec, touches.ToSec = envelope(items)
+			if r.Phone != "" {
+				touches.GuestKeys, touches.NewGuest = guestKeys(r.MerchantID, r.contact()), guestID
+			}
+		}
+		return touches, func(tx Tx) (Booking, error) {
+			known, found := tx.Visitor()
+			switch {
+			case r.Phone == "" && !found:
+				return Booking{}, unknown(FieldVisitor, "no such visitor of this clinic")
+			case invalid != nil:
+				return Booking{}, invalid
+			}
+			contact := known.contact()
+			if r.Phone != "" {
+				contact = r.contact()
+				guest, changed := identify(r.MerchantID, contact, tx.Guests(), guestID, now.Unix())
+				if known = guest; changed {
+					tx.PutGuest(guest)
+				}
+			}
+			b := r.apply(r.booking(id, known.ID, contact, now), items)
+			if f := collide(b, tx.Visits()); f != nil {
+				return Booking{}, f
+			}
+			if err := r.move(tx, m, Booking{ID: id}, holds); err != nil {
+				return Booking{}, err
+			}
+			return putNext(tx, Booking{}, b, Event{Actor: ByDesk, Action: Created, AtSec: now.Unix()})
+		}
+	})
+}
+
+// contact is what the command says of the visitor. A clinic writes a name as
+// one.
+func (r Reserve) contact() Contact { return Contact{GivenName: r.Name, Telephone: r.Phone} }
+
+// contact is what is known of a guest whom the desk books for. The Google user
+// id is left out: Google does not know of the visit, and is not to list it.
+func (g Guest) contact() Contact {
+	return Contact{GivenName: g.GivenName, FamilyName: g.FamilyName, Telephone: g.Phone, Email: g.Email}
+}
+
+// booking is a visit of the guest, not yet at any time.
+func (r Reserve) booking(id, guestID uuid.UUID, c Contact, now time.Time) Booking {
+	return Booking{
+		ID: id, ScheduleID: objectID(now, id), MerchantID: r.MerchantID, GuestID: guestID, State: Confirmed,
+		Contact: c, CreatedBy: ByDesk, CreatedSec: now.Unix(),
+	}
+}
