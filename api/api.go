@@ -102,6 +102,15 @@ func New(c Config) http.Handler {
 
 	route(e, http.MethodPost, "/open/authorization/commands/exchange-token", command(s.exchangeToken))
 	route(e, http.MethodPost, "/schedule/open/v2/commands/update-reservation", command(s.updateReservation))
+	route(e, http.MethodPost, "/schedule/open/v2/commands/reserve", command(s.reserve))
+	route(e, http.MethodPost, "/schedule/open/v2/commands/reserve-by-visitor-id", command(s.reserveByVisitorID))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/cancel-reservation", command(s.cancelReservation))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/confirm-reservation", command(s.settle(booking.Confirm)))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/decline-reservation", command(s.settle(booking.Decline)))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/start-reservation", command(s.settle(booking.Arrive)))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/complete-reservation", command(s.settle(booking.Finish)))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/create-occupied-time", command(s.createOccupiedTime))
+	route(e, http.MethodPost, "/schedule/open/v1/commands/delete-occupied-time", command(s.deleteOccupiedTime))
 	return e
 }
 

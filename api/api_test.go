@@ -177,8 +177,8 @@ func TestNoRouteWithoutCredentials(t *testing.T) {
 			}
 		}
 	}
-	if routes != 26 {
-		t.Errorf("%d routes, want thirteen with and without a slash", routes)
+	if routes != 44 {
+		t.Errorf("%d routes, want twenty-two with and without a slash", routes)
 	}
 }
 

@@ -158,6 +158,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 
 		l.malformed()
 		l.badCommands(visit)
+		l.desk()
 		l.strangers()
 
 		// 503: the database fails at each point, and a 500: a panic.
@@ -194,6 +195,36 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 			w.t.Logf("the log:\n%s", log)
 		}
 	})
+}
+
+// desk sends commands that say who comes, and their refusals.
+func (l *listener) desk() {
+	const key = canaryToken + "-desk"
+	name := strings.ReplaceAll(canaryGiven, `"`, `\"`)
+	body := func(zone string, startSec int64, more string) string {
+		memo := fmt.Sprintf(`,"reservationMemo":%q`, canaryMemo)
+		return strings.TrimSuffix(strings.Replace(reserveJSON(canaryPhone, skin, zone, startSec), "김환자", name, 1), "}") + memo + more + "}"
+	}
+	send := func(wantStatus int, path, body string) {
+		l.w.t.Helper()
+		a, err := l.w.send("POST", "/schedule/open/"+path, body, "Authorization", clinic1, "Idempotency-Key", key)
+		l.w.must(err)
+		if a.status != wantStatus {
+			l.w.t.Errorf("%s: got %d %s, want %d", path, a.status, a.body, wantStatus)
+		}
+		l.refused = append(l.refused, fmt.Sprint(a.body, a.header))
+	}
+	const reserve, byID = "v2/commands/reserve", "v2/commands/reserve-by-visitor-id"
+	send(200, reserve, body(laser, at(15, 0), ""))
+	send(200, reserve, body(laser, at(15, 0), ""))
+	send(400, reserve, body(laser, at(16, 0), "")) // another command under the key
+	send(400, reserve, body(laser, at(15, 0), `,"`+canaryUser+`":1,"`+canaryUser+`":2`))
+	send(400, reserve, body(canaryUser, at(15, 0), ""))
+	send(400, reserve, body(laser, at(15, 0), `,"connectedChannel":"`+canaryUser+`"`))
+	send(400, byID, strings.Replace(body(laser, at(15, 0), ""), `"visitorName"`, `"visitorId":"`+canaryUser+`","visitorName"`, 1))
+	send(400, "v1/commands/cancel-reservation", `{"scheduleId":"`+canaryUser+`","reason":"`+canaryUser+`"}`)
+	send(400, "v1/commands/create-occupied-time", `{"reservationGroupId":"`+canaryUser+`","zoneId":"z","startDateTimeUtc":"2026-03-02T05:00:00Z","endDateTimeUtc":"2026-03-02T06:00:00Z","memo":"`+canaryUser+`"}`)
+	send(400, "v1/commands/delete-occupied-time", `{"occupiedTimeId":"`+canaryUser+`"}`)
 }
 
 // malformed sends what CreateBooking answers with 400 or 413.

@@ -128,6 +128,9 @@ var clinicField = map[booking.Field]property{
 	booking.FieldZone:          {"zoneId", notFound},                                  // row C3
 	booking.FieldResourceGroup: {"occupiedResources[n].reservationGroupId", notFound}, // row C4
 	booking.FieldResourceZone:  {"occupiedResources[n].zoneId", notFound},             // row C5
+	booking.FieldVisitor:       {"visitorId", notFound},
+	booking.FieldGroup:         {"reservationGroupId", notFound},
+	booking.FieldBlock:         {"occupiedTimeId", notFound},
 	booking.FieldBooking:       {},
 	booking.FieldLease:         {},
 	booking.FieldMerchant:      {},
@@ -159,26 +162,28 @@ func clinicRefusal(err error) error {
 // updateReservation changes a visit.
 func (s *server) updateReservation(ctx context.Context, req updateReservation) (struct{}, error) {
 	merchantID := callOf(ctx).caller
-	if err := s.checkOnClinicsDay(ctx, merchantID, req); err != nil {
+	if err := s.checkOnClinicsDay(ctx, merchantID, req.check); err != nil {
 		return struct{}{}, err
 	}
 	change, err := req.change(merchantID)
 	if err != nil {
 		return struct{}{}, err
 	}
+	change.ScheduleID = lookup(req.ScheduleID)
 	return struct{}{}, s.bookings.Change(ctx, change)
 }
 
-// checkOnClinicsDay checks a command, by the clinic's clock (row B11). What may
-// be refused by a time zone that is out of date is looked at once more.
-func (s *server) checkOnClinicsDay(ctx context.Context, merchantID string, req updateReservation) error {
+// checkOnClinicsDay checks a command, by the clinic's clock (row B11). What was
+// refused because of it may be refused by a time zone that is out of date, and
+// is looked at once more.
+func (s *server) checkOnClinicsDay(ctx context.Context, merchantID string, check func(*time.Location) error) error {
 	loc, err := zoneOf(s.bookings.Store.Merchant(ctx, merchantID))
 	if err != nil {
 		return err
 	}
-	refused := req.check(loc)
+	refused := check(loc)
 	var r *refusal
-	if !errors.As(refused, &r) || r.reason != notAvailable || !strings.HasSuffix(r.field, ".startDateTimeUtc") {
+	if !errors.As(refused, &r) || !r.byClock {
 		return refused
 	}
 	now, err := zoneOf(s.bookings.Store.Refreshed(ctx, merchantID))
@@ -188,7 +193,7 @@ func (s *server) checkOnClinicsDay(ctx context.Context, merchantID string, req u
 	if now.String() == loc.String() {
 		return refused
 	}
-	return req.check(now)
+	return check(now)
 }
 
 // zoneOf is where a merchant is. One that is gone has no schedules either
@@ -211,9 +216,18 @@ const maxResources = 50
 // show to be wrong. The first row that applies to anything answers; within a
 // row, the first stretch or procedure.
 func (c *updateReservation) check(loc *time.Location) error {
-	switch {
-	case c.ScheduleID.empty(): // B1
+	if c.ScheduleID.empty() { // B1
 		return invalidCommand("scheduleId", required)
+	}
+	if err := c.reservation.check(loc); err != nil {
+		return err
+	}
+	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
+}
+
+// check is rows B2 to B15.
+func (c *reservation) check(loc *time.Location) error {
+	switch {
 	case c.ZoneID.empty(): // B2
 		return invalidCommand("zoneId", required)
 	case c.OccupiedResources.Value == nil || len(*c.OccupiedResources.Value) == 0: // B3
@@ -223,7 +237,7 @@ func (c *updateReservation) check(loc *time.Location) error {
 	}
 	items := *c.OccupiedResources.Value
 	err := firstOf("occupiedResources", items,
-		configured, grouped, identified, timed, readable, ordered, attended,
+		configured, grouped, identified, of(timed), of(readable), of(ordered), attended,
 		func(key string, it *occupiedResource) error { return it.sameDay(&items[0], key, loc) })
 	if err != nil {
 		return err
@@ -237,11 +251,14 @@ func (c *updateReservation) check(loc *time.Location) error {
 		}
 	}
 	if c.RequestedProcedures.Value != nil {
-		if err := firstOf("requestedProcedures", *c.RequestedProcedures.Value, typed, described, complete); err != nil {
-			return err
-		}
+		return firstOf("requestedProcedures", *c.RequestedProcedures.Value, typed, described, complete)
 	}
-	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
+	return nil
+}
+
+// of asks a row about an occupied resource's times.
+func of(row func(string, *period) error) func(string, *occupiedResource) error {
+	return func(key string, it *occupiedResource) error { return row(key, &it.period) }
 }
 
 // firstOf asks row after row of element after element.
@@ -302,32 +319,32 @@ func identified(key string, it *occupiedResource) error {
 }
 
 // timed is row B7.
-func timed(key string, it *occupiedResource) error {
+func timed(key string, p *period) error {
 	switch {
-	case it.StartDateTimeUtc.Value == nil:
-		return invalidCommand(key+".startDateTimeUtc", required)
-	case it.EndDateTimeUtc.Value == nil:
-		return invalidCommand(key+".endDateTimeUtc", required)
+	case p.StartDateTimeUtc.Value == nil:
+		return invalidCommand(join(key, "startDateTimeUtc"), required)
+	case p.EndDateTimeUtc.Value == nil:
+		return invalidCommand(join(key, "endDateTimeUtc"), required)
 	}
 	return nil
 }
 
 // readable is row B8.
-func readable(key string, it *occupiedResource) error {
-	if _, ok := instant(*it.StartDateTimeUtc.Value); !ok {
-		return invalidCommand(key+".startDateTimeUtc", notAvailable)
+func readable(key string, p *period) error {
+	if _, ok := instant(*p.StartDateTimeUtc.Value); !ok {
+		return invalidCommand(join(key, "startDateTimeUtc"), notAvailable)
 	}
-	if _, ok := instant(*it.EndDateTimeUtc.Value); !ok {
-		return invalidCommand(key+".endDateTimeUtc", notAvailable)
+	if _, ok := instant(*p.EndDateTimeUtc.Value); !ok {
+		return invalidCommand(join(key, "endDateTimeUtc"), notAvailable)
 	}
 	return nil
 }
 
 // ordered is row B9.
-func ordered(key string, it *occupiedResource) error {
-	start, end := it.times()
+func ordered(key string, p *period) error {
+	start, end := p.times()
 	if !end.After(start) || end.Sub(start) >= 24*time.Hour {
-		return invalidCommand(key+".endDateTimeUtc", invalidTimeRange)
+		return invalidCommand(join(key, "endDateTimeUtc"), invalidTimeRange)
 	}
 	return nil
 }
@@ -355,17 +372,29 @@ func named(key string, p *person) error {
 func (it *occupiedResource) sameDay(first *occupiedResource, key string, loc *time.Location) error {
 	start, _ := it.times()
 	day, _ := first.times()
-	if inventory.DateOf(start.In(loc)) != inventory.DateOf(day.In(loc)) {
-		return invalidCommand(key+".startDateTimeUtc", notAvailable)
-	}
-	return nil
+	return oneDay(start, day, loc, join(key, "startDateTimeUtc"), notAvailable)
 }
 
-// times are the stretch's, once row B8 has let them pass.
-func (it *occupiedResource) times() (start, end time.Time) {
-	start, _ = instant(*it.StartDateTimeUtc.Value)
-	end, _ = instant(*it.EndDateTimeUtc.Value)
+// oneDay refuses times on two days of the clinic's.
+func oneDay(a, b time.Time, loc *time.Location, key, reason string) error {
+	if inventory.DateOf(a.In(loc)) == inventory.DateOf(b.In(loc)) {
+		return nil
+	}
+	return &refusal{status: http.StatusBadRequest, class: "InvalidCommandException", field: key, reason: reason, byClock: true}
+}
+
+// times are the period's, once row B8 has let them pass.
+func (p *period) times() (start, end time.Time) {
+	start, _ = instant(*p.StartDateTimeUtc.Value)
+	end, _ = instant(*p.EndDateTimeUtc.Value)
 	return start, end
+}
+
+// seconds are the times as they are kept: the end is rounded up, so that a visit
+// is never too short.
+func (p *period) seconds() (startSec, endSec int64) {
+	start, end := p.times()
+	return start.Unix(), end.Add(time.Second - 1).Unix()
 }
 
 // rfc3339 is what an instant looks like. Go's own parsing lets more pass, such
@@ -428,10 +457,9 @@ func complete(key string, p *requestedProcedure) error {
 
 // change translates a command that check has let pass. Optional members: absent
 // keeps, null clears, a value sets.
-func (c *updateReservation) change(merchantID string) (booking.Change, error) {
+func (c *reservation) change(merchantID string) (booking.Change, error) {
 	b := booking.Change{
 		MerchantID:           merchantID,
-		ScheduleID:           lookup(c.ScheduleID),
 		ZoneID:               lookup(c.ZoneID),
 		Assignee:             editPerson(c.ReservationAssignee),
 		ConsultationRequired: edit(c.ConsultationRequired),
@@ -442,13 +470,13 @@ func (c *updateReservation) change(merchantID string) (booking.Change, error) {
 	}
 	for i := range *c.OccupiedResources.Value {
 		it := &(*c.OccupiedResources.Value)[i]
-		start, end := it.times()
+		start, end := it.seconds()
 		b.Items = append(b.Items, booking.Item{
 			GroupID:  lookup(it.ReservationGroup.Value.ReservationGroupID),
 			ZoneID:   lookup(it.ReservationGroup.Value.ZoneID),
 			Doctor:   it.ReservationGroup.Value.Doctor.Value.booking(),
-			StartSec: start.Unix(),
-			EndSec:   end.Add(time.Second - 1).Unix(), // rounded up: never too short
+			StartSec: start,
+			EndSec:   end,
 		})
 	}
 	var err error

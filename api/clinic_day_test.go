@@ -1,13 +1,14 @@
 package api_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
 
-// Row B11 goes by the clinic's clock of now: an import that corrects the time
-// zone counts at once, in a server that has read the old one.
+// Rows B11 and O6 go by the clinic's clock of now: an import that corrects the
+// time zone counts at once, in a server that has read the old one.
 func TestDayAfterTheTimeZoneChanged(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.parked(1)
@@ -39,7 +40,16 @@ func TestDayAfterTheTimeZoneChanged(t *testing.T) {
 		// it knows the new one.
 		w.parked(2)
 		answers(otherDay)
+		block := fmt.Sprintf(`{"reservationGroupId":%q,"zoneId":%q,"startDateTimeUtc":"2026-03-01T23:30:00Z","endDateTimeUtc":"2026-03-02T01:00:00Z"}`, always, attic)
+		blocked := func(want int) {
+			w.t.Helper()
+			if a, err := w.send("POST", "/schedule/open/v1/commands/create-occupied-time", block, "Authorization", clinic1); err != nil || a.status != want {
+				w.t.Errorf("block: got %d %s, %v, want %d", a.status, a.body, err, want)
+			}
+		}
+		blocked(400)
 		setZone("Asia/Seoul")
+		blocked(200)
 		answers(movedBody)
 	})
 }

@@ -1,5 +1,7 @@
 package api
 
+import "holdfast/booking"
+
 // The wire structs of the clinic family, spelled as its pages spell them, in
 // the order of the schema. Every member is a maybe: that it is required is a
 // row of the decision table, not a matter of types.
@@ -9,7 +11,25 @@ type id string
 
 // updateReservation is protos.open.OpenUpdateReservationCommandV2.
 type updateReservation struct {
-	ScheduleID           maybe[id]                   `json:"scheduleId"`
+	ScheduleID maybe[id] `json:"scheduleId"`
+	reservation
+}
+
+// reserve is the body of reserve V2.
+type reserve struct {
+	VisitorName  maybe[string] `json:"visitorName"`
+	VisitorPhone maybe[string] `json:"visitorPhone"`
+	reservation
+}
+
+// reserveByVisitorID is the body of reserve-by-visitor-id V2.
+type reserveByVisitorID struct {
+	VisitorID maybe[id] `json:"visitorId"`
+	reservation
+}
+
+// reservation is what the commands say of a visit, whoever's it is.
+type reservation struct {
 	ZoneID               maybe[id]                   `json:"zoneId"`
 	OccupiedResources    maybe[[]occupiedResource]   `json:"occupiedResources"`
 	ReservationAssignee  maybe[person]               `json:"reservationAssignee"`
@@ -22,10 +42,50 @@ type updateReservation struct {
 	ConnectedChannel     maybe[channel]              `json:"connectedChannel"`
 }
 
+// newSchedule is the answer of a command that makes a visit.
+type newSchedule struct {
+	ScheduleID string `json:"scheduleId"`
+}
+
+// cancelReservation is the body of cancel-reservation.
+type cancelReservation struct {
+	ScheduleID maybe[id]           `json:"scheduleId"`
+	Reason     maybe[cancelReason] `json:"reason"`
+}
+
+// oneSchedule is the body of a command that needs no more than the visit.
+type oneSchedule struct {
+	ScheduleID maybe[id] `json:"scheduleId"`
+}
+
+// createOccupiedTime is the body of create-occupied-time.
+type createOccupiedTime struct {
+	ReservationGroupID maybe[id] `json:"reservationGroupId"`
+	ZoneID             maybe[id] `json:"zoneId"`
+	period
+	Doctor maybe[person] `json:"doctor"`
+	Memo   maybe[string] `json:"memo"`
+}
+
+// oneOccupiedTime names a blocked time: the body of delete-occupied-time.
+type oneOccupiedTime struct {
+	OccupiedTimeID maybe[id] `json:"occupiedTimeId"`
+}
+
+// newOccupiedTime is the answer of create-occupied-time.
+type newOccupiedTime struct {
+	OccupiedTimeID string `json:"occupiedTimeId"`
+}
+
+// period is from when to when, in whatever has that.
+type period struct {
+	StartDateTimeUtc maybe[string] `json:"startDateTimeUtc"`
+	EndDateTimeUtc   maybe[string] `json:"endDateTimeUtc"`
+}
+
 // occupiedResource is protos.open.OccupiedResource.
 type occupiedResource struct {
-	StartDateTimeUtc maybe[string]           `json:"startDateTimeUtc"`
-	EndDateTimeUtc   maybe[string]           `json:"endDateTimeUtc"`
+	period
 	ReservationGroup maybe[reservationGroup] `json:"reservationGroup" oneof:"member"`
 	// Configuration is the name of the oneof, and as such no member. Only rows
 	// B4 and B5 look whether somebody took it for one.
@@ -165,6 +225,7 @@ const channelUnspecified = "Channel_UNSPEICIFED"
 // The enumerations.
 type (
 	channel                 string
+	cancelReason            string
 	codeCategory            string
 	codeColor               string
 	procedureType           string
@@ -185,6 +246,11 @@ const (
 func (channel) words() []string {
 	return []string{channelUnspecified, "GANGNAMUNNI", "HOMEPAGE", "KOS_CONNECT"}
 }
+
+// reasons say how a visit is called off.
+var reasons = map[cancelReason]booking.Settlement{"CANCELED": booking.CallOff, "NO_SHOW": booking.Missed}
+
+func (cancelReason) words() []string { return []string{"CANCELED", "NO_SHOW"} }
 
 func (codeCategory) words() []string {
 	return []string{

@@ -45,7 +45,9 @@ func readChange(body string, loc *time.Location) (booking.Change, error) {
 	if err := req.check(loc); err != nil {
 		return booking.Change{}, err
 	}
-	return req.change("clinic-1")
+	c, err := req.change("clinic-1")
+	c.ScheduleID = lookup(req.ScheduleID)
+	return c, err
 }
 
 func location(t testing.TB, name string) *time.Location {
@@ -481,9 +483,9 @@ func compareSchema(t *testing.T, path string, s *schema, typ reflect.Type) {
 			t.Errorf("%s has the members\n%q in the schema and\n%q here", path, want, got)
 			return
 		}
+		members := slices.DeleteFunc(reflect.VisibleFields(typ), func(f reflect.StructField) bool { return f.Anonymous })
 		for i, p := range s.Properties {
-			f := typ.Field(i).Type // maybe[T]
-			value, _ := f.FieldByName("Value")
+			value, _ := members[i].Type.FieldByName("Value") // maybe[T]
 			compareSchema(t, path+"."+p.name, p.schema, value.Type.Elem())
 		}
 	}

@@ -20,6 +20,7 @@ type refusal struct {
 	message string // for Google's developers; never repeats a value
 	class   string // for the clinic: InvalidCommandException or InvalidRequestException
 	reason  string // for the clinic: one of its reasons (clinic.go)
+	byClock bool   // another time zone of the clinic might let it pass
 }
 
 func (r *refusal) Error() string {

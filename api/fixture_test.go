@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -365,11 +366,20 @@ var merchants = []string{clinic1, "clinic-2", "new-york", "pune", "choosy", "123
 // booking finds a booking by its id.
 func (w *world) booking(id string) booking.Booking {
 	w.t.Helper()
+	return w.find(id, func(b booking.Booking) bool { return b.ID.String() == id })
+}
+
+// schedule finds a booking by the clinic's name of it.
+func (w *world) schedule(id string) booking.Booking {
+	w.t.Helper()
+	return w.find(id, func(b booking.Booking) bool { return b.ScheduleID == id })
+}
+
+func (w *world) find(id string, is func(booking.Booking) bool) booking.Booking {
+	w.t.Helper()
 	for _, m := range merchants {
-		for _, b := range w.stored(m) {
-			if b.ID.String() == id {
-				return b
-			}
+		if all := w.stored(m); slices.ContainsFunc(all, is) {
+			return all[slices.IndexFunc(all, is)]
 		}
 	}
 	w.t.Fatalf("booking %s is not stored", id)

@@ -85,6 +85,9 @@ var googleField = map[booking.Field]string{
 	booking.FieldZone:          "",
 	booking.FieldResourceGroup: "",
 	booking.FieldResourceZone:  "",
+	booking.FieldVisitor:       "",
+	booking.FieldGroup:         "",
+	booking.FieldBlock:         "",
 }
 
 // googleRefusal makes a request that names something unknown a 400.

@@ -29,9 +29,10 @@ const patience = 5 * time.Second
 type call struct {
 	id     string // X-Request-Id
 	family family
-	caller string // who asks: "google", a clinic's merchant id, or nobody yet
-	field  string // what was refused, for the log
-	cause  string // why, for the log
+	caller string   // who asks: "google", a clinic's merchant id, or nobody yet
+	once   []string // the headers Idempotency-Key
+	field  string   // what was refused, for the log
+	cause  string   // why, for the log
 }
 
 type callKey struct{}
@@ -55,7 +56,7 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		started := time.Now()
 		r := c.Request()
-		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r))}
+		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r)), once: r.Header.Values(idempotencyKey)}
 		ctx, cancel := context.WithTimeout(withCall(r.Context(), k), patience)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))

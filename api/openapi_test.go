@@ -352,9 +352,8 @@ func rehearsal(t testing.TB) *stage {
 		s.keys[clinic] = fmt.Sprintf("5d0c7a52-3b1e-4c6f-9a8d-%012x", i+1)
 	}
 	for i := range 100 {
-		id := s.newID()
-		s.newID() // of its guest
-		s.bookings = append(s.bookings, booking.Booking{ID: id, ScheduleID: fmt.Sprintf("%08x%x", eight.Unix(), id[8:])})
+		id, guest := s.newID(), s.newID()
+		s.bookings = append(s.bookings, booking.Booking{ID: id, GuestID: guest, CreatedSec: eight.Unix(), ScheduleID: fmt.Sprintf("%08x%x", eight.Unix(), id[8:])})
 		s.tokens = append(s.tokens, fmt.Sprintf("9e1f6c0b-7a44-4b52-8c3d-%012x", i+1))
 	}
 	return s

@@ -65,15 +65,19 @@ type field struct {
 // whose name is left out of longer paths: occupiedResources[0].zoneId.
 func fields(v reflect.Value, path string) []field {
 	t := v.Type()
-	list := make([]field, t.NumField())
-	for i := range list {
+	var list []field
+	for i := range t.NumField() {
+		if t.Field(i).Anonymous { // its members are the struct's own
+			list = append(list, fields(v.Field(i), path)...)
+			continue
+		}
 		tag := t.Field(i).Tag
 		name, _, _ := strings.Cut(tag.Get("json"), ",")
 		f := field{member: v.Field(i).Addr().Interface().(member), name: name, path: join(path, name)}
 		if f.under = f.path; tag.Get("oneof") != "" {
 			f.under = path
 		}
-		list[i] = f
+		list = append(list, f)
 	}
 	return list
 }

@@ -296,3 +296,34 @@ func TestRaceOfEverybody(t *testing.T) {
 		}
 	})
 }
+
+// reserveJSON is a reserve of a visitor with that number for an hour.
+func reserveJSON(phone, group, zone string, startSec int64) string {
+	move := moveJSON("x", group, zone, startSec)
+	return strings.Replace(move, `"scheduleId":"x"`, fmt.Sprintf(`"visitorName":"김환자","visitorPhone":%q`, phone), 1)
+}
+
+// Sixteen copies of a desk's command under one Idempotency-Key, for the last
+// place: one visit, and sixteen times the same bytes.
+func TestDeskCopiesAtOnce(t *testing.T) {
+	each(t, func(w *world) {
+		block := fmt.Sprintf(`{"reservationGroupId":%q,"zoneId":%q,"startDateTimeUtc":"2026-03-02T05:00:00Z","endDateTimeUtc":"2026-03-02T06:00:00Z"}`, skin, bed)
+		for command, body := range map[string]string{
+			"v2/commands/reserve":              reserveJSON("010-1234-5678", skin, laser, at(9, 0)),
+			"v1/commands/create-occupied-time": block,
+		} {
+			before := len(w.stored(clinic1))
+			answers := w.together(16, func(int) (answer, error) {
+				return w.send("POST", "/schedule/open/"+command, body, "Authorization", clinic1, "Idempotency-Key", command)
+			})
+			for _, a := range answers {
+				if a.status != 200 || a.body != answers[0].body {
+					w.t.Errorf("%s: got %d %s and %s", command, a.status, a.body, answers[0].body)
+				}
+			}
+			if n := len(w.stored(clinic1)) - before; n != 1 {
+				w.t.Errorf("%s made %d", command, n)
+			}
+		}
+	})
+}

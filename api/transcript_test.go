@@ -272,7 +272,7 @@ var clocks = map[string]string{"Seoul": "Asia/Seoul", "New York": "America/New_Y
 var (
 	placeholder = regexp.MustCompile(`\{\{[^{}]*\}\}`)
 	repeated    = regexp.MustCompile(`\{\{([0-9]+) times (\S+)\}\}`)
-	numbered    = regexp.MustCompile(`^(booking|schedule|token) ([0-9]+)$`)
+	numbered    = regexp.MustCompile(`^(booking|schedule|visitor|token) ([0-9]+)$`)
 	spaces      = regexp.MustCompile(`^([0-9]+) spaces$`)
 	moment      = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d) (.+)$`)
 )
@@ -320,7 +320,7 @@ func (s *stage) value(name string) (string, error) {
 	}
 	if m := numbered.FindStringSubmatch(name); m != nil {
 		n, err := strconv.Atoi(m[2])
-		known := map[string]int{"booking": len(s.bookings), "schedule": len(s.bookings), "token": len(s.tokens)}[m[1]]
+		known := map[string]int{"booking": len(s.bookings), "schedule": len(s.bookings), "visitor": len(s.bookings), "token": len(s.tokens)}[m[1]]
 		switch {
 		case err != nil || n < 1 || n > known:
 			return "", fmt.Errorf("there are %d so far", known)
@@ -328,6 +328,8 @@ func (s *stage) value(name string) (string, error) {
 			return s.bookings[n-1].ID.String(), nil
 		case m[1] == "schedule":
 			return s.bookings[n-1].ScheduleID, nil
+		case m[1] == "visitor":
+			return visitorID(s.bookings[n-1]), nil
 		}
 		return s.tokens[n-1], nil
 	}
@@ -391,6 +393,7 @@ func (s *stage) collapse(text string) string {
 
 var (
 	bookingID = regexp.MustCompile(`"booking_id":"([^"]+)"`)
+	newID     = regexp.MustCompile(`^\{"(?:scheduleId|occupiedTimeId)":"([^"]+)"\}$`)
 	startSec  = regexp.MustCompile(`"start_sec":"([0-9]+)"`)
 	tokenText = regexp.MustCompile(`^\{"token":"([^"]+)"\}$`)
 )
@@ -403,10 +406,16 @@ func (s *stage) learn(body string) {
 			s.bookings = append(s.bookings, s.booking(m[1]))
 		}
 	}
+	if m := newID.FindStringSubmatch(body); m != nil && !slices.ContainsFunc(s.bookings, func(b booking.Booking) bool { return b.ScheduleID == m[1] }) {
+		s.bookings = append(s.bookings, s.schedule(m[1]))
+	}
 	if m := tokenText.FindStringSubmatch(body); m != nil && !slices.Contains(s.tokens, m[1]) {
 		s.tokens = append(s.tokens, m[1])
 	}
 }
+
+// visitorID is the clinic's name of the guest that was made with a booking.
+func visitorID(b booking.Booking) string { return fmt.Sprintf("%08x%x", b.CreatedSec, b.GuestID[8:]) }
 
 // happen is what a line with * says:
 //
