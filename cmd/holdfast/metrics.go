@@ -48,7 +48,7 @@ func newMetrics() *metrics {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
 	m.registry.MustRegister(m.requests, m.latency, m.retries,
-		counter("holdfast_idempotency_replays_total", "CreateBooking requests whose token had made a booking already.", m.counters.Replays.Load),
+		counter("holdfast_idempotency_replays_total", "Requests whose idempotency token had made a booking already.", m.counters.Replays.Load),
 		counter("holdfast_idempotency_mismatch_total", "Replays that were another request than the first under their token.", m.counters.Mismatches.Load),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

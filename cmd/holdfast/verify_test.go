@@ -55,6 +55,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 		none = "'00000000-0000-4000-8000-000000000000'"
 	)
 	ofJane := "resource_id = (SELECT resource_id FROM holds WHERE booking_id = " + jane + ") AND start_sec = (SELECT start_sec FROM holds WHERE booking_id = " + jane + ")"
+	allOfJane := "EXISTS (SELECT 1 FROM holds h WHERE h.booking_id = " + jane + " AND h.resource_id = slots.resource_id AND slots.start_sec >= h.start_sec AND slots.start_sec < h.end_sec)"
 	ofBob := strings.ReplaceAll(ofJane, jane, bob)
 	type row struct {
 		invariant string
@@ -64,6 +65,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 	tampering := []row{
 		{"a slot's taken is the sum of the holds that cover it", []string{"UPDATE slots SET taken = taken + 1 WHERE " + ofJane}, "taken 2, held 1"},
 		{"a published slot's taken is the sum of its holds", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob}, "taken 0, held 1"},
+		{"a slot's blocked is the number of blocks that cover it", []string{"UPDATE slots SET blocked = blocked + 1 WHERE " + ofJane}, "blocked 1, blocks 0"},
 		{"a slot's taken is between 0 and its capacity", []string{"UPDATE slots SET capacity = 0, offered = 0 WHERE " + ofJane}, "taken 1 of 0"},
 		{"a hold has all its slots", []string{"DELETE FROM slots WHERE " + ofJane}, " holds "},
 		{"only live bookings hold room", []string{"UPDATE bookings SET state = 'CANCELED' WHERE id = " + jane}, " is CANCELED"},
@@ -74,9 +76,10 @@ func TestVerifyFindsTampering(t *testing.T) {
 		{"a change has its outbox row", []string{"DELETE FROM outbox WHERE version = 2"}, " version 2"},
 		{"an outbox row has its change", []string{"INSERT INTO outbox (booking_id, version, topic, due_sec) SELECT id, 7, 'booking', 0 FROM bookings WHERE id = " + jane}, " version 7"},
 		{"a booking's times are the envelope of what it occupies", []string{"UPDATE bookings SET end_sec = end_sec + 60 WHERE id = " + jane}, "-"},
-		{"a booking has its guest", []string{"UPDATE bookings SET guest_id = " + none + " WHERE id = " + jane}, " of guest 00000000-0000-4000-8000-000000000000"},
+		{"a booking has its guest, a block none", []string{"UPDATE bookings SET guest_id = " + none + " WHERE id = " + jane}, " of guest 00000000-0000-4000-8000-000000000000"},
 		{"a guest's key names a guest", []string{"INSERT INTO guest_keys (merchant_id, key, guest_id) VALUES ('seoul', 'user:stray', " + none + ")"}, "a key of 00000000-0000-4000-8000-000000000000"},
 		{"a live booking holds what it occupies", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob, "DELETE FROM holds WHERE booking_id = " + bob}, "(0 holds)"},
+		{"a live booking holds what it occupies", []string{"UPDATE slots SET taken = 0, blocked = 1 WHERE " + allOfJane, "UPDATE holds SET block = TRUE WHERE booking_id = " + jane}, "(1 holds)"},
 		{"a live booking holds what it occupies", []string{"UPDATE occupied_resources SET doctor_resource_id = NULL WHERE booking_id = " + john}, "(4 holds)"},
 	}
 
