@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"holdfast/booking"
 	"holdfast/idempotency"
@@ -84,17 +85,24 @@ func (s *server) makeVisit(ctx context.Context, command string, req interface{ c
 	return newSchedule{ScheduleID: b.ScheduleID}, err
 }
 
+// How long a name and a number may be, in characters. A number is a key of the
+// database.
+const (
+	maxVisitorName  = 200
+	maxVisitorPhone = 64
+)
+
 // check is rows R1 and R2, and rows B2 to B16 of update-reservation.
 func (c *reserve) check(loc *time.Location) error {
 	name, phone := c.VisitorName.Value, c.VisitorPhone.Value
 	switch {
 	case name == nil: // R1
 		return invalidCommand("visitorName", required)
-	case strings.TrimSpace(*name) == "":
+	case strings.TrimSpace(*name) == "", utf8.RuneCountInString(*name) > maxVisitorName:
 		return invalidCommand("visitorName", notAvailable)
 	case phone == nil: // R2
 		return invalidCommand("visitorPhone", required)
-	case !strings.ContainsAny(*phone, "0123456789"):
+	case !strings.ContainsAny(*phone, "0123456789"), utf8.RuneCountInString(*phone) > maxVisitorPhone:
 		return invalidCommand("visitorPhone", notAvailable)
 	}
 	if err := c.reservation.check(loc); err != nil {
