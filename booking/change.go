@@ -207,19 +207,34 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 	return nil
 }
 
-// open counts the leading items that the timetables allow. A stretch that stays
-// as it was is not asked again: a visit must not become uneditable because the
-// opening times have changed since.
+// open counts the leading items that the timetables allow.
 func (c Change) open(m *inventory.Merchant, b Booking) int {
-	closed := slices.IndexFunc(c.Items, func(it Item) bool {
-		stays := slices.ContainsFunc(b.Resources, func(r OccupiedResource) bool {
-			return r.GroupID == it.GroupID && r.StartSec == it.StartSec && r.EndSec == it.EndSec
-		})
-		start, end := time.Unix(it.StartSec, 0), time.Unix(it.EndSec, 0)
-		return !stays && !m.Group(it.GroupID).Open(start, end, m.Location)
-	})
+	closed := slices.IndexFunc(c.Items, func(it Item) bool { return !it.open(m, b.Resources) })
 	if closed < 0 {
 		return len(c.Items)
 	}
 	return closed
+}
+
+// open reports whether the timetables of the group, which is there, and of the
+// doctor allow the stretch. A group or doctor that has the visit at that very
+// time already (was) is not asked again: a visit must not become uneditable
+// because the hours have changed since.
+func (it Item) open(m *inventory.Merchant, was []OccupiedResource) bool {
+	start, end := time.Unix(it.StartSec, 0), time.Unix(it.EndSec, 0)
+	groupStays, doctorStays := false, it.Doctor == nil
+	for _, r := range was {
+		if r.StartSec == it.StartSec && r.EndSec == it.EndSec {
+			groupStays = groupStays || r.GroupID == it.GroupID
+			doctorStays = doctorStays || r.Doctor != nil && r.Doctor.ID == it.Doctor.ID
+		}
+	}
+	if !groupStays && !m.Group(it.GroupID).Open(start, end, m.Location) {
+		return false
+	}
+	if doctorStays {
+		return true
+	}
+	s := m.StaffMember(it.Doctor.ID)
+	return s == nil || s.Open(start, end, m.Location)
 }

@@ -195,8 +195,10 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		}
 		zones = []inventory.GroupZone{*z}
 	}
+	var was []OccupiedResource
 	kept := int64(0) // a length that the desk has given the visit may stay
 	if keep != nil {
+		was = []OccupiedResource{*keep}
 		kept = keep.EndSec - keep.StartSec
 		// The zone stays too, unless it is full and the guest named no room.
 		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return z.ZoneID == keep.ZoneID }); i > 0 {
@@ -210,14 +212,14 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	if !stays && !g.OnGrid(s.StartSec) {
 		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
 	}
-	start, end := time.Unix(s.StartSec, 0), time.Unix(s.StartSec+s.DurationSec, 0)
-	if !stays && (!g.Open(start, end, m.Location) || !g.OpenToGuests(start, now, m.Location)) {
+	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
+	if !item.open(m, was) || !stays && !g.OpenToGuests(time.Unix(s.StartSec, 0), now, m.Location) {
 		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 	}
 	var p plan
 	for _, z := range zones {
 		if z.Enabled {
-			item := Item{GroupID: g.ID, ZoneID: z.ZoneID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
+			item.ZoneID = z.ZoneID
 			occupied, holds := item.occupy(m, g, z, now)
 			p.places = append(p.places, place{items: []OccupiedResource{occupied}, holds: holds})
 		}

@@ -172,10 +172,10 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 			return plan{invalid: unknown(FieldStart, fmt.Sprintf("visits of this kind move by %d seconds, and not by so much", g.IntervalSec))}
 		}
 		from := time.Unix(start, 0)
-		if !g.Open(from, time.Unix(end, 0), m.Location) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
+		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end}
+		if !item.open(m, nil) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
 			return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 		}
-		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end}
 		occupied, holds := item.occupy(m, g, *g.Zone(r.ZoneID), now)
 		pl.items, pl.holds = append(pl.items, occupied), append(pl.holds, holds...)
 	}

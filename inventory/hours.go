@@ -91,15 +91,16 @@ type Break struct {
 // span is [start, end) in real time.
 type span struct{ start, end time.Time }
 
-// openSpans are the times on day d at which the group takes visits.
-func (g *Group) openSpans(d Date, loc *time.Location) []span {
-	if slices.Contains(g.ClosedDays, d) {
+// openSpans are the times on day d that a timetable (nil: always open) and closed
+// days leave for visits.
+func openSpans(week *Timetable, closed []Date, d Date, loc *time.Location) []span {
+	if slices.Contains(closed, d) {
 		return nil
 	}
-	if g.Timetable == nil {
+	if week == nil {
 		return []span{{d.At(0, loc), d.At(24*60, loc)}}
 	}
-	day := g.Timetable[time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()]
+	day := week[time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()]
 	if day == nil {
 		return nil
 	}
@@ -118,8 +119,18 @@ func (g *Group) openSpans(d Date, loc *time.Location) []span {
 // [start, end): all of it within opening times, none of it in a break or on a
 // closed day, by the clock in loc. It binds guests and the desk alike.
 func (g *Group) Open(start, end time.Time, loc *time.Location) bool {
+	return open(g.Timetable, g.ClosedDays, start, end, loc)
+}
+
+// Open reports whether the doctor works throughout [start, end), by the clock in
+// loc. It binds guests and the desk alike.
+func (s *Staff) Open(start, end time.Time, loc *time.Location) bool {
+	return open(s.Timetable, s.ClosedDays, start, end, loc)
+}
+
+func open(week *Timetable, closed []Date, start, end time.Time, loc *time.Location) bool {
 	for t := start.In(loc); t.Before(end); {
-		spans := g.openSpans(DateOf(t), loc)
+		spans := openSpans(week, closed, DateOf(t), loc)
 		i := slices.IndexFunc(spans, func(s span) bool { return !t.Before(s.start) && t.Before(s.end) })
 		if i < 0 {
 			return false

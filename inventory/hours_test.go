@@ -103,6 +103,46 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A doctor's hours are read by the same clock as the clinic's, and days off go
+// before them.
+func TestStaffOpen(t *testing.T) {
+	nights := &Staff{
+		Timetable:  &Timetable{time.Saturday: {Start: 22 * 60, End: 24 * 60}, time.Sunday: {Start: 0, End: 4 * 60, Breaks: []Break{{60, 90}}}},
+		ClosedDays: []Date{{2026, 3, 15}},
+	}
+	for _, c := range []struct {
+		name       string
+		s          *Staff
+		zone       string
+		start, end string // with their offset
+		want       bool
+	}{
+		{"without hours, whenever", &Staff{}, "Asia/Seoul", "2026-03-02T03:00:00+09:00", "2026-03-02T04:00:00+09:00", true},
+		{"without hours, on a day off", &Staff{ClosedDays: []Date{{2026, 3, 2}}}, "Asia/Seoul", "2026-03-02T03:00:00+09:00", "2026-03-02T04:00:00+09:00", false},
+		{"over midnight, at work on both sides", nights, "America/New_York", "2026-02-28T23:30:00-05:00", "2026-03-01T00:30:00-05:00", true},
+		{"into a day off", nights, "America/New_York", "2026-03-14T23:30:00-04:00", "2026-03-15T00:30:00-04:00", false},
+		{"clocks go forward over two o'clock", nights, "America/New_York", "2026-03-08T01:30:00-05:00", "2026-03-08T04:00:00-04:00", true},
+		{"an hour less of work that night", nights, "America/New_York", "2026-03-08T01:30:00-05:00", "2026-03-08T05:00:00-04:00", false},
+		{"clocks go back: the break is at its first coming", nights, "America/New_York", "2026-11-01T01:00:00-04:00", "2026-11-01T01:30:00-04:00", false},
+		{"and the second coming is work", nights, "America/New_York", "2026-11-01T01:00:00-05:00", "2026-11-01T04:00:00-05:00", true},
+		{"half-hour zone, until the end", nights, "Asia/Kolkata", "2026-03-01T03:00:00+05:30", "2026-03-01T04:00:00+05:30", true},
+		{"half-hour zone, past it", nights, "Asia/Kolkata", "2026-03-01T03:30:00+05:30", "2026-03-01T04:00:01+05:30", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at := func(s string) time.Time {
+				x, err := time.Parse(time.RFC3339, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return x.UTC()
+			}
+			if got := c.s.Open(at(c.start), at(c.end), zone(t, c.zone)); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 func TestOpenToGuests(t *testing.T) {
 	seoul := zone(t, "Asia/Seoul")
 	at := func(day, hour, minute int) time.Time { return time.Date(2026, 3, day, hour, minute, 0, 0, seoul).UTC() }

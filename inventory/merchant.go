@@ -76,12 +76,14 @@ type GroupZone struct {
 }
 
 // Staff is a person who works at a clinic. An exclusive one can be at one visit
-// at a time only.
+// at a time only, in working hours.
 type Staff struct {
-	ID        string
-	Name      string
-	Role      string
-	Exclusive bool
+	ID         string
+	Name       string
+	Role       string
+	Exclusive  bool
+	Timetable  *Timetable // working hours; nil: whenever the clinic is open
+	ClosedDays []Date     // days off
 }
 
 // Service is what is sold. At a clinic it names its group and has a duration;

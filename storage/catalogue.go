@@ -93,9 +93,29 @@ type staffRow struct {
 	Name       string
 	Role       string
 	Exclusive  bool
+	Timetable  *string
+	ClosedDays string
 }
 
 func (staffRow) TableName() string { return "staff" }
+
+func rowOfStaff(merchantID string, position int, s inventory.Staff) (staffRow, error) {
+	var e encoder
+	row := staffRow{
+		MerchantID: merchantID, ID: s.ID, Position: position, Name: s.Name, Role: s.Role, Exclusive: s.Exclusive,
+		Timetable: text(&e, s.Timetable), ClosedDays: *text(&e, &s.ClosedDays),
+	}
+	return row, e.err
+}
+
+func (r staffRow) staff() (inventory.Staff, error) {
+	var e encoder
+	s := inventory.Staff{
+		ID: r.ID, Name: r.Name, Role: r.Role, Exclusive: r.Exclusive,
+		Timetable: value[inventory.Timetable](&e, r.Timetable), ClosedDays: *value[[]inventory.Date](&e, &r.ClosedDays),
+	}
+	return s, e.err
+}
 
 type serviceRow struct {
 	MerchantID                   string
@@ -255,7 +275,11 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		m.Groups = append(m.Groups, g)
 	}
 	for _, r := range staff {
-		m.Staff = append(m.Staff, inventory.Staff{ID: r.ID, Name: r.Name, Role: r.Role, Exclusive: r.Exclusive})
+		s, err := r.staff()
+		if err != nil {
+			return nil, fmt.Errorf("staff %s: %w", r.ID, err)
+		}
+		m.Staff = append(m.Staff, s)
 	}
 	for _, r := range services {
 		s, err := r.service()

@@ -161,7 +161,11 @@ func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
 		}
 	}
 	for i, s := range m.Staff {
-		rows = append(rows, &staffRow{MerchantID: m.ID, ID: s.ID, Position: i, Name: s.Name, Role: s.Role, Exclusive: s.Exclusive})
+		row, err := rowOfStaff(m.ID, i, s)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, &row)
 	}
 	for i, s := range m.Services {
 		row, err := rowOfService(m.ID, i, s)

@@ -262,10 +262,16 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 		g.Zones = append(g.Zones, readGroupZone(z, zones, m))
 	}
 	g.Timetable = readTimetable(p.at("timetable"))
-	for _, d := range p.at("closed_days").items() {
-		g.ClosedDays = append(g.ClosedDays, d.need().date())
-	}
+	g.ClosedDays = readDates(p.at("closed_days"))
 	return g
+}
+
+func readDates(p *place) []inventory.Date {
+	var dates []inventory.Date
+	for _, d := range p.items() {
+		dates = append(dates, d.need().date())
+	}
+	return dates
 }
 
 func readGroupZone(p *place, ids unique, m *inventory.Merchant) inventory.GroupZone {
@@ -343,12 +349,14 @@ func readStaff(p *place, ids unique) inventory.Staff {
 	if !p.need().fields() {
 		return inventory.Staff{}
 	}
-	p.only("id", "name", "role", "exclusive")
+	p.only("id", "name", "role", "exclusive", "timetable", "closed_days")
 	return inventory.Staff{
-		ID:        readHexID(p, ids),
-		Name:      p.at("name").need().text(),
-		Role:      p.at("role").text(),
-		Exclusive: p.at("exclusive").flag(false),
+		ID:         readHexID(p, ids),
+		Name:       p.at("name").need().text(),
+		Role:       p.at("role").text(),
+		Exclusive:  p.at("exclusive").flag(false),
+		Timetable:  readTimetable(p.at("timetable")),
+		ClosedDays: readDates(p.at("closed_days")),
 	}
 }
 

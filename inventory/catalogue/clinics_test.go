@@ -44,7 +44,11 @@ func TestClinics(t *testing.T) {
 			Zones: []inventory.GroupZone{{ZoneID: "65a000000000000000000001", Capacity: 1, Enabled: true}},
 		}},
 		Staff: []inventory.Staff{
-			{ID: "65c000000000000000000001", Name: "Dr. Kim", Role: "DOCTOR", Exclusive: true},
+			{
+				ID: "65c000000000000000000001", Name: "Dr. Kim", Role: "DOCTOR", Exclusive: true,
+				Timetable:  &inventory.Timetable{time.Friday: {Start: 10 * 60, End: 16 * 60}},
+				ClosedDays: []inventory.Date{{Year: 2026, Month: 12, Day: 31}},
+			},
 			{ID: "65C000000000000000000002", Name: "Lee"},
 		},
 		Services: []inventory.Service{
@@ -118,7 +122,7 @@ merchants:
         zones: [{zone_id: 65a000000000000000000001, capacity: 2, enabled: true}]
         timetable: {monday: {start: "09:00", end: "18:00", breaks: [{start: "13:00", end: "14:00"}]}}
         closed_days: ["2026-12-25"]
-    staff: [{id: 65c000000000000000000001, name: Kim, role: DOCTOR, exclusive: true}]
+    staff: [{id: 65c000000000000000000001, name: Kim, role: DOCTOR, exclusive: true, closed_days: ["2026-12-31"]}]
     services: [{id: skin-care, name: Skin, group_id: 65b000000000000000000001, duration_sec: 3600}]
 `
 	if !strings.Contains(whole, old) {
@@ -228,6 +232,10 @@ func TestClinicsProblems(t *testing.T) {
 			`merchants[0].staff[0].id: must be 24 hex digits, not "kim"`}},
 		{"exclusive, but how?", "exclusive: true", "exclusive: [1]", []string{
 			"merchants[0].staff[0].exclusive: must be true or false, not a list"}},
+		{"staff[0].closed_days", `closed_days: ["2026-12-31"]`, `closed_days: [tomorrow]`, []string{
+			`merchants[0].staff[0].closed_days[0]: "tomorrow" is not a date like 2026-12-25`}},
+		{"staff[0].timetable", `closed_days: ["2026-12-31"]`, `timetable: {friday: {start: "10:00", end: "09:00"}}`, []string{
+			"merchants[0].staff[0].timetable.friday.end: must be after start"}},
 		{"a group that is not there", "group_id: 65b000000000000000000001", "group_id: 65b", []string{"merchants[0].services[0].group_id: no such group"}},
 		{"a service without group", "group_id: 65b000000000000000000001, ", "", []string{"merchants[0].services[0].group_id: required"}},
 		{"a service longer than a day", "duration_sec: 3600", "duration_sec: 86401", []string{
