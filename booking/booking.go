@@ -186,9 +186,10 @@ type Actor string
 // The actors. A guest comes through Google and is bound by notice, buffers and
 // the start date; the clinic's desk is not.
 const (
-	ByGuest Actor = "guest"
-	ByDesk  Actor = "desk"
-	ByClock Actor = "clock" // nobody asked: time was up
+	ByGuest    Actor = "guest"
+	ByDesk     Actor = "desk"
+	ByOperator Actor = "operator" // on the command line
+	ByClock    Actor = "clock"    // nobody asked: time was up
 )
 
 // envelope is the first start and the last end of a visit's stretches.

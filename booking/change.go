@@ -71,6 +71,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		if invalid == nil {
 			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
+			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 		}
 		return touches, func(tx Tx) error {
 			b, found := tx.Schedule()
@@ -167,14 +168,23 @@ func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.Gro
 		StartSec: it.StartSec, EndSec: it.EndSec, Spots: 1,
 	}
 	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, 1, now.Unix())}
-	if it.Doctor != nil {
-		if s := m.StaffMember(it.Doctor.ID); s != nil && s.Exclusive {
-			doctor := inventory.StaffResource(m.ID, s.ID)
-			occupied.DoctorID = &doctor.ID
-			holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
-		}
+	if doctor, held := it.doctor(m); held {
+		occupied.DoctorID = &doctor.ID
+		holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
 	}
 	return occupied, holds
+}
+
+// doctor is the doctor's time, if it is to be held.
+func (it Item) doctor(m *inventory.Merchant) (r inventory.Resource, held bool) {
+	if it.Doctor == nil {
+		return r, false
+	}
+	s := m.StaffMember(it.Doctor.ID)
+	if s == nil || !s.Exclusive {
+		return r, false
+	}
+	return inventory.StaffResource(m.ID, s.ID), true
 }
 
 // move takes the new room and gives back the old. Row C7: the answer names the

@@ -52,7 +52,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := c.Slot.plan(m, nil, now)
 		use, noOffer := c.offer(m, now)
-		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...)}
+		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec

@@ -31,6 +31,9 @@ const (
 	Changed Action = "CHANGED"
 	Closed  Action = "BLOCKED"
 	Opened  Action = "UNBLOCKED"
+	// Adjusted is what an import does to a visit whose doctor's time is held from
+	// now on, or no longer.
+	Adjusted Action = "ADJUSTED"
 )
 
 // silent are the members that an event does not repeat: what names the booking,

@@ -45,7 +45,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := l.Slot.plan(m, nil, now)
 		var use []inventory.Hold
-		touches := Keys{}
+		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
 			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID

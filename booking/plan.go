@@ -56,6 +56,13 @@ func (p plan) holds() []inventory.Hold {
 	return holds
 }
 
+// unheld reports whether a place has a doctor whose time is not held.
+func (p plan) unheld() bool {
+	return slices.ContainsFunc(p.places, func(pl place) bool { return slices.ContainsFunc(pl.items, OccupiedResource.unheld) })
+}
+
+func (r OccupiedResource) unheld() bool { return r.Doctor != nil && r.DoctorID == nil }
+
 // choose returns the first place that has room, for somebody who holds have.
 func (p plan) choose(slots map[inventory.SlotKey]inventory.Slot, have []inventory.Hold) (place, bool) {
 	for _, pl := range p.places {

@@ -68,6 +68,10 @@ type Keys struct {
 	// operation was planned with. An empty id: none was needed.
 	MerchantID       string
 	CatalogueVersion int64
+	// Steady keeps the catalogue from changing until the operation ends. It is
+	// needed to write a visit of a doctor whose time is not held: else an import
+	// that makes the doctor exclusive could miss it.
+	Steady bool
 
 	Claim     *idempotency.Claim // a known token ends the fetching here
 	Bookings  []uuid.UUID        // the bookings to change, with their holds and guests

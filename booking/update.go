@@ -49,6 +49,7 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 			}
 			touches := Keys{
 				Bookings: []uuid.UUID{seen.ID}, Slots: p.slots(), FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
+				Steady: p.unheld(),
 			}
 			return touches, func(tx Tx) error {
 				b, found := tx.Booking(seen.ID)

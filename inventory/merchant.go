@@ -136,12 +136,16 @@ func find[T any](list []T, is func(T) bool) *T {
 	return nil
 }
 
-// Resources are the merchant's lanes, exclusive staff and quotas. A published
-// resource is not among them: feeds make those.
+// Resources are the merchant's lanes, exclusive staff and quotas; a lane in a zone
+// that is switched off has no room. A published resource is not among them: feeds
+// make those.
 func (m *Merchant) Resources() []Resource {
 	var rs []Resource
 	for i := range m.Groups {
 		for _, z := range m.Groups[i].Zones {
+			if !z.Enabled {
+				z.Capacity = 0
+			}
 			rs = append(rs, LaneResource(m.ID, &m.Groups[i], z))
 		}
 	}

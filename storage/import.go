@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -23,40 +24,6 @@ import (
 
 // importLimit is how long one transaction of an import may take.
 const importLimit = 2 * time.Minute
-
-// Conflict is a change of the catalogue that visits stand in the way of.
-type Conflict struct {
-	MerchantID string
-	GroupID    string
-	Visits     []string // schedule ids
-}
-
-func (c *Conflict) Error() string {
-	return fmt.Sprintf("merchant %s, group %s: the interval cannot change while %d visits are still to come: %v",
-		c.MerchantID, c.GroupID, len(c.Visits), c.Visits)
-}
-
-// PutClinic writes a clinic and its whole catalogue in place of what it had.
-// A slot's capacity follows the catalogue, but never below what is taken: then
-// it shrinks as bookings leave. It returns *Conflict if a group's interval
-// changes under visits that end after nowSec.
-func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64) error {
-	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
-		if err := db.unhurried(tx); err != nil {
-			return err
-		}
-		if err := putMerchant(tx, m); err != nil {
-			return err
-		}
-		if err := intervalsKept(tx, m, nowSec); err != nil {
-			return &refusal{err}
-		}
-		if err := writeCatalogue(tx, m); err != nil {
-			return err
-		}
-		return db.putPolicy(tx, m)
-	})
-}
 
 // putMerchant writes a merchant's row with the next version, which also locks
 // it: two imports of one merchant take turns.
@@ -85,13 +52,15 @@ func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
 		case next.RowsAffected == 0:
 			return &refusal{booking.ErrNotFound}
 		}
-		return db.putPolicy(tx, m)
+		if err := putPolicy(tx, m); err != nil {
+			return err
+		}
+		return db.putResources(tx, &m, nil)
 	})
 }
 
-// putPolicy writes a locked merchant's guest rules and offers, and the resources
-// that follow from its catalogue.
-func (db *DB) putPolicy(tx *gorm.DB, m inventory.Merchant) error {
+// putPolicy writes a locked merchant's guest rules and offers.
+func putPolicy(tx *gorm.DB, m inventory.Merchant) error {
 	var e encoder
 	guests := text(&e, &m.Guests)
 	rows := make([]offerRow, len(m.Offers))
@@ -110,31 +79,6 @@ func (db *DB) putPolicy(tx *gorm.DB, m inventory.Merchant) error {
 	if len(rows) > 0 {
 		if err := tx.CreateInBatches(&rows, batch).Error; err != nil {
 			return fmt.Errorf("write offers: %w", err)
-		}
-	}
-	return db.putResources(tx, m.Resources())
-}
-
-// intervalsKept refuses another grid for a group that has visits to come.
-func intervalsKept(tx *gorm.DB, m inventory.Merchant, nowSec int64) error {
-	var before []groupRow
-	if err := tx.Where("merchant_id = ?", m.ID).Order("position").Find(&before).Error; err != nil {
-		return fmt.Errorf("read groups: %w", err)
-	}
-	for _, old := range before {
-		g := m.Group(old.ID)
-		if g == nil || g.IntervalSec == old.IntervalSec && g.AnchorSec == old.AnchorSec {
-			continue
-		}
-		var visits []string
-		err := tx.Raw(`SELECT DISTINCT b.schedule_id FROM bookings b JOIN occupied_resources o ON o.booking_id = b.id
-			WHERE b.merchant_id = ? AND b.end_sec > ? AND b.state IN ? AND o.group_id = ? ORDER BY b.schedule_id`,
-			m.ID, nowSec, booking.Live, old.ID).Scan(&visits).Error
-		if err != nil {
-			return fmt.Errorf("look for visits: %w", err)
-		}
-		if len(visits) > 0 {
-			return &Conflict{MerchantID: m.ID, GroupID: old.ID, Visits: visits}
 		}
 	}
 	return nil
@@ -177,37 +121,6 @@ func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
 	for _, row := range rows {
 		if err := tx.Create(row).Error; err != nil {
 			return fmt.Errorf("write catalogue: %w", err)
-		}
-	}
-	return nil
-}
-
-// putResources writes resources and gives the slots that exist of them the new
-// capacity. Locking a resource first waits for everybody who is making slots of
-// it with the old one.
-func (db *DB) putResources(tx *gorm.DB, resources []inventory.Resource) error {
-	slices.SortFunc(resources, func(a, b inventory.Resource) int {
-		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
-	})
-	for _, r := range resources {
-		row := rowOfResource(r)
-		put := tx.Clauses(clause.OnConflict{
-			Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"default_capacity"}),
-		}).Create(&row)
-		if put.Error != nil {
-			return fmt.Errorf("write resource: %w", put.Error)
-		}
-	}
-	for _, r := range resources {
-		// Ordered, because an UPDATE alone locks in whatever order it likes.
-		lock := tx.Exec("SELECT start_sec FROM slots WHERE resource_id = ? AND offered <> ? ORDER BY resource_id, start_sec"+db.dialect.lock, r.ID, r.DefaultCapacity)
-		if lock.Error != nil {
-			return fmt.Errorf("lock slots: %w", lock.Error)
-		}
-		resize := tx.Exec(`UPDATE slots SET offered = @n, capacity = CASE WHEN taken > @n THEN taken ELSE @n END
-			WHERE resource_id = @resource AND offered <> @n`, map[string]any{"n": r.DefaultCapacity, "resource": r.ID})
-		if resize.Error != nil {
-			return fmt.Errorf("change capacity: %w", resize.Error)
 		}
 	}
 	return nil
@@ -458,6 +371,65 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 		}
 		return nil
 	})
+}
+
+// PublishedChange is what rows of an availability feed do, in slots.
+type PublishedChange struct {
+	Added   int
+	Changed int // in room or terms
+	Stay    int // of those to come that a complete feed without them would withdraw
+}
+
+// ComparePublished tells what [DB.PutPublished] would do, and changes nothing.
+func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, generationSec, nowSec int64) (c PublishedChange, err error) {
+	if len(rows) == 0 {
+		return c, nil
+	}
+	keys := make([]inventory.SlotKey, len(rows))
+	for i, p := range rows {
+		keys[i] = p.Key()
+	}
+	slices.SortFunc(keys, inventory.SlotKey.Compare)
+	err = db.snapshot(ctx, func(tx *gorm.DB) error {
+		where, args := slotsWhere(keys)
+		var there []slotRow
+		if err := tx.Where(where, args...).Find(&there).Error; err != nil {
+			return fmt.Errorf("read slots: %w", err)
+		}
+		known, err := heldBefore(tx, keys, generationSec)
+		if err != nil {
+			return err
+		}
+		was := map[inventory.SlotKey]slotRow{}
+		for _, s := range there {
+			was[s.key()] = s
+			if s.Offered > 0 && s.StartSec > nowSec && s.GenerationSec < generationSec {
+				c.Stay++
+			}
+		}
+		for _, p := range rows {
+			s, found := was[p.Key()]
+			slot, err := s.slot()
+			switch {
+			case err != nil:
+				return err
+			case !found:
+				c.Added++
+			case s.Offered != min(p.SpotsTotal, p.SpotsOpen+known[s.key()]), !reflect.DeepEqual(slot.Terms, p.Terms):
+				c.Changed++
+			}
+		}
+		return nil
+	})
+	return c, unavailable(err)
+}
+
+// PublishedAhead counts the slots that a complete feed without any row would
+// withdraw.
+func (db *DB) PublishedAhead(ctx context.Context, generationSec, nowSec int64) (n int, err error) {
+	err = db.read.WithContext(ctx).Raw(`SELECT COUNT(*) FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
+		WHERE s.generation_sec < ? AND s.offered > 0 AND s.start_sec > ?`, generationSec, nowSec).Scan(&n).Error
+	return n, unavailable(err)
 }
 
 // makePublished writes the resources and slots that are not there yet, with

@@ -103,8 +103,12 @@ func (db *DB) fetchCatalogueVersion(tx *gorm.DB, k booking.Keys, _ *view) error 
 	if k.MerchantID == "" {
 		return nil
 	}
+	query := "SELECT version FROM merchants WHERE id = ?"
+	if k.Steady {
+		query += db.dialect.share
+	}
 	var version int64
-	if err := tx.Raw("SELECT version FROM merchants WHERE id = ?", k.MerchantID).Scan(&version).Error; err != nil {
+	if err := tx.Raw(query, k.MerchantID).Scan(&version).Error; err != nil {
 		return fmt.Errorf("read catalogue version: %w", err)
 	}
 	if version != k.CatalogueVersion {

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
 	"holdfast/storage"
 )
 
 type importCommand struct {
-	Files []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
+	Files  []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
+	DryRun bool     `help:"Show what would be added, changed and removed, and which visits it affects, and write nothing."`
 }
 
 func (cmd *importCommand) Help() string {
@@ -25,7 +27,11 @@ interrupted is simply run again.
 
 A complete Google feed replaces what earlier feeds made and nothing else: the
 clinics of a catalogue are never touched by it. Slots that are no longer in it
-are withdrawn, their bookings stay.`
+are withdrawn, their bookings stay.
+
+Visits to come that a clinic's new catalogue does not provide for are listed by
+their schedule id, with the reasons: over capacity, group or zone gone, zone
+switched off, closed at that time, doctor gone or not at work. They stay.`
 }
 
 // Run checks all files and then writes them: clinics first, then merchants,
@@ -36,10 +42,29 @@ func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err
 		return err
 	}
 	defer closing(db, &err)
+	if cmd.DryRun {
+		return previewFiles(ctx, db, cmd.Files, time.Now(), c)
+	}
 	return importFiles(ctx, db, cmd.Files, time.Now(), c)
 }
 
+// importFiles checks all files and writes them.
 func importFiles(ctx context.Context, db *storage.DB, paths []string, now time.Time, c *console) error {
+	i, err := checkFiles(ctx, db, paths, now, c)
+	if err != nil {
+		return err
+	}
+	for _, write := range i.writes {
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFiles checks all files, and returns an importer that knows what there is
+// to write.
+func checkFiles(ctx context.Context, db *storage.DB, paths []string, now time.Time, c *console) (*importer, error) {
 	var files []*catalogue.File
 	var wrong bool
 	for _, path := range paths {
@@ -52,18 +77,10 @@ func importFiles(ctx context.Context, db *storage.DB, paths []string, now time.T
 		files = append(files, f)
 	}
 	if wrong {
-		return errNothingWritten
+		return nil, errNothingWritten
 	}
 	i := &importer{db: db, now: now, console: c}
-	if err := i.check(ctx, files); err != nil {
-		return err
-	}
-	for _, write := range i.writes {
-		if err := write(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return i, i.check(ctx, files)
 }
 
 var errNothingWritten = errors.New("nothing was written")
@@ -88,6 +105,7 @@ type importer struct {
 	services  map[[2]string]bool
 	policies  []policy
 	writes    []func(context.Context) error
+	previews  []func(context.Context) error // tell what the writes would do
 }
 
 // Merchant and Service make the importer a catalogue.Known.
@@ -163,6 +181,7 @@ func (i *importer) checkPolicy(p policy) error {
 		fmt.Fprintf(i.out, "%s: merchant %s: offers %d\n", p.path, m.ID, len(m.Offers))
 		return nil
 	})
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewPolicy(ctx, p) })
 	return nil
 }
 
@@ -192,15 +211,34 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
 		for _, m := range clinics {
-			if err := i.db.PutClinic(ctx, m, i.now.Unix()); err != nil {
+			done, err := i.db.ReplaceClinic(ctx, m, i.now.Unix())
+			if err != nil {
 				return fmt.Errorf("%s: %w", f.Path, err)
 			}
 			fmt.Fprintf(i.out, "%s: clinic %s: zones %d, groups %d, staff %d, services %d, offers %d\n",
 				f.Path, m.ID, len(m.Zones), len(m.Groups), len(m.Staff), len(m.Services), len(m.Offers))
+			i.affected(m, done.Affected)
 		}
 		return nil
 	})
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewClinics(ctx, f, clinics) })
 	return nil
+}
+
+// affected lists the visits that a clinic's catalogue does not provide for.
+func (i *importer) affected(m inventory.Merchant, visits []booking.Affected) {
+	for _, a := range visits {
+		reasons := make([]string, len(a.Reasons))
+		for n, r := range a.Reasons {
+			reasons[n] = string(r)
+		}
+		since := ""
+		if a.Before {
+			since = " (as before)"
+		}
+		start, end := time.Unix(a.StartSec, 0).In(m.Location), time.Unix(a.EndSec, 0).In(m.Location)
+		fmt.Fprintf(i.out, "  visit %s %s–%s: %s%s\n", a.ScheduleID, start.Format("2006-01-02 15:04"), end.Format("15:04"), strings.Join(reasons, ", "), since)
+	}
 }
 
 func (i *importer) checkMerchants(_ context.Context, f catalogue.Feed) error {
@@ -221,6 +259,7 @@ func (i *importer) checkMerchants(_ context.Context, f catalogue.Feed) error {
 		fmt.Fprintf(i.out, "%s: merchants %d%s\n", name(f), len(merchants)-skipped, leftAlone(skipped))
 		return nil
 	})
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewMerchants(ctx, f, merchants) })
 	return nil
 }
 
@@ -248,6 +287,7 @@ func (i *importer) checkServices(_ context.Context, f catalogue.Feed) error {
 		fmt.Fprintf(i.out, "%s: services %d%s\n", name(f), len(list), leftAlone(skipped))
 		return nil
 	})
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewServices(ctx, f, list) })
 	return nil
 }
 
@@ -279,16 +319,22 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), slots, withdrawn, leftAlone(skipped))
 		return nil
 	})
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewAvailability(ctx, f) })
 	return nil
 }
 
 func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed) error {
+	return i.eachChunk(ctx, f, func(rows []inventory.Published) error { return i.db.PutPublished(ctx, rows, f.Meta.GenerationSec) })
+}
+
+// eachChunk gives the rows of a feed to do, a chunk at a time.
+func (i *importer) eachChunk(ctx context.Context, f catalogue.Feed, do func([]inventory.Published) error) error {
 	rows := make([]inventory.Published, 0, chunk)
 	flush := func() error {
 		if len(rows) == 0 {
 			return nil
 		}
-		err := i.db.PutPublished(ctx, rows, f.Meta.GenerationSec)
+		err := do(rows)
 		rows = rows[:0]
 		return err
 	}

@@ -143,6 +143,11 @@ func ahead(hour int) int64 {
 	return day.Add(30*24*time.Hour + time.Duration(hour-9)*time.Hour).Unix()
 }
 
+// day is the day in Seoul of a time in Unix seconds.
+func day(sec int64) string {
+	return time.Unix(sec, 0).In(time.FixedZone("Seoul", 9*3600)).Format(time.DateOnly)
+}
+
 // service is the booking service on a database, at that time.
 func service(db *storage.DB) *booking.Service {
 	return &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}

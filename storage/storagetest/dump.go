@@ -3,6 +3,8 @@ package storagetest
 import (
 	"database/sql"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
@@ -18,13 +20,46 @@ var tables = []string{
 // reads the database past the code under test.
 func Dump(target string) (map[string]string, error) { return DumpTables(target, tables...) }
 
+// DumpAll is Dump of every table that there is.
+func DumpAll(target string) (map[string]string, error) {
+	db, list, err := open(target)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	rows, err := db.Query(list)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		all = append(all, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return DumpTables(target, all...)
+}
+
+// open opens the database past the code under test. list is a query for its
+// tables.
+func open(target string) (db *sql.DB, list string, err error) {
+	driver, list := "sqlite", "SELECT name FROM sqlite_master WHERE type = 'table'"
+	if strings.HasPrefix(target, "postgres://") {
+		driver, list = "pgx", "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+	}
+	db, err = sql.Open(driver, target)
+	return db, list, err
+}
+
 // DumpTables is Dump of other tables.
 func DumpTables(target string, tables ...string) (map[string]string, error) {
-	driver := "sqlite"
-	if strings.HasPrefix(target, "postgres://") {
-		driver = "pgx"
-	}
-	db, err := sql.Open(driver, target)
+	db, _, err := open(target)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +74,7 @@ func DumpTables(target string, tables ...string) (map[string]string, error) {
 }
 
 func dumpTable(db *sql.DB, table string) (string, error) {
-	rows, err := db.Query("SELECT * FROM " + table + " ORDER BY 1, 2, 3")
+	rows, err := db.Query("SELECT * FROM " + table)
 	if err != nil {
 		return "", err
 	}
@@ -48,7 +83,7 @@ func dumpTable(db *sql.DB, table string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var text strings.Builder
+	var lines []string
 	for rows.Next() {
 		values := make([]any, len(columns))
 		for i := range values {
@@ -57,10 +92,16 @@ func dumpTable(db *sql.DB, table string) (string, error) {
 		if err := rows.Scan(values...); err != nil {
 			return "", err
 		}
+		var text strings.Builder
 		for i, v := range values {
-			fmt.Fprintf(&text, "%s=%v ", columns[i], *(v.(*any)))
+			value := *(v.(*any))
+			if b, binary := value.([]byte); binary {
+				value = strconv.Quote(string(b))
+			}
+			fmt.Fprintf(&text, "%s=%v ", columns[i], value)
 		}
-		text.WriteByte('\n')
+		lines = append(lines, text.String()+"\n")
 	}
-	return text.String(), rows.Err()
+	slices.Sort(lines)
+	return strings.Join(lines, ""), rows.Err()
 }

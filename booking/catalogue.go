@@ -1,0 +1,239 @@
+package booking
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/inventory"
+)
+
+// Comparison is what another catalogue does to a merchant and to the visits to
+// come there.
+type Comparison struct {
+	Differences []inventory.Difference
+	Affected    []Affected
+	Conflicts   []*Conflict // if there are any, the catalogue is refused
+}
+
+// Affected is a visit to come that a catalogue does not provide for. It stays as
+// it is: nobody but the desk can say what should become of it.
+type Affected struct {
+	ScheduleID string
+	StartSec   int64
+	EndSec     int64
+	Reasons    []Reason
+	Before     bool // the catalogue before did not provide for it either, for the same reasons
+}
+
+// Reason is why a catalogue does not provide for a visit.
+type Reason string
+
+// The reasons.
+const (
+	OverCapacity Reason = "over capacity" // more visits than places, this one among them
+	GroupGone    Reason = "group gone"
+	ZoneGone     Reason = "zone gone"
+	ZoneOff      Reason = "zone switched off"
+	ClosedThen   Reason = "closed at that time"
+	DoctorGone   Reason = "doctor gone"
+	DoctorAway   Reason = "doctor not at work"
+	DoctorTwice  Reason = "doctor at two visits" // refused, see Conflict
+)
+
+// Conflict is a change of the catalogue that visits to come stand in the way of.
+type Conflict struct {
+	MerchantID string
+	Detail     string
+	Visits     []string // schedule ids
+}
+
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("merchant %s: %s: %s", c.MerchantID, c.Detail, strings.Join(c.Visits, " "))
+}
+
+// Refused joins the conflicts, or is nil.
+func (c Comparison) Refused() error {
+	var all []error
+	for _, conflict := range c.Conflicts {
+		all = append(all, conflict)
+	}
+	return errors.Join(all...)
+}
+
+// Compare tells what becomes of a merchant (before is nil if it is new) with the
+// catalogue next. bookings are those that hold room and end after now.
+func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time) Comparison {
+	c := Comparison{Differences: inventory.Differences(before, next)}
+	bookings = slices.DeleteFunc(slices.Clone(bookings), func(b Booking) bool {
+		return !b.State.ahead() && b.State != Completed && b.State != Held || b.lapsed(now)
+	})
+	for i := range next.Groups {
+		g := &next.Groups[i]
+		if visits := offGrid(next, g, bookings); visits != nil {
+			c.Conflicts = append(c.Conflicts, &Conflict{next.ID, "the interval of group " + g.ID + " cannot change while visits are still to come", visits})
+		}
+	}
+	was := map[string][]Reason{}
+	if before != nil {
+		affected, _ := misfits(before, bookings, now)
+		for _, a := range affected {
+			was[a.ScheduleID] = a.Reasons
+		}
+	}
+	affected, twice := misfits(next, bookings, now)
+	for i, a := range affected {
+		affected[i].Before = slices.Equal(was[a.ScheduleID], a.Reasons)
+	}
+	c.Affected = affected
+	for _, doctor := range slices.Sorted(maps.Keys(twice)) {
+		c.Conflicts = append(c.Conflicts, &Conflict{next.ID, "doctor " + doctor + " cannot be exclusive while visits to come overlap", twice[doctor]})
+	}
+	return c
+}
+
+// offGrid are the visits that are held on another grid of the group than it has
+// now, sorted: room would be counted twice.
+func offGrid(m *inventory.Merchant, g *inventory.Group, bookings []Booking) []string {
+	var visits []string
+	for _, b := range bookings {
+		if slices.ContainsFunc(b.Resources, func(r OccupiedResource) bool {
+			return r.GroupID == g.ID && r.ResourceID != inventory.LaneResource(m.ID, g, inventory.GroupZone{ZoneID: r.ZoneID}).ID
+		}) {
+			visits = append(visits, b.ScheduleID)
+		}
+	}
+	slices.Sort(visits)
+	return visits
+}
+
+// misfits are the visits among the bookings that the catalogue does not provide
+// for, in their order, and by doctor those who want the doctor at the same time.
+func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []Affected, twice map[string][]string) {
+	room := map[inventory.SlotKey]int{} // what is left
+	holds := make([][]inventory.Hold, len(bookings))
+	for i, b := range bookings {
+		holds[i] = inventory.Merge(b.wanted(m, now))
+		for _, h := range holds[i] {
+			for _, k := range h.Keys() {
+				if _, counted := room[k]; !counted {
+					room[k] = h.Resource.DefaultCapacity
+				}
+				room[k] -= h.Spots
+			}
+		}
+	}
+	twice = map[string][]string{}
+	for i, b := range bookings {
+		a := Affected{ScheduleID: b.ScheduleID, StartSec: b.StartSec, EndSec: b.EndSec, Reasons: b.misfits(m)}
+		for _, h := range holds[i] {
+			doctor := h.Resource.Ref
+			switch {
+			case !slices.ContainsFunc(h.Keys(), func(k inventory.SlotKey) bool { return room[k] < 0 }):
+			case h.Resource.Kind != inventory.KindStaff:
+				a.Reasons = append(a.Reasons, OverCapacity)
+			case !slices.Contains(twice[doctor], b.ScheduleID):
+				a.Reasons = append(a.Reasons, DoctorTwice)
+				twice[doctor] = append(twice[doctor], b.ScheduleID)
+			}
+		}
+		slices.Sort(a.Reasons)
+		a.Reasons = slices.Compact(a.Reasons)
+		if len(a.Reasons) > 0 && b.State.ahead() {
+			found = append(found, a)
+		}
+	}
+	return found, twice
+}
+
+// wanted is what a booking would hold in enabled zones of the catalogue.
+func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
+	var holds []inventory.Hold
+	for _, r := range b.Resources {
+		it := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec}
+		if g := m.Group(r.GroupID); g != nil && g.Zone(r.ZoneID) != nil && g.Zone(r.ZoneID).Enabled {
+			_, lane := it.occupy(m, g, *g.Zone(r.ZoneID), now)
+			holds = append(holds, lane[0])
+		}
+		if doctor, held := it.doctor(m); held {
+			holds = append(holds, doctor.Hold(r.StartSec, r.EndSec, 1, now.Unix()))
+		}
+	}
+	return holds
+}
+
+// misfits are the reasons that the visit alone shows.
+func (b Booking) misfits(m *inventory.Merchant) []Reason {
+	var reasons []Reason
+	for _, r := range b.Resources {
+		it := Item{GroupID: r.GroupID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec}
+		start, end := time.Unix(r.StartSec, 0), time.Unix(r.EndSec, 0)
+		switch g := m.Group(r.GroupID); {
+		case g == nil:
+			reasons = append(reasons, GroupGone)
+		case g.Zone(r.ZoneID) == nil:
+			reasons = append(reasons, ZoneGone)
+		case !g.Zone(r.ZoneID).Enabled:
+			reasons = append(reasons, ZoneOff)
+		case !g.Open(start, end, m.Location):
+			reasons = append(reasons, ClosedThen)
+		}
+		if it.Doctor == nil {
+			continue
+		}
+		switch s := m.StaffMember(it.Doctor.ID); {
+		case s == nil:
+			reasons = append(reasons, DoctorGone)
+		case !s.Open(start, end, m.Location):
+			reasons = append(reasons, DoctorAway)
+		}
+	}
+	return reasons
+}
+
+// Reassigned is the booking with its doctors' time as the catalogue has it: held
+// if the doctor is exclusive, and only then. changed is whether it is different
+// now.
+func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) {
+	next = b
+	next.Resources = slices.Clone(b.Resources)
+	for i, r := range next.Resources {
+		doctor, held := Item{Doctor: r.Doctor}.doctor(m)
+		if held == (r.DoctorID != nil) {
+			continue
+		}
+		changed = true
+		next.Resources[i].DoctorID = nil
+		if held {
+			next.Resources[i].DoctorID = &doctor.ID
+		}
+	}
+	return next, changed
+}
+
+// DoctorHolds are what the booking holds of exclusive doctors.
+func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold {
+	var holds []inventory.Hold
+	for _, r := range b.Resources {
+		if r.DoctorID != nil {
+			holds = append(holds, inventory.StaffResource(merchantID, r.Doctor.ID).Hold(r.StartSec, r.EndSec, 1, now.Unix()))
+		}
+	}
+	return holds
+}
+
+// Reassign takes, or gives back, the time of the doctors of an announced booking
+// as the catalogue has it now, in the transaction that brings the catalogue. It
+// returns *inventory.Full if a doctor is at another visit then.
+func Reassign(tx Tx, b Booking, m *inventory.Merchant, now time.Time) error {
+	next, _ := b.Reassigned(m)
+	lanes := slices.DeleteFunc(slices.Clone(tx.Holds(b.ID)), func(h inventory.Hold) bool { return h.Resource.Kind == inventory.KindStaff })
+	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), slices.Concat(lanes, next.DoctorHolds(m.ID, now))); err != nil {
+		return err
+	}
+	_, err := putNext(tx, b, next, Event{Actor: ByOperator, Action: Adjusted, AtSec: now.Unix()})
+	return err
+}
