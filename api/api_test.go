@@ -33,8 +33,8 @@ type clinicOnly struct {
 	err error
 }
 
-func (s clinicOnly) TokenMerchant(context.Context, []byte, int64) (string, error) {
-	return "clinic-1", s.err
+func (s clinicOnly) TokenMerchant(context.Context, []byte, int64) (string, string, error) {
+	return "clinic-1", "", s.err
 }
 
 func (s clinicOnly) Merchant(context.Context, string) (*inventory.Merchant, error) {

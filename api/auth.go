@@ -61,7 +61,7 @@ func newBasicAuth(all []Credential) basicAuth {
 
 // authenticate compares with every credential, always to the end, so that the
 // time it takes tells nothing.
-func (b basicAuth) authenticate(r *http.Request) (caller string, err error) {
+func (b basicAuth) authenticate(r *http.Request) (caller, keyID string, err error) {
 	user, password, given := r.BasicAuth()
 	u, p := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))
 	good := 0
@@ -69,25 +69,26 @@ func (b basicAuth) authenticate(r *http.Request) (caller string, err error) {
 		good |= subtle.ConstantTimeCompare(u[:], b[i].user[:]) & subtle.ConstantTimeCompare(p[:], b[i].password[:])
 	}
 	if !given || good == 0 {
-		return "", errUnauthorized
+		return "", "", errUnauthorized
 	}
-	return googleCaller, nil
+	return googleCaller, "", nil
 }
 
-// bearer finds the clinic whose access token the request shows (row A1).
-func (s *server) bearer(r *http.Request) (merchantID string, err error) {
+// bearer finds the clinic whose access token the request shows, and the key that
+// it was given for (row A1).
+func (s *server) bearer(r *http.Request) (merchantID, keyID string, err error) {
 	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", errUnauthorized
+		return "", "", errUnauthorized
 	}
-	merchantID, err = s.bookings.Clinic(r.Context(), token)
+	merchantID, keyID, err = s.bookings.Clinic(r.Context(), token)
 	switch {
 	case errors.Is(err, booking.ErrNotFound):
-		return "", errUnauthorized
+		return "", "", errUnauthorized
 	case err != nil:
-		return "", fmt.Errorf("%w: look up access token: %w", booking.ErrUnavailable, err)
+		return "", "", fmt.Errorf("%w: look up access token: %w", booking.ErrUnavailable, err)
 	}
-	return merchantID, nil
+	return merchantID, keyID, nil
 }
 
 // exchangeKey is the body of exchange-token.

@@ -68,7 +68,7 @@ func TestBasicAuth(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := &http.Request{Header: http.Header{}}
 			r.SetBasicAuth(c.user, c.password)
-			caller, err := newBasicAuth(c.all).authenticate(r)
+			caller, _, err := newBasicAuth(c.all).authenticate(r)
 			if got := err == nil; got != c.want {
 				t.Errorf("let in: %v, want %v", got, c.want)
 			}
@@ -79,7 +79,7 @@ func TestBasicAuth(t *testing.T) {
 	}
 	for _, header := range []string{"", "Basic", "Basic !", "Bearer b2xkOm9uZQ==", "b2xkOm9uZQ=="} {
 		r := &http.Request{Header: http.Header{"Authorization": {header}}}
-		if _, err := newBasicAuth(two).authenticate(r); err == nil {
+		if _, _, err := newBasicAuth(two).authenticate(r); err == nil {
 			t.Errorf("let in with Authorization %q", header)
 		}
 	}

@@ -29,10 +29,10 @@ func (r *refusal) Error() string {
 
 // family is one kind of caller: how it shows who it is and how it hears "no".
 type family struct {
-	challenge    string                                         // of a 401
-	authenticate func(*http.Request) (caller string, err error) // nil: there is nothing to show
-	translate    func(error) error                              // turns a rule's "no" into a *refusal, other errors into themselves
-	wording      func(*refusal) any                             // the body of the answer
+	challenge    string                                                // of a 401
+	authenticate func(*http.Request) (caller, keyID string, err error) // nil: there is nothing to show
+	translate    func(error) error                                     // turns a rule's "no" into a *refusal, other errors into themselves
+	wording      func(*refusal) any                                    // the body of the answer
 }
 
 // family finds the family of a path. It looks at the path as the router does,

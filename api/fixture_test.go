@@ -273,7 +273,7 @@ func (w *world) key(clinic string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.keys[clinic] == "" {
-		key, err := w.service.NewKey(context.Background(), clinic)
+		key, err := w.service.NewKey(context.Background(), clinic, "front desk")
 		w.must(err)
 		w.keys[clinic] = key
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"holdfast/booking"
 )
 
 // maxBody is how long a body may be, in bytes. The longest that makes sense,
@@ -139,11 +141,14 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		k := callOf(c.Request().Context())
 		if k.family.authenticate != nil {
-			caller, err := k.family.authenticate(c.Request())
+			caller, keyID, err := k.family.authenticate(c.Request())
 			if err != nil {
 				return err
 			}
 			k.caller = caller
+			if keyID != "" {
+				c.SetRequest(c.Request().WithContext(booking.WithKey(c.Request().Context(), keyID)))
+			}
 		}
 		// The router leaves this for a known path with another verb. It counts
 		// OPTIONS among the verbs, which it would answer by itself.

@@ -3,6 +3,10 @@ package booking
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,15 +15,102 @@ import (
 // TokenLife is how long a clinic's access token lasts.
 const TokenLife = 24 * time.Hour
 
+// Key is what is known of a clinic's API key. The key itself is shown once, when
+// it is made, and stored as a digest.
+type Key struct {
+	ID         string `json:"key_id"` // the first digits of its digest
+	MerchantID string `json:"merchant_id"`
+	Name       string `json:"name,omitempty"` // for people
+	CreatedSec int64  `json:"created_sec"`
+	UsedSec    int64  `json:"used_sec,omitempty"`    // when it was last exchanged; 0: never
+	ExpiresSec int64  `json:"expires_sec,omitempty"` // when it ends, because another has replaced it; 0: never
+	RevokedSec int64  `json:"revoked_sec,omitempty"` // 0: it is not
+}
+
+// keyIDLength is how many bytes of a digest name its key: enough to tell any two
+// apart, few enough to read out.
+const keyIDLength = 6
+
+// KeyID is the name of the key with this digest.
+func KeyID(digest []byte) string { return hex.EncodeToString(digest[:min(keyIDLength, len(digest))]) }
+
+// Good reports whether the key can be exchanged at that time (Unix seconds).
+func (k Key) Good(nowSec int64) bool {
+	return k.RevokedSec == 0 && (k.ExpiresSec == 0 || nowSec < k.ExpiresSec)
+}
+
 // NewKey makes an API key for a clinic. It is shown this once and stored
-// hashed. ErrNotFound if there is no such clinic.
-func (s *Service) NewKey(ctx context.Context, merchantID string) (key string, err error) {
+// hashed; name is for people. ErrNotFound if there is no such clinic.
+func (s *Service) NewKey(ctx context.Context, merchantID, name string) (key string, err error) {
 	key = uuid.NewString() // random, not s.NewID: a key must not be guessable
-	return key, s.Store.PutKey(ctx, hash(key), merchantID, s.Now().Unix())
+	return key, s.Store.PutKey(ctx, hash(key), merchantID, name, s.Now().Unix())
+}
+
+// Keys returns the keys of a merchant, or of all ("").
+func (s *Service) Keys(ctx context.Context, merchantID string) ([]Key, error) {
+	all, err := s.Store.ClinicKeys(ctx)
+	var keys []Key
+	for _, k := range all {
+		if merchantID == "" || k.MerchantID == merchantID {
+			keys = append(keys, k.Key)
+		}
+	}
+	return keys, err
+}
+
+// errKeyEnded: a key that has been revoked or replaced can be nothing else.
+var errKeyEnded = errors.New("the key has been revoked or replaced already")
+
+// RotateKey makes another key in place of one. The old one can be exchanged until
+// overlap has passed, and the tokens that it gave last as long as they ever do:
+// so there is no moment at which a clinic that changes over is refused.
+// ErrNotFound if there is no such key.
+func (s *Service) RotateKey(ctx context.Context, id string, overlap time.Duration) (key string, err error) {
+	old, err := s.key(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	now := s.Now()
+	if old.ExpiresSec != 0 || old.RevokedSec != 0 {
+		return "", errKeyEnded
+	}
+	key = uuid.NewString()
+	return key, s.Store.ReplaceKey(ctx, old.Digest, hash(key), now.Unix(), now.Add(overlap).Unix())
+}
+
+// RevokeKey ends a key and all tokens that it gave, at once. Saying so again
+// succeeds. ErrNotFound if there is no such key.
+func (s *Service) RevokeKey(ctx context.Context, id string) error {
+	k, err := s.key(ctx, id)
+	if err != nil || k.RevokedSec != 0 {
+		return err
+	}
+	return s.Store.RevokeKey(ctx, k.Digest, s.Now().Unix())
+}
+
+// key finds a key by its id, or by the start of it if no other starts so.
+func (s *Service) key(ctx context.Context, id string) (StoredKey, error) {
+	all, err := s.Store.ClinicKeys(ctx)
+	if err != nil {
+		return StoredKey{}, err
+	}
+	var found []StoredKey
+	for _, k := range all {
+		if id != "" && strings.HasPrefix(k.ID, strings.ToLower(id)) {
+			found = append(found, k)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return StoredKey{}, ErrNotFound
+	case 1:
+		return found[0], nil
+	}
+	return StoredKey{}, fmt.Errorf("%d keys start with %q", len(found), id)
 }
 
 // ExchangeKey gives an access token, valid for [TokenLife], for an API key.
-// ErrNotFound if the key is unknown or no key at all.
+// ErrNotFound if the key is unknown, no key at all, or has ended.
 func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, err error) {
 	id, err := uuid.Parse(key)
 	if err != nil {
@@ -30,9 +121,10 @@ func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, er
 	return token, s.Store.PutToken(ctx, hash(id.String()), hash(token), now.Unix(), now.Add(TokenLife).Unix())
 }
 
-// Clinic returns the merchant whose access token this is; ErrNotFound if it is
-// unknown or too old.
-func (s *Service) Clinic(ctx context.Context, token string) (merchantID string, err error) {
+// Clinic returns the merchant whose access token this is, and the id of the key
+// that it was given for; ErrNotFound if it is unknown, too old, or its key has
+// been revoked.
+func (s *Service) Clinic(ctx context.Context, token string) (merchantID, keyID string, err error) {
 	return s.Store.TokenMerchant(ctx, hash(token), s.Now().Unix())
 }
 

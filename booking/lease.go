@@ -155,7 +155,7 @@ func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
 		return 0, fmt.Errorf("look for lapsed leases: %w", err)
 	}
 	for _, id := range lapsed {
-		err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
+		err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
 		if err != nil {
 			return ended, err
 		}

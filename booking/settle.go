@@ -48,7 +48,7 @@ func (s *Service) Settle(ctx context.Context, id uuid.UUID, as Settlement) (Book
 func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Actor) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
+	err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
 		if !found || !b.IsVisit() {
 			return unknown(FieldBooking, "no such booking")

@@ -53,12 +53,26 @@ type Store interface {
 
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such clinic.
-	PutKey(ctx context.Context, hash []byte, merchantID string, nowSec int64) error
+	PutKey(ctx context.Context, hash []byte, merchantID, name string, nowSec int64) error
+	// ClinicKeys returns all keys that ever were, by merchant and age.
+	ClinicKeys(ctx context.Context) ([]StoredKey, error)
+	// ReplaceKey stores a key with the merchant and name of another, which ends at
+	// expiresSec; ErrNotFound if that is not there or ends already.
+	ReplaceKey(ctx context.Context, old, hash []byte, nowSec, expiresSec int64) error
+	// RevokeKey ends a key and the tokens that were given for it.
+	RevokeKey(ctx context.Context, hash []byte, nowSec int64) error
 	// PutToken stores an access token by its hash for the merchant of a key;
-	// ErrNotFound if there is no such key.
+	// ErrNotFound if there is no such key, or it has ended.
 	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64) error
-	// TokenMerchant returns whose token this is, or ErrNotFound.
-	TokenMerchant(ctx context.Context, hash []byte, nowSec int64) (string, error)
+	// TokenMerchant returns whose token this is and the id of its key ("" if it is
+	// older than ids), or ErrNotFound.
+	TokenMerchant(ctx context.Context, hash []byte, nowSec int64) (merchantID, keyID string, err error)
+}
+
+// StoredKey is a key with the digest that it is stored by.
+type StoredKey struct {
+	Key
+	Digest []byte
 }
 
 // Keys names what an operation will touch, so that the store can lock all of

@@ -15,14 +15,26 @@ import (
 type keyRow struct {
 	Digest     []byte
 	MerchantID string
+	Name       string
 	CreatedSec int64
+	UsedSec    *int64
+	ExpiresSec *int64
+	RevokedSec *int64
 }
 
 func (keyRow) TableName() string { return "clinic_keys" }
 
+func (r keyRow) key() booking.StoredKey {
+	return booking.StoredKey{Digest: r.Digest, Key: booking.Key{
+		ID: booking.KeyID(r.Digest), MerchantID: r.MerchantID, Name: r.Name, CreatedSec: r.CreatedSec,
+		UsedSec: orZero(r.UsedSec), ExpiresSec: orZero(r.ExpiresSec), RevokedSec: orZero(r.RevokedSec),
+	}}
+}
+
 type clinicTokenRow struct {
 	Digest     []byte
 	MerchantID string
+	KeyDigest  []byte
 	CreatedSec int64
 	ExpiresSec int64
 }
@@ -30,36 +42,101 @@ type clinicTokenRow struct {
 func (clinicTokenRow) TableName() string { return "clinic_tokens" }
 
 // PutKey implements [booking.Store].
-func (db *DB) PutKey(ctx context.Context, digest []byte, merchantID string, nowSec int64) error {
+func (db *DB) PutKey(ctx context.Context, digest []byte, merchantID, name string, nowSec int64) error {
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		if err := take(tx.Where("id = ? AND kind = ?", merchantID, inventory.MerchantClinic), &merchantRow{}); err != nil {
 			return err
 		}
-		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&keyRow{Digest: digest, MerchantID: merchantID, CreatedSec: nowSec}).Error
+		return putKey(tx, keyRow{Digest: digest, MerchantID: merchantID, Name: name, CreatedSec: nowSec})
+	})
+}
+
+// putKey writes a key, unless it is there: a COMMIT in doubt is run again.
+func putKey(tx *gorm.DB, row keyRow) error {
+	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
+}
+
+// ClinicKeys implements [booking.Store].
+func (db *DB) ClinicKeys(ctx context.Context) ([]booking.StoredKey, error) {
+	var rows []keyRow
+	if err := db.read.WithContext(ctx).Order("merchant_id, created_sec, digest").Find(&rows).Error; err != nil {
+		return nil, unavailable(fmt.Errorf("read keys: %w", err))
+	}
+	keys := make([]booking.StoredKey, len(rows))
+	for i, r := range rows {
+		keys[i] = r.key()
+	}
+	return keys, nil
+}
+
+// ReplaceKey implements [booking.Store].
+func (db *DB) ReplaceKey(ctx context.Context, old, digest []byte, nowSec, expiresSec int64) error {
+	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
+		var was keyRow
+		if err := take(tx.Where("digest = ? ORDER BY digest"+db.dialect.lock, old), &was); err != nil {
+			return err
+		}
+		var made int64
+		if err := tx.Model(&keyRow{}).Where("digest = ?", digest).Count(&made).Error; err != nil || made > 0 {
+			return err // done already, by a COMMIT in doubt
+		}
+		if was.ExpiresSec != nil || was.RevokedSec != nil {
+			return &refusal{booking.ErrNotFound}
+		}
+		ends := tx.Model(&keyRow{}).Where("digest = ?", old).Update("expires_sec", expiresSec)
+		if err := affected(ends, 1); err != nil {
+			return fmt.Errorf("end key: %w", err)
+		}
+		return putKey(tx, keyRow{Digest: digest, MerchantID: was.MerchantID, Name: was.Name, CreatedSec: nowSec})
+	})
+}
+
+// RevokeKey implements [booking.Store]. A token that was given before its key was
+// noted may be of any key of the merchant: it ends too.
+func (db *DB) RevokeKey(ctx context.Context, digest []byte, nowSec int64) error {
+	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
+		var key keyRow
+		if err := take(tx.Where("digest = ? ORDER BY digest"+db.dialect.lock, digest), &key); err != nil {
+			return err
+		}
+		if err := affected(tx.Model(&keyRow{}).Where("digest = ?", digest).Update("revoked_sec", nowSec), 1); err != nil {
+			return fmt.Errorf("revoke key: %w", err)
+		}
+		return tx.Where("key_digest = ? OR key_digest IS NULL AND merchant_id = ?", digest, key.MerchantID).Delete(&clinicTokenRow{}).Error
 	})
 }
 
 // PutToken implements [booking.Store]. It sweeps out what has expired.
 func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, expiresSec int64) error {
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
-		var key keyRow
-		if err := take(tx.Where("digest = ?", keyDigest), &key); err != nil {
+		// Locked, so that a key that is being revoked gives no token behind its back.
+		var row keyRow
+		if err := take(tx.Where("digest = ? ORDER BY digest"+db.dialect.lock, keyDigest), &row); err != nil {
 			return err
+		}
+		key := row.key()
+		if !key.Good(nowSec) {
+			return &refusal{booking.ErrNotFound}
+		}
+		if err := affected(tx.Model(&keyRow{}).Where("digest = ?", keyDigest).Update("used_sec", nowSec), 1); err != nil {
+			return fmt.Errorf("note the key's use: %w", err)
 		}
 		if err := tx.Where("expires_sec <= ?", nowSec).Delete(&clinicTokenRow{}).Error; err != nil {
 			return err
 		}
 		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&clinicTokenRow{
-			Digest: digest, MerchantID: key.MerchantID, CreatedSec: nowSec, ExpiresSec: expiresSec,
+			Digest: digest, MerchantID: key.MerchantID, KeyDigest: keyDigest, CreatedSec: nowSec, ExpiresSec: expiresSec,
 		}).Error
 	})
 }
 
 // TokenMerchant implements [booking.Store].
-func (db *DB) TokenMerchant(ctx context.Context, digest []byte, nowSec int64) (string, error) {
+func (db *DB) TokenMerchant(ctx context.Context, digest []byte, nowSec int64) (merchantID, keyID string, err error) {
 	var token clinicTokenRow
-	err := take(db.read.WithContext(ctx).Where("digest = ? AND expires_sec > ?", digest, nowSec), &token)
-	return token.MerchantID, unavailable(err)
+	if err := take(db.read.WithContext(ctx).Where("digest = ? AND expires_sec > ?", digest, nowSec), &token); err != nil {
+		return "", "", unavailable(err)
+	}
+	return token.MerchantID, booking.KeyID(token.KeyDigest), nil
 }
 
 // take reads one row into dest, or returns [booking.ErrNotFound].

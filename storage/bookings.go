@@ -44,6 +44,28 @@ func (db *DB) Booking(ctx context.Context, id uuid.UUID) (booking.Booking, error
 	return found[0], nil
 }
 
+// BookingNamed returns the booking with this booking_id or scheduleId, or
+// [booking.ErrNotFound].
+func (db *DB) BookingNamed(ctx context.Context, name string) (booking.Booking, error) {
+	if id, err := uuid.Parse(name); err == nil {
+		return db.Booking(ctx, id)
+	}
+	var found []booking.Booking
+	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
+		found, err = readBookings(tx, tx.Where("merchant_id IN (SELECT id FROM merchants) AND schedule_id = ?", name).Limit(2))
+		return err
+	})
+	switch {
+	case err != nil:
+		return booking.Booking{}, unavailable(err)
+	case len(found) == 0:
+		return booking.Booking{}, booking.ErrNotFound
+	case len(found) > 1: // each is of another clinic
+		return booking.Booking{}, fmt.Errorf("%q names bookings of several clinics: use the booking_id", name)
+	}
+	return found[0], nil
+}
+
 // GuestBookings implements [booking.Store].
 func (db *DB) GuestBookings(ctx context.Context, googleUserID string, states []booking.State, nowSec int64) ([]booking.Booking, error) {
 	var found []booking.Booking
@@ -117,7 +139,7 @@ func (db *DB) Events(ctx context.Context, id uuid.UUID) ([]booking.Event, error)
 	}
 	events := make([]booking.Event, len(rows))
 	for i, r := range rows {
-		events[i] = booking.Event{Actor: r.Actor, Action: r.Action, AtSec: r.AtSec, Before: []byte(r.Before), After: []byte(r.After)}
+		events[i] = booking.Event{Actor: r.Actor, KeyID: r.KeyID, Action: r.Action, AtSec: r.AtSec, Before: []byte(r.Before), After: []byte(r.After)}
 	}
 	return events, nil
 }

@@ -186,7 +186,7 @@ func TestAccess(t *testing.T) {
 		ctx := t.Context()
 		now := time.Unix(1_800_000_000, 0)
 		s := &booking.Service{Store: db, Now: func() time.Time { return now }}
-		if _, err := s.NewKey(ctx, "nobody"); !errors.Is(err, booking.ErrNotFound) {
+		if _, err := s.NewKey(ctx, "nobody", ""); !errors.Is(err, booking.ErrNotFound) {
 			t.Errorf("a key for nobody: %v", err)
 		}
 		m := filled[inventory.Merchant]()
@@ -195,7 +195,7 @@ func TestAccess(t *testing.T) {
 		if err := db.PutClinic(ctx, m, 0); err != nil {
 			t.Fatal(err)
 		}
-		key, err := s.NewKey(ctx, m.ID)
+		key, err := s.NewKey(ctx, m.ID, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestAccess(t *testing.T) {
 			{"the key is no token", key, 0, ""},
 		} {
 			now = time.Unix(1_800_000_000, 0).Add(c.after)
-			got, err := s.Clinic(ctx, c.token)
+			got, _, err := s.Clinic(ctx, c.token)
 			if got != c.want || (c.want == "") != errors.Is(err, booking.ErrNotFound) {
 				t.Errorf("%s: got %q, %v", c.name, got, err)
 			}

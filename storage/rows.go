@@ -263,6 +263,7 @@ type eventRow struct {
 	Version   int64
 	AtSec     int64
 	Actor     booking.Actor
+	KeyID     string
 	Action    booking.Action
 	Before    string
 	After     string

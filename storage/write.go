@@ -160,7 +160,7 @@ const topicBooking = "booking"
 
 func writeEvent(tx *gorm.DB, p put) error {
 	e := eventRow{
-		BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor,
+		BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
 		Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
 	}
 	if err := affected(tx.Create(&e), 1); err != nil {

@@ -17,6 +17,8 @@ type bookingCommand struct {
 	Cancel  settleCommand `cmd:"" help:"Cancel a booking for the merchant; its room is free again."`
 	NoShow  settleCommand `cmd:"" help:"Note that the guest did not come; the room is free again."`
 	Refund  refundCommand `cmd:"" help:"Note that the guest's prepayment was given back. It moves no money."`
+
+	History historyCommand `cmd:"" help:"Show who changed what of a booking, and when."`
 }
 
 // named is a booking by its name.

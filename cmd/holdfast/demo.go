@@ -334,7 +334,7 @@ func (s *story) refused(ctx context.Context, request map[string]any) error {
 
 // exchange makes an API key for the clinic and exchanges it for a token.
 func (s *story) exchange(ctx context.Context) error {
-	key, err := newService(s.db).NewKey(ctx, demoMerchant)
+	key, err := newService(s.db).NewKey(ctx, demoMerchant, "demo")
 	if err != nil {
 		return err
 	}

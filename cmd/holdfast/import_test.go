@@ -246,7 +246,7 @@ func TestKeyCreate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if merchant, err := s.Clinic(t.Context(), token); merchant != "seoul" || err != nil {
+		if merchant, _, err := s.Clinic(t.Context(), token); merchant != "seoul" || err != nil {
 			t.Errorf("the key is of %q, %v", merchant, err)
 		}
 		if again := p.ok(t, "key", "create", "--merchant", "seoul"); again == r.out {

@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"text/tabwriter"
+	"time"
 
 	"holdfast/booking"
 )
 
 type keyCommand struct {
 	Create keyCreateCommand `cmd:"" help:"Print a new API key for a clinic, alone on standard output. It is stored hashed and cannot be shown again."`
+	List   keyListCommand   `cmd:"" help:"List the keys of a clinic, or all, by their ids; never the keys."`
+	Rotate keyRotateCommand `cmd:"" help:"Print a new key in place of one, which can still be exchanged until --overlap has passed."`
+	Revoke keyRevokeCommand `cmd:"" help:"End a key and the tokens that it gave, at once."`
 }
 
 type keyCreateCommand struct {
 	Merchant string `required:"" placeholder:"ID" help:"The clinic's merchant id."`
+	Name     string `placeholder:"TEXT" help:"What the key is for, for people."`
 }
 
 func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -22,7 +28,7 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 		return err
 	}
 	defer closing(db, &err)
-	key, err := newService(db).NewKey(ctx, cmd.Merchant)
+	key, err := newService(db).NewKey(ctx, cmd.Merchant, cmd.Name)
 	if errors.Is(err, booking.ErrNotFound) {
 		return fmt.Errorf("--merchant: there is no clinic %q", cmd.Merchant)
 	}
@@ -30,5 +36,89 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 		return err
 	}
 	_, err = fmt.Fprintln(c.out, key)
+	return err
+}
+
+type keyListCommand struct {
+	Merchant string `placeholder:"ID" help:"Only this clinic's; else all clinics'."`
+	JSON     bool   `help:"Print one JSON array."`
+}
+
+func (cmd *keyListCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	keys, err := newService(db).Keys(ctx, cmd.Merchant)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return printJSON(c.out, append([]booking.Key{}, keys...))
+	}
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "KEY\tMERCHANT\tNAME\tCREATED\tLAST EXCHANGED\tENDS")
+	for _, k := range keys {
+		ends := moment(k.ExpiresSec)
+		if k.RevokedSec != 0 {
+			ends = "revoked " + moment(k.RevokedSec)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, cell(k.MerchantID), cell(k.Name), moment(k.CreatedSec), moment(k.UsedSec), ends)
+	}
+	return table.Flush()
+}
+
+// moment is a time for people, in UTC, or nothing.
+func moment(sec int64) string {
+	if sec == 0 {
+		return "-"
+	}
+	return time.Unix(sec, 0).UTC().Format("2006-01-02 15:04Z")
+}
+
+type keyRotateCommand struct {
+	ID      string        `arg:"" help:"The key's id, as key list shows it, or the start of it."`
+	Overlap time.Duration `default:"24h" help:"How long the old key can still be exchanged. (${default})"`
+}
+
+func (cmd *keyRotateCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	if cmd.Overlap < 0 {
+		return errors.New("--overlap must not be below zero")
+	}
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	key, err := newService(db).RotateKey(ctx, cmd.ID, cmd.Overlap)
+	if errors.Is(err, booking.ErrNotFound) {
+		return fmt.Errorf("there is no key %q: see key list", cmd.ID)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, key)
+	return err
+}
+
+type keyRevokeCommand struct {
+	ID string `arg:"" help:"The key's id, as key list shows it, or the start of it."`
+}
+
+func (cmd *keyRevokeCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	err = newService(db).RevokeKey(ctx, cmd.ID)
+	if errors.Is(err, booking.ErrNotFound) {
+		return fmt.Errorf("there is no key %q: see key list", cmd.ID)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, "revoked")
 	return err
 }

@@ -40,9 +40,9 @@ type commands struct {
 
 	Serve    serveCommand    `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
 	Import   importCommand   `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
-	Key      keyCommand      `cmd:"" help:"Make API keys for clinics."`
+	Key      keyCommand      `cmd:"" help:"Make, list, replace and end API keys of clinics."`
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
-	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, or note a no-show."`
+	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
 	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform  conformCommand  `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.DefaultEnvars("HOLDFAST"),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { status = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(booking.WithOperator(ctx), (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
