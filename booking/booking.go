@@ -62,6 +62,7 @@ type Booking struct {
 
 	CreatedBy  Actor `json:"created_by"`
 	CreatedSec int64 `json:"created_sec"`
+	ErasedSec  int64 `json:"erased_sec,omitempty"` // when what was known of the guest was erased; 0: it was not
 }
 
 // OccupiedResource is one stretch of a visit: a lane of the clinic or a

@@ -51,6 +51,24 @@ type Store interface {
 	// PutMarketing stores whether a Google user wants marketing.
 	PutMarketing(ctx context.Context, googleUserID string, wanted bool, nowSec int64) error
 
+	// Unerased returns bookings that ended at untilSec or before and of whose
+	// guests something is known, the oldest first.
+	Unerased(ctx context.Context, untilSec int64, limit int) ([]uuid.UUID, error)
+	// UnerasedOf returns such bookings of these guests, whenever they are.
+	UnerasedOf(ctx context.Context, guests []uuid.UUID) ([]Booking, error)
+	// IdleGuests returns guests of whom something is known, made at untilSec or
+	// before, all of whose bookings have been erased, by id and after that one.
+	IdleGuests(ctx context.Context, untilSec int64, after uuid.UUID, limit int) ([]uuid.UUID, error)
+	// GuestsNamed returns the guests who have one of the keys ("user:…", …) or the
+	// clinic's name of a visitor, at a merchant or ("") at all.
+	GuestsNamed(ctx context.Context, merchantID string, keys []string, visitorID string) ([]Guest, error)
+	// ForgetGuests blanks those of the guests all of whose bookings have been
+	// erased, with their keys and their wish for marketing, and returns how many.
+	ForgetGuests(ctx context.Context, ids []uuid.UUID) (int, error)
+	// ForgetMarketing removes what a Google user who is nobody's guest has said of
+	// marketing, if anything.
+	ForgetMarketing(ctx context.Context, googleUserID string) (forgotten bool, err error)
+
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such clinic.
 	PutKey(ctx context.Context, hash []byte, merchantID, name string, nowSec int64) error

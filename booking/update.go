@@ -236,6 +236,9 @@ func vacate(tx Tx, b Booking, state State, e Event) (Booking, error) {
 
 // putNext writes the next version of a booking, unless nothing is different.
 func putNext(tx Tx, b, next Booking, e Event) (Booking, error) {
+	if e.Action != Erased {
+		next.ErasedSec = 0 // what is written now has to be erased in its turn
+	}
 	was, is, err := difference(b, next)
 	if err != nil {
 		return b, err

@@ -24,9 +24,16 @@ const (
 	cutOff                  // the connection is gone: run again on another one
 )
 
+// errVanished: a row that stood in the way has gone meanwhile. Run again, and it
+// does not.
+var errVanished = errors.New("a row has vanished meanwhile")
+
 // classify looks at types and codes only, never at texts. It is about
 // statements before COMMIT; after it, see attempt.
 func classify(err error) class {
+	if errors.Is(err, errVanished) {
+		return rolledBack
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {

@@ -44,6 +44,7 @@ type bookingRow struct {
 	ConnectedChannel     *string
 	CreatedBy            booking.Actor
 	CreatedSec           int64
+	ErasedSec            int64
 }
 
 func (bookingRow) TableName() string { return "bookings" }
@@ -59,7 +60,7 @@ func rowOfBooking(b booking.Booking) (bookingRow, error) {
 		ConsultationRequired: b.ConsultationRequired, SedationRequired: b.SedationRequired,
 		Counselor: text(&e, b.Counselor), Funnel: document(b.Funnel), Memo: b.Memo,
 		RequestedProcedures: document(b.RequestedProcedures), ConnectedChannel: b.ConnectedChannel,
-		CreatedBy: b.CreatedBy, CreatedSec: b.CreatedSec,
+		CreatedBy: b.CreatedBy, CreatedSec: b.CreatedSec, ErasedSec: b.ErasedSec,
 	}
 	return row, e.err
 }
@@ -75,7 +76,7 @@ func (r bookingRow) booking(items []occupiedRow) (booking.Booking, error) {
 		ConsultationRequired: r.ConsultationRequired, SedationRequired: r.SedationRequired,
 		Counselor: value[booking.Person](&e, r.Counselor), Funnel: raw(r.Funnel), Memo: r.Memo,
 		RequestedProcedures: raw(r.RequestedProcedures), ConnectedChannel: r.ConnectedChannel,
-		CreatedBy: r.CreatedBy, CreatedSec: r.CreatedSec,
+		CreatedBy: r.CreatedBy, CreatedSec: r.CreatedSec, ErasedSec: r.ErasedSec,
 	}
 	if c := value[booking.Contact](&e, &r.Contact); c != nil {
 		b.Contact = *c

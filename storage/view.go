@@ -258,6 +258,9 @@ func (db *DB) claimGuestKeys(tx *gorm.DB, k booking.Keys, v *view, owners map[uu
 	if err != nil {
 		return fmt.Errorf("lock guest keys: %w", err)
 	}
+	if len(claimed) < len(rows) {
+		return errVanished // its guest was being forgotten
+	}
 	for _, r := range claimed {
 		if r.GuestID == k.NewGuest {
 			v.newKeys = append(v.newKeys, r.key())

@@ -167,6 +167,9 @@ func writeEvent(tx *gorm.DB, p put) error {
 		return fmt.Errorf("write event: %w", err)
 	}
 	o := outboxRow{BookingID: e.BookingID, Version: e.Version, Topic: topicBooking, DueSec: e.AtSec}
+	if p.event.Action == booking.Erased {
+		o.DeliveredSec = &e.AtSec // nobody is to be told
+	}
 	if err := affected(tx.Create(&o), 1); err != nil {
 		return fmt.Errorf("write outbox: %w", err)
 	}

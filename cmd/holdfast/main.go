@@ -43,6 +43,8 @@ type commands struct {
 	Key      keyCommand      `cmd:"" help:"Make, list, replace and end API keys of clinics."`
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
 	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
+	Retain   retainCommand   `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
+	Erase    eraseCommand    `cmd:"" help:"Erase what is known of one person."`
 	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform  conformCommand  `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`

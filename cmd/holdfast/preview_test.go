@@ -53,8 +53,8 @@ func TestImportDryRun(t *testing.T) {
 		if diff := cmp.Diff(before, p.everything(t)); diff != "" {
 			t.Errorf("a dry run wrote (-before +after):\n%s", diff)
 		}
-		want = changed + ": clinic seoul: zones 1, groups 1, staff 0, services 2\n" + visits +
-			changed + ": clinic new-york: zones 1, groups 1, staff 0, services 1\n"
+		want = changed + ": clinic seoul: zones 1, groups 1, staff 0, services 2, offers 0\n" + visits +
+			changed + ": clinic new-york: zones 1, groups 1, staff 0, services 1, offers 0\n"
 		if diff := cmp.Diff(want, p.ok(t, "import", changed)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

@@ -1,0 +1,314 @@
+package booking_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/booking"
+	"holdfast/storage/storagetest"
+)
+
+const canary = "kanarienvogel"
+
+// canaryVisit is a booking with a canary in everything that anybody may write
+// about a guest.
+func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
+	w.t.Helper()
+	c := w.request(startSec)
+	c.Contact = booking.Contact{
+		UserID: canary + "-user", GivenName: canary + "-given", FamilyName: canary + "-family", Telephone: "+82 10-9753-1864",
+		Email: canary + "@example.com", LanguageCode: canary, Address: &booking.Address{Country: canary, StreetAddress: canary},
+	}
+	c.AdditionalRequest = canary + " wish"
+	c.Payment = &booking.Payment{
+		PrepaymentStatus: booking.PrepaymentProvided, TransactionID: canary + "-transaction", UserPaymentOptionID: canary + "-option",
+	}
+	b := w.booked(c)
+	command := move(b, b.ZoneID, b.StartSec, b.EndSec)
+	command.Memo, command.ConnectedChannel = booking.Set(canary+" memo"), booking.Set(canary+" channel")
+	command.Funnel = booking.Set(json.RawMessage(`{"funnelDetail":"` + canary + `"}`))
+	command.RequestedProcedures = booking.Set(json.RawMessage(`[{"title":"` + canary + `"}]`))
+	w.must(w.change(command))
+	w.must(w.SetMarketing(w.t.Context(), c.Contact.UserID, false))
+	return w.stored(b), c
+}
+
+// sings lists the tables of the whole database in which a canary is left.
+func (w *world) sings() (tables []string) {
+	w.t.Helper()
+	dump, err := storagetest.DumpAll(w.db.Target)
+	w.must(err)
+	if len(dump) < 15 || !strings.Contains(dump["merchants"], clinic) {
+		w.t.Fatalf("the dump is not of everything: %v", slices.Sorted(maps.Keys(dump)))
+	}
+	for table, rows := range dump {
+		rows = strings.ToLower(rows)
+		if strings.Contains(rows, canary) || strings.Contains(rows, "9753") {
+			tables = append(tables, table)
+		}
+	}
+	slices.Sort(tables)
+	return tables
+}
+
+// kept are the members of a booking that erasing leaves: none of them says who
+// the guest is. A new member belongs here or into Booking.erased, and if it is
+// text about the guest also into private in event.go.
+var kept = []string{
+	"ID", "ScheduleID", "MerchantID", "ServiceID", "GuestID", "State", "Version", "StartSec", "EndSec", "ExpiresSec",
+	"PartySize", "StaffID", "RoomID", "AvailabilityTag", "ConfirmationMode", "OfferID", "Payment", "ZoneID", "Resources",
+	"Assignee", "ConsultationRequired", "SedationRequired", "Counselor", "CreatedBy", "CreatedSec", "ErasedSec",
+}
+
+// Every member of a booking is either kept on purpose or gone once it is erased.
+func TestErasedMembers(t *testing.T) {
+	each(t, func(w *world) {
+		b, _ := w.canaryVisit(at(9, 0))
+		before := reflect.ValueOf(b)
+		if _, err := w.Erase(t.Context(), booking.Subject{UserID: canary + "-user"}, true); err != nil {
+			t.Fatal(err)
+		}
+		after := reflect.ValueOf(w.stored(b))
+		for i := range before.NumField() {
+			name := before.Type().Field(i).Name
+			switch {
+			case slices.Contains(kept, name):
+			case before.Field(i).IsZero():
+				t.Errorf("%s: the test says nothing of it", name)
+			case !after.Field(i).IsZero():
+				t.Errorf("%s is neither kept on purpose nor erased: %v", name, after.Field(i))
+			}
+		}
+		if got := w.stored(b); got.Payment.PrepaymentStatus != booking.PrepaymentProvided || got.ErasedSec != eight.Unix() {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// After a year nothing in the database says who came; visits that are younger, or
+// still to come, and their guests are as they were.
+func TestRetain(t *testing.T) {
+	each(t, func(w *world) {
+		old, request := w.canaryVisit(at(9, 0))
+		young := w.booked(w.request(at(9, 0) + 7*86400))
+		if tables := w.sings(); !slices.Equal(tables, []string{"bookings", "guest_keys", "guests", "marketing_preferences"}) {
+			t.Errorf("before, it sings in %v: an event or a token repeats it, or the test tests nothing", tables)
+		}
+		const year = 365 * 24 * time.Hour
+		now := eight
+		w.Now = func() time.Time { return now }
+
+		now = time.Unix(old.EndSec, 0).Add(year - time.Second)
+		before := w.rows()
+		done, err := w.Retain(t.Context(), year, nil)
+		w.must(err)
+		if done != (booking.Retention{}) || !cmp.Equal(before, w.rows()) {
+			t.Errorf("a second too early: %+v", done)
+		}
+
+		now = now.Add(time.Second)
+		var told []booking.Retention
+		done, err = w.Retain(t.Context(), year, func(r booking.Retention) { told = append(told, r) })
+		w.must(err)
+		if want := (booking.Retention{Visits: 1, Guests: 1}); done != want || len(told) != 2 || told[1] != want {
+			t.Errorf("got %+v, told %v", done, told)
+		}
+		if tables := w.sings(); tables != nil {
+			t.Errorf("it still sings in %v", tables)
+		}
+		w.verify()
+		if got := w.stored(young); !cmp.Equal(got, young) {
+			t.Errorf("a young visit changed:\n%s", cmp.Diff(young, got))
+		}
+		events, err := w.db.Events(t.Context(), old.ID)
+		w.must(err)
+		if last := events[len(events)-1]; last.Action != booking.Erased || last.Actor != booking.ByOperator || int64(len(events)) != w.stored(old).Version {
+			t.Errorf("last event %+v", last)
+		}
+
+		// Again, there is nothing to do. A retry gets the booking without the guest.
+		before = w.rows()
+		done, err = w.Retain(t.Context(), year, nil)
+		w.must(err)
+		if done != (booking.Retention{}) || !cmp.Equal(before, w.rows()) {
+			t.Errorf("the second time: %+v", done)
+		}
+		replay, err := w.Create(t.Context(), request)
+		w.must(err)
+		if !replay.Replay || replay.Booking.ID != old.ID || replay.Booking.Contact != (booking.Contact{}) || replay.Booking.AdditionalRequest != "" {
+			t.Errorf("replayed as %+v", replay)
+		}
+
+		// What the desk writes later has to be erased in its turn.
+		command := move(old, old.ZoneID, old.StartSec, old.EndSec)
+		command.Memo = booking.Set(canary)
+		w.must(w.change(command))
+		done, err = w.Retain(t.Context(), year, nil)
+		w.must(err)
+		if done.Visits != 1 || w.sings() != nil {
+			t.Errorf("done %+v, sings in %v", done, w.sings())
+		}
+		if _, err := w.Retain(t.Context(), -time.Second, nil); err == nil {
+			t.Error("visits to come may be erased")
+		}
+	})
+}
+
+// A guest who has booked again keeps the chart, whatever becomes of old visits.
+// More visits than fit into one transaction are erased.
+func TestRetainKeepsWhoComesBack(t *testing.T) {
+	each(t, func(w *world) {
+		m := testClinic()
+		m.Groups[0].Zones[0].Capacity = 200
+		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+		for range 60 {
+			w.booked(w.request(at(9, 0)))
+		}
+		_, request := w.canaryVisit(at(9, 0))
+		request.Token, request.StartSec = "again", at(9, 0)+7*86400
+		again := w.booked(request)
+		w.Now = func() time.Time { return time.Unix(at(10, 0), 0) }
+		done, err := w.Retain(t.Context(), 0, nil)
+		w.must(err)
+		if done != (booking.Retention{Visits: 61, Guests: 60}) {
+			t.Errorf("got %+v", done)
+		}
+		if got := w.stored(again); got.Contact.GivenName != canary+"-given" {
+			t.Errorf("got %+v", got)
+		}
+		if ahead, err := w.Ahead(t.Context(), canary+"-user"); err != nil || len(ahead) != 1 {
+			t.Errorf("%d visits ahead, %v", len(ahead), err)
+		}
+	})
+}
+
+// One person is erased by each name, at one merchant or at all; somebody else is
+// not touched, and visits to come are canceled only if told to.
+func TestErase(t *testing.T) {
+	for name, subject := range map[string]booking.Subject{
+		"user id": {UserID: canary + "-user"}, "email": {Email: " Kanarienvogel@Example.com"}, "phone": {Phone: "+821097531864"},
+		"visitor id": {}, "at the merchant": {MerchantID: clinic, UserID: canary + "-user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(w *world) {
+				b, request := w.canaryVisit(at(9, 0))
+				other := w.booked(w.request(at(9, 0)))
+				if name == "visitor id" {
+					guests, err := w.db.GuestsNamed(t.Context(), clinic, []string{"user:" + canary + "-user"}, "")
+					w.must(err)
+					subject.VisitorID = guests[0].VisitorID
+				}
+				before := w.rows()
+				_, err := w.Erase(t.Context(), subject, false)
+				var ahead *booking.StillAhead
+				if !errors.As(err, &ahead) || !slices.Equal(ahead.Visits, []string{b.ScheduleID}) || !cmp.Equal(before, w.rows()) {
+					t.Errorf("got %v", err)
+				}
+				_, err = w.Erase(t.Context(), booking.Subject{MerchantID: "elsewhere", UserID: canary + "-user", Phone: "+82 10 9753 1864"}, true)
+				if !errors.Is(err, booking.ErrNotFound) || !cmp.Equal(before, w.rows()) {
+					t.Errorf("at another merchant: %v", err)
+				}
+
+				done, err := w.Erase(t.Context(), subject, true)
+				w.must(err)
+				if done != (booking.Erasure{Guests: 1, Visits: 1, Canceled: 1}) {
+					t.Errorf("got %+v", done)
+				}
+				if tables := w.sings(); tables != nil {
+					t.Errorf("it still sings in %v", tables)
+				}
+				w.verify()
+				if got := w.stored(other); !cmp.Equal(got, other) {
+					t.Errorf("somebody else changed:\n%s", cmp.Diff(other, got))
+				}
+				replay, err := w.Create(t.Context(), request)
+				w.must(err)
+				if !replay.Replay || replay.Booking.State != booking.Canceled || replay.Booking.Contact != (booking.Contact{}) {
+					t.Errorf("replayed as %+v", replay)
+				}
+				if _, err := w.Erase(t.Context(), subject, true); !errors.Is(err, booking.ErrNotFound) {
+					t.Errorf("the second time: %v", err)
+				}
+
+				// The same person is somebody new.
+				request.Token = "new"
+				if again := w.booked(request); again.GuestID == b.GuestID {
+					t.Error("the chart is there again")
+				}
+			})
+		})
+	}
+}
+
+// Somebody who has only said something of marketing, and a lease.
+func TestEraseOfLittle(t *testing.T) {
+	each(t, func(w *world) {
+		w.must(w.SetMarketing(t.Context(), canary, true))
+		done, err := w.Erase(t.Context(), booking.Subject{UserID: canary}, false)
+		w.must(err)
+		if done != (booking.Erasure{}) || w.sings() != nil {
+			t.Errorf("got %+v, sings in %v", done, w.sings())
+		}
+		slot := w.request(at(9, 0)).Slot
+		slot.RoomID = suite
+		_, err = w.Lease(t.Context(), booking.Lease{Slot: slot, UserID: canary})
+		w.must(err)
+		done, err = w.Erase(t.Context(), booking.Subject{UserID: canary}, false)
+		w.must(err)
+		if done != (booking.Erasure{Guests: 1, Visits: 1}) || w.sings() != nil {
+			t.Errorf("got %+v, sings in %v", done, w.sings())
+		}
+		c := w.request(at(9, 0))
+		c.RoomID = suite
+		w.booked(c) // the lease has given its room back
+	})
+}
+
+// People book while they are erased: afterwards each booking's guest is either
+// forgotten, or found by what the booking says.
+func TestEraseWhileBooking(t *testing.T) {
+	each(t, func(w *world) {
+		m := testClinic()
+		m.Groups[0].Zones[0].Capacity = 100
+		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+		contact := w.request(0).Contact
+		var y tally
+		together(6, func(i int) {
+			for n := range 6 {
+				if i < 2 {
+					_, err := w.Erase(w.t.Context(), booking.Subject{UserID: contact.UserID}, true)
+					if err != nil && !errors.Is(err, booking.ErrNotFound) && !errors.Is(err, booking.ErrUnavailable) {
+						w.t.Error(err)
+					}
+					continue
+				}
+				c := w.request(at(9, 0) + int64(n)*3600 + int64(i)*7*86400)
+				c.Contact = contact
+				_, err := w.create(c)
+				y.add(err)
+			}
+		})
+		if y.other != nil {
+			w.t.Errorf("errors reached callers: %v", y.other)
+		}
+		all, err := w.db.Bookings(t.Context(), clinic, 0, 1<<60)
+		w.must(err)
+		guests, err := w.db.GuestsNamed(t.Context(), clinic, []string{booking.UserKey(contact.UserID)}, "")
+		w.must(err)
+		for _, b := range all {
+			found := slices.ContainsFunc(guests, func(g booking.Guest) bool { return g.ID == b.GuestID })
+			if b.ErasedSec == 0 && !found {
+				w.t.Errorf("booking %s: its guest cannot be found", b.ID)
+			}
+		}
+		t.Logf("%d booked, %d refused", y.booked, y.refused)
+	})
+}

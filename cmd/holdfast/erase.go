@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/booking"
+)
+
+type retainCommand struct {
+	After time.Duration `default:"8760h" help:"How long after a visit what is known of the guest is kept; 8760h is a year. (${default})"`
+}
+
+func (cmd *retainCommand) Help() string {
+	return `Erases contact, memo, additional request, funnel, procedures and what else may say
+something about the guest of visits that ended so long ago, and then the guests
+who have no others. When and where a visit was and what happened to it stays. It
+works in small transactions, also while serving; broken off, run it again. Run it
+daily.`
+}
+
+func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	if cmd.After < 0 {
+		return errors.New("--after must not be below zero")
+	}
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	said := time.Now()
+	done, err := newService(db).Retain(ctx, cmd.After, func(r booking.Retention) {
+		if now := time.Now(); now.Sub(said) >= time.Second {
+			said = now
+			fmt.Fprintf(c.err, "erased: visits %d, guests %d\n", r.Visits, r.Guests)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "erased: visits %d, guests %d\n", done.Visits, done.Guests)
+	return err
+}
+
+type eraseCommand struct {
+	Merchant     string `placeholder:"ID" help:"Only at this merchant; else at all."`
+	GoogleUserID string `placeholder:"ID" help:"Google's id of the user."`
+	Email        string `placeholder:"ADDRESS" help:"The email address."`
+	Phone        string `placeholder:"NUMBER" help:"The telephone number. It finds one chart at each merchant: families share numbers."`
+	Visitor      string `placeholder:"ID" help:"The clinic's visitorId."`
+	Cancel       bool   `help:"Cancel visits to come first. Without it they are refused, and listed."`
+}
+
+func (cmd *eraseCommand) Help() string {
+	return `Erases one person, who is found by any of the names given: the chart, what it is
+found by, what the visits say of them, and whether they want to hear from
+merchants. The visits stay, without a guest. Prefer the environment variables,
+such as HOLDFAST_PHONE: arguments can be seen by others on the machine.
+
+A retried CreateBooking gets the booking as it is then, without the guest. The
+catalogue's list of banned guests is not changed.`
+}
+
+func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+	subject := booking.Subject{MerchantID: cmd.Merchant, UserID: cmd.GoogleUserID, Email: cmd.Email, Phone: cmd.Phone, VisitorID: cmd.Visitor}
+	if subject == (booking.Subject{MerchantID: cmd.Merchant}) {
+		return errors.New("whom? Give --google-user-id, --email, --phone or --visitor")
+	}
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(db, &err)
+	done, err := newService(db).Erase(ctx, subject, cmd.Cancel)
+	var ahead *booking.StillAhead
+	switch {
+	case errors.Is(err, booking.ErrNotFound):
+		return errors.New("nobody is known by these names")
+	case errors.As(err, &ahead):
+		return fmt.Errorf("nothing was erased: %w; --cancel cancels those that have not begun", err)
+	case err != nil:
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "erased: guests %d, visits %d, of them canceled %d\n", done.Guests, done.Visits, done.Canceled)
+	return err
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRetainCommand(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", catalogue2))
+		db := p.open(t)
+		book(t, db, guest("John", at(9, 0))) // in March 2026: past, by the real time
+		book(t, db, guest("Jane", ahead(9))) // to come
+		if out := p.ok(t, "retain", "--after", "876000h"); out != "erased: visits 0, guests 0\n" {
+			t.Errorf("after a hundred years: %s", out)
+		}
+		if out := p.ok(t, "retain", "--after", "0"); out != "erased: visits 1, guests 1\n" {
+			t.Errorf("got %s", out)
+		}
+		if out := p.ok(t, "bookings"); strings.Contains(out, "John") || !strings.Contains(out, "Jane") {
+			t.Errorf("got\n%s", out)
+		}
+		if r := p.run(t, "retain", "--after=-1h"); r.status != 1 || !strings.Contains(r.err, "--after") {
+			t.Errorf("exit status %d\n%s", r.status, r.err)
+		}
+		p.ok(t, "verify")
+	})
+}
+
+func TestEraseCommand(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", catalogue2))
+		db := p.open(t)
+		jane := book(t, db, guest("Jane", ahead(9)))
+		r := p.run(t, "erase", "--email", "jane@example.com")
+		if r.status != 1 || !strings.Contains(r.err, jane.ScheduleID) || !strings.Contains(r.err, "--cancel") {
+			t.Errorf("exit status %d\n%s", r.status, r.err)
+		}
+		if out := p.ok(t, "erase", "--email", "jane@example.com", "--cancel"); out != "erased: guests 1, visits 1, of them canceled 1\n" {
+			t.Errorf("got %s", out)
+		}
+		for table, rows := range p.everything(t) {
+			if strings.Contains(strings.ToLower(rows), "jane") && table != "idempotency_tokens" { // the test names its tokens so
+				t.Errorf("Jane is in %s", table)
+			}
+		}
+		for _, args := range [][]string{{"erase", "--email", "jane@example.com"}, {"erase", "--merchant", "seoul"}} {
+			if r := p.run(t, args...); r.status != 1 || r.out != "" || strings.Contains(r.err, "jane") {
+				t.Errorf("%v: exit status %d\n%s", args, r.status, r.err)
+			}
+		}
+		p.ok(t, "verify")
+	})
+}
