@@ -19,7 +19,7 @@ import (
 func TestImportCatalogue(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		path := file(t, "clinics.yaml", catalogue2)
-		want := path + ": clinic seoul: zones 1, groups 1, staff 1, services 1\n" + path + ": clinic new-york: zones 1, groups 1, staff 0, services 1\n"
+		want := path + ": clinic seoul: zones 1, groups 1, staff 1, services 1, offers 0\n" + path + ": clinic new-york: zones 1, groups 1, staff 0, services 1, offers 0\n"
 		if got := p.ok(t, "import", path); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
 		}
