@@ -1,287 +1,217 @@
-// Command bench measures the real server: it builds holdfast, starts it as a
-// process of its own on an empty database, books over HTTP, checks every
-// answer, and lets `holdfast verify` look at the result. A refusal is no
-// booking, and a broken invariant fails the run.
+// Command bench measures the real server. It starts a PostgreSQL of its own with
+// fsync on, loads it, runs `holdfast serve` as a process of its own, books over
+// HTTP and checks every answer; in turn with it, in short rounds on the same
+// database, pgbench runs textbook transactions that write the same rows. At the
+// end `holdfast verify` looks at every database. A wrong answer, a lost booking
+// or a broken invariant fails the run.
 //
-//	go run ./bench              # SQLite and PostgreSQL, 1, 16 and 64 clients, and the race
-//	go run ./bench -requests 500
-//
-// It starts a PostgreSQL of its own, with fsync on, unless TEST_POSTGRES_URL
-// names one.
+// docs/performance.md says what each figure means.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
 
 	"holdfast/storage/storagetest"
 )
 
+// options are the settings of a run.
+type options struct {
+	clients  int
+	rounds   int   // pairs of each comparison
+	seconds  int   // of a round
+	slots    int   // loaded for the comparison with pgbench
+	sizes    []int // slots of the databases of growth
+	sections []string
+	protocol string // pgbench's -M
+	chart    string // where to write the SVG; "": nowhere
+}
+
+func (o options) length() time.Duration     { return time.Duration(o.seconds) * time.Second }
+func (o options) wants(section string) bool { return slices.Contains(o.sections, section) }
+
+var allSections = []string{"pairs", "paced", "race", "sqlite", "clients", "methods", "growth"}
+
+func parse(args []string) (options, error) {
+	var o options
+	var sizes, sections string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.clients, "clients", 64, "connections of the load, and of pgbench")
+	f.IntVar(&o.rounds, "pairs", 9, "pairs of rounds in each comparison")
+	f.IntVar(&o.seconds, "round", 3, "seconds of a round")
+	f.IntVar(&o.slots, "slots", 100_000, "slots loaded for the comparison with pgbench")
+	f.StringVar(&sizes, "growth", "10000,1000000,10000000", "slots of the databases compared for growth")
+	f.StringVar(&sections, "only", strings.Join(allSections, ","), "what to measure")
+	f.StringVar(&o.protocol, "protocol", "prepared", "how pgbench sends statements: simple, extended or prepared")
+	f.StringVar(&o.chart, "chart", "", "where to write the chart (SVG)")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	o.sections = strings.Split(sections, ",")
+	for _, s := range o.sections {
+		if !slices.Contains(allSections, s) {
+			return o, fmt.Errorf("-only: there is no %q, only %s", s, strings.Join(allSections, ", "))
+		}
+	}
+	if o.clients < 1 || o.rounds < 1 || o.seconds < 1 {
+		return o, errors.New("-clients, -pairs and -round must be above zero")
+	}
+	for s := range strings.SplitSeq(sizes, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return o, fmt.Errorf("-growth: %w", err)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	return o, nil
+}
+
 func main() {
-	requests := flag.Int("requests", 3000, "bookings measured for each number of clients")
-	race := flag.Int("race", 10000, "requests of the race for places")
-	flag.Parse()
-	if err := run(context.Background(), *requests, *race); err != nil {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = run(ctx, o, os.Stdout)
+		stop()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, requests, race int) (err error) {
-	dir, err := os.MkdirTemp("", "holdfast-bench-")
-	if err != nil {
+// bench is a run.
+type bench struct {
+	options
+	dir     string
+	binary  string
+	admin   string // URL of the PostgreSQL server
+	figures figures
+}
+
+// run measures what is wanted and prints it. It leaves nothing behind, however
+// it ends.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	// A server that is given could be neither started nor measured here.
+	if err := os.Unsetenv("TEST_POSTGRES_URL"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fmt.Fprintln(os.Stderr, "building holdfast")
-	binary := filepath.Join(dir, "holdfast")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/holdfast")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build: %w", err)
+	b := &bench{options: o}
+	if b.dir, err = os.MkdirTemp("", "holdfast-bench-"); err != nil {
+		return err
 	}
-	fmt.Fprintln(os.Stderr, "starting PostgreSQL")
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	note("building holdfast")
+	b.binary = filepath.Join(b.dir, "holdfast")
+	if err := build(ctx, b.binary); err != nil {
+		return err
+	}
+	note("starting PostgreSQL")
 	admin, stop, err := storagetest.StartPostgres()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	postgres, err := storagetest.NewDatabase(admin)
-	if err != nil {
+	b.admin = admin
+	if err := b.measureAll(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d processors, %s\n\n", runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
-	fmt.Println("| database | clients | bookings | requests/s | p50 ms | p99 ms |")
-	fmt.Println("|---|---|---|---|---|---|")
-	for _, d := range []struct{ name, target string }{
-		{"SQLite", filepath.Join(dir, "bench.db")}, {"PostgreSQL", postgres},
+	return b.report(ctx, out)
+}
+
+func (b *bench) measureAll(ctx context.Context) error {
+	for _, part := range []struct {
+		sections []string
+		measure  func(context.Context) error
+	}{
+		{[]string{"pairs", "paced", "race"}, b.loaded},
+		{[]string{"sqlite", "clients", "methods"}, b.fresh},
+		{[]string{"growth"}, b.growth},
 	} {
-		b := bench{binary: binary, target: d.target, name: d.name, dir: dir}
-		if err := b.run(ctx, requests, race); err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
+		if slices.ContainsFunc(part.sections, b.wants) {
+			if err := part.measure(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// bench is one server on one database.
-type bench struct {
-	binary, target, name, dir string
-	base                      string
-	client                    *http.Client
-	tokens                    atomic.Int64
-}
-
-// groups and zones of the bench clinic: each group is one lane with room for
-// capacity visits in a half hour.
-const (
-	lanes    = 100
-	capacity = 4
-	slotSec  = 1800
-)
-
-func (b *bench) run(ctx context.Context, requests, race int) (err error) {
-	catalogue := filepath.Join(b.dir, "bench.yaml")
-	if err := os.WriteFile(catalogue, []byte(clinic()), 0o600); err != nil {
-		return err
-	}
-	if out, err := b.holdfast(ctx, "import", catalogue).CombinedOutput(); err != nil {
-		return fmt.Errorf("import: %w\n%s", err, out)
-	}
-	stop, err := b.serve(ctx)
+// loaded is what is measured on a loaded PostgreSQL.
+func (b *bench) loaded(ctx context.Context) (err error) {
+	s, err := b.open(ctx, "PostgreSQL", newStock(b.slots, true, time.Now()))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
-
-	// Warm up: connections, caches, the first slots.
-	if _, err := b.load(ctx, 16, 300, b.spread); err != nil {
+	defer func() { err = errors.Join(err, b.close(ctx, s)) }()
+	if err := s.call.unlock(ctx, s.server); err != nil {
 		return err
 	}
-	for _, clients := range []int{1, 16, 64} {
-		r, err := b.load(ctx, clients, requests, b.spread)
+	if b.wants("race") {
+		if err := b.race(ctx, s); err != nil {
+			return err
+		}
+	}
+	if b.wants("pairs") {
+		if err := b.pairs(ctx, s); err != nil {
+			return err
+		}
+		if b.wants("paced") {
+			return b.paced(ctx, s)
+		}
+	}
+	return nil
+}
+
+// fresh is what is measured on both databases, with only the catalogue loaded.
+func (b *bench) fresh(ctx context.Context) (err error) {
+	var sites []*site
+	defer func() {
+		for _, s := range sites {
+			err = errors.Join(err, b.close(ctx, s))
+		}
+	}()
+	for _, name := range []string{sqlite, "PostgreSQL, empty"} {
+		s, err := b.open(ctx, name, newStock(0, false, time.Now()))
 		if err != nil {
 			return err
 		}
-		if r.booked != requests {
-			return fmt.Errorf("%d of %d were booked: %s", r.booked, requests, r.odd)
+		sites = append(sites, s)
+	}
+	if b.wants("sqlite") {
+		if err := b.embedded(ctx, sites[0], sites[1]); err != nil {
+			return err
 		}
-		fmt.Printf("| %s | %d | %d | %.0f | %.1f | %.1f |\n", b.name, clients, r.booked, r.rate(), r.percentile(50), r.percentile(99))
 	}
-
-	// The race: every place of ten lanes on one day is asked for many times.
-	places := 10 * capacity * 48
-	r, err := b.load(ctx, 64, race, func(n int) []byte {
-		return b.request(n%10, b.day(400)+int64(n/10%48)*slotSec)
-	})
-	if err != nil {
-		return err
-	}
-	want := min(places, race)
-	fmt.Printf("| %s, race for %d places | 64 | %d | %.0f | %.1f | %.1f |\n", b.name, places, r.booked, r.rate(), r.percentile(50), r.percentile(99))
-	if r.booked != want || r.refused != race-want {
-		return fmt.Errorf("the race: %d booked and %d refused, want %d and %d: %s", r.booked, r.refused, want, race-want, r.odd)
-	}
-	fmt.Fprintln(os.Stderr, "verifying", b.name)
-	if out, err := b.holdfast(ctx, "verify").CombinedOutput(); err != nil {
-		return fmt.Errorf("verify: %w\n%s", err, out)
+	for _, s := range sites {
+		if b.wants("race") {
+			if err := b.race(ctx, s); err != nil {
+				return err
+			}
+		}
+		if b.wants("clients") {
+			if err := b.perClients(ctx, s); err != nil {
+				return err
+			}
+		}
+		if b.wants("methods") {
+			if err := b.perMethod(ctx, s); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
-}
-
-func (b *bench) holdfast(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, b.binary, args...)
-	cmd.Env = append(os.Environ(), "HOLDFAST_DATABASE="+b.target, "HOLDFAST_GOOGLE_CREDENTIALS=google:bench")
-	return cmd
-}
-
-// serve starts the server and waits until it says where it listens.
-func (b *bench) serve(ctx context.Context) (stop func() error, err error) {
-	cmd := b.holdfast(ctx, "serve", "--address", "127.0.0.1:0", "--log-format", "json")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		var line struct{ Msg, Address string }
-		if err := json.Unmarshal(lines.Bytes(), &line); err == nil && line.Msg == "serving" {
-			b.base = "http://" + line.Address
-			break
-		}
-		fmt.Fprintln(os.Stderr, lines.Text())
-	}
-	if b.base == "" {
-		return nil, errors.Join(errors.New("the server did not start"), cmd.Wait())
-	}
-	drained := make(chan error, 1)
-	go func() { _, err := io.Copy(io.Discard, stderr); drained <- err }()
-	b.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 128}}
-	return func() error {
-		b.client.CloseIdleConnections()
-		err := cmd.Process.Signal(os.Interrupt)
-		return errors.Join(err, <-drained, cmd.Wait())
-	}, nil
-}
-
-// result is what a load brought.
-type result struct {
-	booked, refused int
-	odd             string // an answer that was neither
-	took            time.Duration
-	each            []time.Duration
-}
-
-func (r result) rate() float64 { return float64(len(r.each)) / r.took.Seconds() }
-
-func (r result) percentile(p int) float64 {
-	return float64(r.each[min(len(r.each)-1, len(r.each)*p/100)].Microseconds()) / 1000
-}
-
-// load sends requests 0 to n-1 from so many clients.
-func (b *bench) load(ctx context.Context, clients, n int, body func(n int) []byte) (result, error) {
-	var r result
-	var mu sync.Mutex
-	var next atomic.Int64
-	var done sync.WaitGroup
-	errs := make([]error, clients)
-	start := time.Now()
-	for c := range clients {
-		done.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				sent := time.Now()
-				answer, err := b.post(ctx, body(i))
-				took := time.Since(sent)
-				if err != nil {
-					errs[c] = err
-					return
-				}
-				mu.Lock()
-				r.each = append(r.each, took)
-				switch {
-				case bytes.Contains(answer, []byte(`"status":"CONFIRMED"`)):
-					r.booked++
-				case bytes.Contains(answer, []byte(`"cause":"SLOT_UNAVAILABLE"`)):
-					r.refused++
-				default:
-					r.odd = string(answer)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	done.Wait()
-	r.took = time.Since(start)
-	slices.Sort(r.each)
-	return r, errors.Join(errs...)
-}
-
-func (b *bench) post(ctx context.Context, body []byte) (answer []byte, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base+"/v3/CreateBooking", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	r.SetBasicAuth("google", "bench")
-	resp, err := b.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	return io.ReadAll(resp.Body)
-}
-
-// day is the start of a day well ahead, in Unix seconds.
-func (b *bench) day(n int) int64 {
-	return (time.Now().Unix()/86400 + int64(10+n)) * 86400
-}
-
-// spread asks for a place that nobody else asks for, all over the slots.
-func (b *bench) spread(int) []byte {
-	n := int(b.tokens.Load())
-	return b.request(n%lanes, b.day(n/lanes/48%365)+int64(n/lanes%48)*slotSec)
-}
-
-func (b *bench) request(lane int, startSec int64) []byte {
-	n := b.tokens.Add(1)
-	return fmt.Appendf(nil, `{"slot":{"merchant_id":"bench","service_id":"service-%d","start_sec":"%d","duration_sec":"%d"},`+
-		`"user_information":{"user_id":"user-%d","given_name":"John","family_name":"Smith","telephone":"+82 10 %d","email":"john%d@example.com"},`+
-		`"idempotency_token":"token-%d"}`, lane, startSec, slotSec, n, n, n, n)
-}
-
-// clinic is a catalogue with one lane for each service.
-func clinic() string {
-	var y strings.Builder
-	y.WriteString("merchants:\n- id: bench\n  name: bench\n  time_zone: UTC\n  zones: [{id: 65a000000000000000000001, name: zone}]\n  groups:\n")
-	for i := range lanes {
-		fmt.Fprintf(&y, "  - {id: 65b%021d, title: group, interval_minutes: 30, zones: [{zone_id: 65a000000000000000000001, capacity: %d}]}\n", i, capacity)
-	}
-	y.WriteString("  services:\n")
-	for i := range lanes {
-		fmt.Fprintf(&y, "  - {id: service-%d, group_id: 65b%021d, duration_sec: %d}\n", i, i, slotSec)
-	}
-	return y.String()
 }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// call is one request and what its answer must be.
+type call struct {
+	path, auth string
+	body       []byte // nil: a GET
+	// check returns an error if the answer is wrong: then the whole run fails.
+	check func(status int, answer []byte) error
+	// apart is a request that is checked but not counted: a replay, or one that
+	// has to be refused. A refusal is no booking.
+	apart bool
+}
+
+// maker makes the next call of one of the clients. Each client has a random
+// source of its own.
+type maker func(client int, r *rand.Rand) call
+
+// load is a load on a server.
+type load struct {
+	clients int
+	warm    time.Duration // at first, not counted
+	length  time.Duration
+	rate    float64 // requests a second, all clients together; 0: as many as it takes
+	limit   int     // requests, all clients together; 0: any number
+	next    maker
+	started func() // called when counting begins, if not nil
+}
+
+// run sends the load and returns how long each counted request took and how
+// long all of them did. A steady load (rate) counts a request's time from when
+// it was due, so that a server that stalls does not slow its own examination.
+func (l load) run(ctx context.Context, address string) (each []time.Duration, took time.Duration, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	begin := time.Now()
+	from, end := begin.Add(l.warm), begin.Add(l.warm+l.length)
+	if l.started != nil {
+		timer := time.AfterFunc(l.warm, l.started)
+		defer timer.Stop()
+	}
+	var sent atomic.Int64
+	times := make([][]time.Duration, l.clients)
+	errs := make([]error, l.clients)
+	var clients sync.WaitGroup
+	for c := range l.clients {
+		clients.Go(func() {
+			times[c], errs[c] = l.client(ctx, address, c, begin, from, end, &sent)
+			if errs[c] != nil {
+				cancel()
+			}
+		})
+	}
+	clients.Wait()
+	for _, t := range times {
+		each = append(each, t...)
+	}
+	if err := firstError(errs); err != nil {
+		return nil, 0, err
+	}
+	return each, time.Since(from), nil
+}
+
+// firstError prefers what went wrong to what was given up because of that.
+func firstError(errs []error) error {
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// client is one of the clients: a connection that sends one request at a time.
+func (l load) client(ctx context.Context, address string, c int, begin, from, end time.Time, sent *atomic.Int64) (each []time.Duration, err error) {
+	conn, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.close()
+	r := rand.New(rand.NewPCG(rand.Uint64(), uint64(c))) //nolint:gosec // a load, no secret
+	for {
+		i := int(sent.Add(1)) - 1
+		start := time.Now()
+		if l.rate > 0 {
+			start = begin.Add(due(i, l.rate))
+		}
+		if !start.Before(end) || l.limit > 0 && i >= l.limit {
+			return each, nil
+		}
+		select {
+		case <-time.After(time.Until(start)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		call := l.next(c, r)
+		if err := conn.do(ctx, call); err != nil {
+			return nil, err
+		}
+		if !call.apart && !start.Before(from) {
+			each = append(each, time.Since(start))
+		}
+	}
+}
+
+// conn is a connection to the server that is kept. It costs a third of the CPU
+// time that http.Client takes, which the server would otherwise have to share.
+type conn struct {
+	net.Conn
+	in  *bufio.Reader
+	out []byte
+}
+
+func dial(ctx context.Context, address string) (*conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, in: bufio.NewReader(c)}, nil
+}
+
+func (c *conn) close() { _ = c.Close() } // only what is answered counts
+
+// send sends a request and returns the answer.
+func (c *conn) send(call call) (status int, answer []byte, err error) {
+	method := http.MethodPost
+	if call.body == nil {
+		method = http.MethodGet
+	}
+	c.out = fmt.Appendf(c.out[:0], "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		method, call.path, call.auth, len(call.body))
+	c.out = append(c.out, call.body...)
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return 0, nil, err
+	}
+	if _, err := c.Write(c.out); err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
+// do sends a request and checks its answer.
+func (c *conn) do(ctx context.Context, call call) error {
+	status, answer, err := c.send(call)
+	if err != nil {
+		return errors.Join(ctx.Err(), fmt.Errorf("%s: %w", call.path, err))
+	}
+	if err := call.check(status, answer); err != nil {
+		return fmt.Errorf("%s: %w\nsent     %s\nanswered %d %s", call.path, err, call.body, status, answer)
+	}
+	return nil
+}
+
+// once sends a single request.
+func once(ctx context.Context, address string, call call) error {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.do(ctx, call)
+}
