@@ -27,7 +27,7 @@ bench: ## measure the real server against pgbench, on both databases: an hour (d
 	go run ./bench -chart docs/bench.svg
 
 bench-quick: ## the same in under three minutes: short rounds, no growth
-	go run ./bench -pairs 3 -round 1 -only pairs,paced,race,sqlite
+	go run ./bench -pairs 3 -round 1s -only pairs,paced,race,sqlite
 
 generate: ## write the Go code of api/mapsbooking/*.proto anew
 	go generate ./api/mapsbooking

@@ -77,9 +77,9 @@ type ratio struct{ median, min, max float64 }
 // ratioOf compares the rounds pair by pair: ours to theirs.
 func ratioOf(ours, theirs []round, figure func(round) float64) ratio {
 	var each []float64
-	for i := range min(len(ours), len(theirs)) {
-		if t := figure(theirs[i]); t > 0 {
-			each = append(each, figure(ours[i])/t)
+	for i, o := range ours {
+		if i < len(theirs) && figure(theirs[i]) > 0 {
+			each = append(each, figure(o)/figure(theirs[i]))
 		}
 	}
 	if len(each) == 0 {

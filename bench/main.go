@@ -29,8 +29,8 @@ import (
 // options are the settings of a run.
 type options struct {
 	clients  int
-	rounds   int   // pairs of each comparison
-	seconds  int   // of a round
+	rounds   int // pairs of each comparison
+	round    time.Duration
 	slots    int   // loaded for the comparison with pgbench
 	sizes    []int // slots of the databases of growth
 	sections []string
@@ -38,7 +38,6 @@ type options struct {
 	chart    string // where to write the SVG; "": nowhere
 }
 
-func (o options) length() time.Duration     { return time.Duration(o.seconds) * time.Second }
 func (o options) wants(section string) bool { return slices.Contains(o.sections, section) }
 
 var allSections = []string{"pairs", "paced", "race", "sqlite", "clients", "methods", "growth"}
@@ -49,7 +48,7 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.clients, "clients", 64, "connections of the load, and of pgbench")
 	f.IntVar(&o.rounds, "pairs", 9, "pairs of rounds in each comparison")
-	f.IntVar(&o.seconds, "round", 3, "seconds of a round")
+	f.DurationVar(&o.round, "round", 3*time.Second, "length of a round; pgbench's is rounded up to seconds")
 	f.IntVar(&o.slots, "slots", 100_000, "slots loaded for the comparison with pgbench")
 	f.StringVar(&sizes, "growth", "10000,1000000,10000000", "slots of the databases compared for growth")
 	f.StringVar(&sections, "only", strings.Join(allSections, ","), "what to measure")
@@ -64,7 +63,7 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("-only: there is no %q, only %s", s, strings.Join(allSections, ", "))
 		}
 	}
-	if o.clients < 1 || o.rounds < 1 || o.seconds < 1 {
+	if o.clients < 1 || o.rounds < 1 || o.round <= 0 {
 		return o, errors.New("-clients, -pairs and -round must be above zero")
 	}
 	for s := range strings.SplitSeq(sizes, ",") {
@@ -127,7 +126,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	b.admin = admin
 	if err := b.measureAll(ctx); err != nil {
-		return err
+		return errors.Join(ctx.Err(), err) // first of all it may have been interrupted
 	}
 	return b.report(ctx, out)
 }

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -107,22 +108,22 @@ func (s stock) variables(lanes, blocks, perBlock int) map[string]int64 {
 	}
 }
 
-// pgbench runs a textbook transaction for warm and then seconds, and measures
-// the latter: what its connections do first, fill caches and prepare, is not
+// pgbench runs a textbook transaction for warm and then length, both in whole
+// seconds, and measures the latter: what its connections do first, fill caches and prepare, is not
 // counted.
-func (db database) pgbench(ctx context.Context, t textbook, protocol string, clients int, warm, seconds int) (round, error) {
+func (db database) pgbench(ctx context.Context, t textbook, protocol string, clients int, warm, length time.Duration) (round, error) {
 	dir, err := os.MkdirTemp(db.dir, "pgbench-")
 	if err != nil {
 		return round{}, err
 	}
 	cmd, err := db.pgbenchCommand(ctx, dir, t, protocol, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, runtime.NumCPU())),
-		"-T", strconv.Itoa(warm+seconds), "-l", "--log-prefix="+filepath.Join(dir, "log"))
+		"-T", strconv.Itoa(int(math.Ceil((warm + length).Seconds()))), "-l", "--log-prefix="+filepath.Join(dir, "log"))
 	if err != nil {
 		return round{}, err
 	}
 	var before time.Duration
 	var cpuErr error
-	from := time.Now().Add(time.Duration(warm) * time.Second)
+	from := time.Now().Add(warm)
 	sampled := make(chan struct{})
 	timer := time.AfterFunc(time.Until(from), func() { before, cpuErr = cpuOfTree(db.postmaster); close(sampled) })
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -79,11 +79,10 @@ func (p program) serve(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
 	s := &server{program: p, ended: make(chan error, 1)}
 	s.cmd = p.command(ctx, "serve", "--address", "127.0.0.1:0", "--log-format", "json")
 	s.cmd.Stderr = log
-	if err := s.cmd.Start(); err != nil {
+	if err := errors.Join(s.cmd.Start(), log.Close()); err != nil {
 		return nil, err
 	}
 	go func() { s.ended <- s.cmd.Wait() }()

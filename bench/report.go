@@ -108,8 +108,8 @@ func (b *bench) report(ctx context.Context, out io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s; %s, %s (WAL, synchronous FULL), %s; %d cores (%s)\n",
 		time.Now().UTC().Format(time.DateOnly), settings, dependency("modernc.org/sqlite"), runtime.Version(), runtime.NumCPU(), processor())
-	fmt.Fprintf(&text, "%d connections, %d pairs of %d s, pgbench -M %s; server, load and databases share the machine\n\n",
-		b.clients, b.rounds, b.seconds, b.protocol)
+	fmt.Fprintf(&text, "%d connections, %d pairs of %v, pgbench -M %s; server, load and databases share the machine\n\n",
+		b.clients, b.rounds, b.round, b.protocol)
 	b.figures.tables(&text)
 	text.WriteString(b.figures.last() + "\n")
 	if _, err := io.WriteString(out, text.String()); err != nil {

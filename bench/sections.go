@@ -17,9 +17,9 @@ import (
 // connections are new in each round, gets a second.
 const (
 	warmUp          = 300 * time.Millisecond
-	pgbenchWarmUp   = 1 // seconds
+	pgbenchWarmUp   = time.Second
 	methodClients   = 16
-	visitsPerClient = 20
+	visitsPerClient = 10
 )
 
 // site is a server of ours on a database of its own.
@@ -66,7 +66,7 @@ const sqlite = "SQLite"
 func (b *bench) close(ctx context.Context, s *site) error {
 	memory, err := peakMemory(s.cmd.Process.Pid)
 	b.figures.memory = max(b.figures.memory, memory)
-	if err := errors.Join(err, s.stop()); err != nil {
+	if err := errors.Join(err, s.stop(), ctx.Err()); err != nil {
 		return err
 	}
 	note("verifying %s", s.name)
@@ -135,11 +135,11 @@ func (b *bench) pairs(ctx context.Context, s *site) error {
 		{"lookup", &b.figures.lookup, c.lookups, c.textbookFetch()},
 	} {
 		for i := range b.rounds {
-			ours, err := s.measure(ctx, load{clients: b.clients, length: b.length(), next: p.ours})
+			ours, err := s.measure(ctx, load{clients: b.clients, length: b.round, next: p.ours})
 			if err != nil {
 				return err
 			}
-			theirs, err := s.db.pgbench(ctx, p.book, b.protocol, b.clients, pgbenchWarmUp, b.seconds)
+			theirs, err := s.db.pgbench(ctx, p.book, b.protocol, b.clients, pgbenchWarmUp, b.round)
 			if err != nil {
 				return err
 			}
@@ -194,7 +194,7 @@ func (b *bench) paced(ctx context.Context, s *site) error {
 	} {
 		for i := range max(1, b.rounds/3) {
 			rate := medianOf(p.highest.ours, rateOf) / 2
-			r, err := s.measure(ctx, load{clients: b.clients, length: 2 * b.length(), rate: rate, next: p.next})
+			r, err := s.measure(ctx, load{clients: b.clients, length: 2 * b.round, rate: rate, next: p.next})
 			if err != nil {
 				return err
 			}
@@ -243,7 +243,7 @@ func (b *bench) embedded(ctx context.Context, lite, postgres *site) error {
 		var rounds [2]round
 		for j, s := range []*site{lite, postgres} {
 			var err error
-			rounds[j], err = s.measure(ctx, load{clients: b.clients, length: b.length(), next: s.call.creates(b.clients, s.call.anywhere)})
+			rounds[j], err = s.measure(ctx, load{clients: b.clients, length: b.round, next: s.call.creates(b.clients, s.call.anywhere)})
 			if err != nil {
 				return err
 			}
@@ -257,7 +257,7 @@ func (b *bench) embedded(ctx context.Context, lite, postgres *site) error {
 // perClients measures CreateBooking from few and from many clients.
 func (b *bench) perClients(ctx context.Context, s *site) error {
 	for _, clients := range []int{1, 16, 64} {
-		r, err := s.measure(ctx, load{clients: clients, length: b.length(), next: s.call.creates(clients, s.call.anywhere)})
+		r, err := s.measure(ctx, load{clients: clients, length: b.round, next: s.call.creates(clients, s.call.anywhere)})
 		if err != nil {
 			return err
 		}
@@ -277,7 +277,7 @@ func (b *bench) perMethod(ctx context.Context, s *site) error {
 		return err
 	}
 	for _, m := range s.call.methods(methodClients, visits) {
-		r, err := s.measure(ctx, load{clients: methodClients, length: b.length(), next: m.next})
+		r, err := s.measure(ctx, load{clients: methodClients, length: b.round, next: m.next})
 		if err != nil {
 			return err
 		}
@@ -309,11 +309,11 @@ func (b *bench) growth(ctx context.Context) (err error) {
 	}
 	for i := range b.rounds {
 		for j, s := range sites {
-			create, err := s.measure(ctx, load{clients: b.clients, length: b.length(), next: s.call.creates(b.clients, s.call.anywhere)})
+			create, err := s.measure(ctx, load{clients: b.clients, length: b.round, next: s.call.creates(b.clients, s.call.anywhere)})
 			if err != nil {
 				return err
 			}
-			lookup, err := s.measure(ctx, load{clients: b.clients, length: b.length(), next: s.call.lookups})
+			lookup, err := s.measure(ctx, load{clients: b.clients, length: b.round, next: s.call.lookups})
 			if err != nil {
 				return err
 			}
