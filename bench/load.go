@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,10 +41,16 @@ type load struct {
 	started func() // called when counting begins, if not nil
 }
 
-// run sends the load and returns how long each counted request took and how
-// long all of them did. A steady load (rate) counts a request's time from when
-// it was due, so that a server that stalls does not slow its own examination.
-func (l load) run(ctx context.Context, address string) (each []time.Duration, took time.Duration, err error) {
+// sent is what became of a load.
+type sent struct {
+	each  []time.Duration // that a counted request took, until it was done
+	took  time.Duration   // all of them
+	again int             // requests that the server asked to send again
+}
+
+// run sends the load. A steady load (rate) counts a request's time from when it
+// was due, so that a server that stalls does not slow its own examination.
+func (l load) run(ctx context.Context, address string) (sent, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	begin := time.Now()
@@ -52,26 +59,25 @@ func (l load) run(ctx context.Context, address string) (each []time.Duration, to
 		timer := time.AfterFunc(l.warm, l.started)
 		defer timer.Stop()
 	}
-	var sent atomic.Int64
-	times := make([][]time.Duration, l.clients)
+	var next atomic.Int64
+	parts := make([]sent, l.clients)
 	errs := make([]error, l.clients)
 	var clients sync.WaitGroup
 	for c := range l.clients {
 		clients.Go(func() {
-			times[c], errs[c] = l.client(ctx, address, c, begin, from, end, &sent)
+			parts[c], errs[c] = l.client(ctx, address, c, begin, from, end, &next)
 			if errs[c] != nil {
 				cancel()
 			}
 		})
 	}
 	clients.Wait()
-	for _, t := range times {
-		each = append(each, t...)
+	all := sent{took: time.Since(from)}
+	for _, p := range parts {
+		all.each = append(all.each, p.each...)
+		all.again += p.again
 	}
-	if err := firstError(errs); err != nil {
-		return nil, 0, err
-	}
-	return each, time.Since(from), nil
+	return all, firstError(errs)
 }
 
 // firstError prefers what went wrong to what was given up because of that.
@@ -85,34 +91,42 @@ func firstError(errs []error) error {
 }
 
 // client is one of the clients: a connection that sends one request at a time.
-func (l load) client(ctx context.Context, address string, c int, begin, from, end time.Time, sent *atomic.Int64) (each []time.Duration, err error) {
+func (l load) client(ctx context.Context, address string, c int, begin, from, end time.Time, next *atomic.Int64) (done sent, err error) {
 	conn, err := dial(ctx, address)
 	if err != nil {
-		return nil, err
+		return sent{}, err
 	}
 	defer conn.close()
+	defer func() { done.again = conn.again }()
 	r := rand.New(rand.NewPCG(rand.Uint64(), uint64(c))) //nolint:gosec // a load, no secret
 	for {
-		i := int(sent.Add(1)) - 1
+		i := int(next.Add(1)) - 1
 		start := time.Now()
 		if l.rate > 0 {
 			start = begin.Add(due(i, l.rate))
 		}
 		if !start.Before(end) || l.limit > 0 && i >= l.limit {
-			return each, nil
+			return done, nil
 		}
-		select {
-		case <-time.After(time.Until(start)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := wait(ctx, time.Until(start)); err != nil {
+			return done, err
 		}
 		call := l.next(c, r)
 		if err := conn.do(ctx, call); err != nil {
-			return nil, err
+			return done, err
 		}
 		if !call.apart && !start.Before(from) {
-			each = append(each, time.Since(start))
+			done.each = append(done.each, time.Since(start))
 		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -120,8 +134,9 @@ func (l load) client(ctx context.Context, address string, c int, begin, from, en
 // time that http.Client takes, which the server would otherwise have to share.
 type conn struct {
 	net.Conn
-	in  *bufio.Reader
-	out []byte
+	in    *bufio.Reader
+	out   []byte
+	again int
 }
 
 func dial(ctx context.Context, address string) (*conn, error) {
@@ -134,8 +149,8 @@ func dial(ctx context.Context, address string) (*conn, error) {
 
 func (c *conn) close() { _ = c.Close() } // only what is answered counts
 
-// send sends a request and returns the answer.
-func (c *conn) send(call call) (status int, answer []byte, err error) {
+// send sends a request and returns the answer, and what it says in Retry-After.
+func (c *conn) send(call call) (status int, answer []byte, later string, err error) {
 	method := http.MethodPost
 	if call.body == nil {
 		method = http.MethodGet
@@ -144,30 +159,43 @@ func (c *conn) send(call call) (status int, answer []byte, err error) {
 		method, call.path, call.auth, len(call.body))
 	c.out = append(c.out, call.body...)
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return 0, nil, err
+		return 0, nil, "", err
 	}
 	if _, err := c.Write(c.out); err != nil {
-		return 0, nil, err
+		return 0, nil, "", err
 	}
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, "", err
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
+	return resp.StatusCode, answer, resp.Header.Get("Retry-After"), err
 }
 
-// do sends a request and checks its answer.
+// tries is how often a request is sent at most.
+const tries = 5
+
+// do sends a request and checks its answer. A 503 with Retry-After is no wrong
+// answer: it says to send the same request again.
 func (c *conn) do(ctx context.Context, call call) error {
-	status, answer, err := c.send(call)
-	if err != nil {
-		return errors.Join(ctx.Err(), fmt.Errorf("%s: %w", call.path, err))
+	for try := 1; ; try++ {
+		status, answer, later, err := c.send(call)
+		if err != nil {
+			return errors.Join(ctx.Err(), fmt.Errorf("%s: %w", call.path, err))
+		}
+		if seconds, err := strconv.Atoi(later); err == nil && status == http.StatusServiceUnavailable && try < tries {
+			c.again++
+			if err := wait(ctx, time.Duration(seconds)*time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := call.check(status, answer); err != nil {
+			return fmt.Errorf("%s: %w\nsent     %s\nanswered %d %s", call.path, err, call.body, status, answer)
+		}
+		return nil
 	}
-	if err := call.check(status, answer); err != nil {
-		return fmt.Errorf("%s: %w\nsent     %s\nanswered %d %s", call.path, err, call.body, status, answer)
-	}
-	return nil
 }
 
 // once sends a single request.

@@ -17,8 +17,10 @@ import (
 	"time"
 )
 
+const later = "later"
+
 // serving answers every request with what answer says of its body, and returns
-// where.
+// where. The text later is sent with Retry-After.
 func serving(t *testing.T, answer func(path, body string) (int, string)) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,6 +29,9 @@ func serving(t *testing.T, answer func(path, body string) (int, string)) string 
 			t.Error(err)
 		}
 		status, text := answer(r.URL.Path, string(body))
+		if text == later {
+			w.Header().Set("Retry-After", "0")
+		}
 		w.WriteHeader(status)
 		fmt.Fprint(w, text)
 	}))
@@ -61,16 +66,16 @@ func TestLoadCountsOnlyBookings(t *testing.T) {
 		}
 		return 200, booking(body)
 	})
-	each, took, err := load{clients: 4, length: time.Minute, limit: 2000, next: c.creates(4, c.anywhere)}.run(t.Context(), address)
+	sent, err := load{clients: 4, length: time.Minute, limit: 2000, next: c.creates(4, c.anywhere)}.run(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if requests.Load() != 2000 || replays.Load() == 0 || refusals.Load() == 0 || took <= 0 {
-		t.Errorf("got %d requests, %d replays, %d refusals in %v, want 2000, some, some", requests.Load(), replays.Load(), refusals.Load(), took)
+	if requests.Load() != 2000 || replays.Load() == 0 || refusals.Load() == 0 || sent.took <= 0 {
+		t.Errorf("got %d requests, %d replays, %d refusals in %v, want 2000, some, some", requests.Load(), replays.Load(), refusals.Load(), sent.took)
 	}
 	want := requests.Load() - replays.Load() - refusals.Load()
-	if int64(len(each)) != want || c.booked.Load() != want {
-		t.Errorf("got %d counted and %d booked, want %d", len(each), c.booked.Load(), want)
+	if int64(len(sent.each)) != want || c.booked.Load() != want {
+		t.Errorf("got %d counted and %d booked, want %d", len(sent.each), c.booked.Load(), want)
 	}
 }
 
@@ -107,6 +112,7 @@ func TestWrongAnswersFailTheLoad(t *testing.T) {
 			return 200, strings.ReplaceAll(booking(body), "CONFIRMED", "PENDING_MERCHANT_CONFIRMATION")
 		}},
 		{"an error", c.creates(2, c.anywhere), func(_, body string) (int, string) { return 503, booking(body) }},
+		{"unavailable for good", c.creates(2, c.anywhere), func(string, string) (int, string) { return 503, later }},
 		{"a full slot that is available", c.lookups, right(func(int) bool { return true })},
 		{"a free slot that is not", c.lookups, right(func(int) bool { return false })},
 		{"fewer slots than were asked for", c.lookups, func(_, body string) (int, string) {
@@ -122,11 +128,27 @@ func TestWrongAnswersFailTheLoad(t *testing.T) {
 		}},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			_, _, err := load{clients: 2, length: time.Minute, limit: 100_000, next: w.next}.run(t.Context(), serving(t, w.answer))
+			_, err := load{clients: 2, length: time.Minute, limit: 100_000, next: w.next}.run(t.Context(), serving(t, w.answer))
 			if !errors.Is(err, errWrong) {
 				t.Errorf("got %v, want a wrong answer", err)
 			}
 		})
+	}
+}
+
+func TestUnavailableIsSentAgain(t *testing.T) {
+	c := newCaller(someStock(false))
+	var seen sync.Map
+	address := serving(t, func(_, body string) (int, string) {
+		if _, again := seen.LoadOrStore(body, true); !again {
+			return 503, later
+		}
+		return 200, booking(body)
+	})
+	next := func(_ int, r *rand.Rand) call { return c.create(0, r.IntN(9), nil) }
+	sent, err := load{clients: 2, length: time.Minute, limit: 50, next: next}.run(t.Context(), address)
+	if err != nil || len(sent.each) != 50 || sent.again != 50 || c.booked.Load() != 50 {
+		t.Errorf("got %d counted, %d sent again, %d booked, %v, want 50 each", len(sent.each), sent.again, c.booked.Load(), err)
 	}
 }
 
@@ -141,17 +163,17 @@ func TestPacedLoadCountsTheWait(t *testing.T) {
 		return 200, ""
 	})
 	next := func(int, *rand.Rand) call { return call{path: "/", body: []byte("{}"), check: has()} }
-	each, _, err := load{clients: 1, length: time.Minute, limit: 20, rate: 1000, next: next}.run(t.Context(), address)
+	sent, err := load{clients: 1, length: time.Minute, limit: 20, rate: 1000, next: next}.run(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, d := range each {
+	for i, d := range sent.each {
 		if want := stall - due(i, 1000); d < want {
 			t.Errorf("request %d, due %v after the start of a stall of %v: got %v, want %v at least", i, due(i, 1000), stall, d, want)
 		}
 	}
-	if len(each) != 20 {
-		t.Errorf("got %d requests, want 20", len(each))
+	if len(sent.each) != 20 {
+		t.Errorf("got %d requests, want 20", len(sent.each))
 	}
 }
 
@@ -159,7 +181,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	address := serving(t, func(string, string) (int, string) { cancel(); return 200, "" })
 	next := func(int, *rand.Rand) call { return call{path: "/", check: has()} }
-	if _, _, err := (load{clients: 2, length: time.Hour, rate: 1000, next: next}).run(ctx, address); !errors.Is(err, context.Canceled) {
+	if _, err := (load{clients: 2, length: time.Hour, rate: 1000, next: next}).run(ctx, address); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want canceled", err)
 	}
 }

@@ -43,6 +43,7 @@ type figures struct {
 	sizes                             []size
 	clients, methods                  []named
 	memory                            int64 // the most that a server had resident
+	again                             int   // requests sent again after a 503
 	rowsCreate, rowsMove              int
 }
 
@@ -165,7 +166,8 @@ func (f figures) comparisons(w io.Writer) {
 				p.name, medianOf(p.rounds, rateOf), millis(medianOf(p.rounds, p50)), millis(medianOf(p.rounds, p99)), p.target)
 		}
 	}
-	fmt.Fprintf(w, "Memory of the server, at most: %.0f MB; target 256 MB\n\n", float64(f.memory)/(1<<20))
+	fmt.Fprintf(w, "Memory of the server, at most: %.0f MB; target 256 MB\n", float64(f.memory)/(1<<20))
+	fmt.Fprintf(w, "Requests that were answered 503 and sent again: %d\n\n", f.again)
 }
 
 func (f figures) growthTable(w io.Writer) {

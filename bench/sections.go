@@ -28,6 +28,8 @@ type site struct {
 	name string
 	db   database // none on SQLite
 	call *caller
+
+	again int // requests that were sent again after a 503
 }
 
 // open starts a server on an empty database with the catalogue, and with slots
@@ -66,6 +68,7 @@ const sqlite = "SQLite"
 func (b *bench) close(ctx context.Context, s *site) error {
 	memory, err := peakMemory(s.cmd.Process.Pid)
 	b.figures.memory = max(b.figures.memory, memory)
+	b.figures.again += s.again
 	if err := errors.Join(err, s.stop(), ctx.Err()); err != nil {
 		return err
 	}
@@ -108,13 +111,14 @@ func (s *site) measure(ctx context.Context, l load) (round, error) {
 	sampled := make(chan struct{})
 	l.warm = warmUp
 	l.started = func() { before, cpuErr = s.cpu(); close(sampled) }
-	each, took, err := l.run(ctx, s.address)
+	sent, err := l.run(ctx, s.address)
 	if err != nil {
 		return round{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	<-sampled
 	after, err := s.cpu()
-	return newRound(each, took, after-before), errors.Join(cpuErr, err)
+	s.again += sent.again
+	return newRound(sent.each, sent.took, after-before), errors.Join(cpuErr, err)
 }
 
 // pairs measures the server against pgbench, round by round in turn.
@@ -126,16 +130,16 @@ func (b *bench) pairs(ctx context.Context, s *site) error {
 	for _, p := range []struct {
 		name string
 		pair *comparison
-		ours maker
+		ours func() maker // for one round: what a client means to look at again, pgbench may change
 		book textbook
 	}{
-		{"spread", &b.figures.spread, c.creates(b.clients, c.anywhere), c.textbookSpread()},
-		{"hot", &b.figures.hot, c.creates(b.clients, c.hottest), c.textbookHot()},
-		{"move", &b.figures.move, c.moves(b.clients), c.textbookMove()},
-		{"lookup", &b.figures.lookup, c.lookups, c.textbookFetch()},
+		{"spread", &b.figures.spread, func() maker { return c.creates(b.clients, c.anywhere) }, c.textbookSpread()},
+		{"hot", &b.figures.hot, func() maker { return c.creates(b.clients, c.hottest) }, c.textbookHot()},
+		{"move", &b.figures.move, func() maker { return c.moves(b.clients) }, c.textbookMove()},
+		{"lookup", &b.figures.lookup, func() maker { return c.lookups }, c.textbookFetch()},
 	} {
 		for i := range b.rounds {
-			ours, err := s.measure(ctx, load{clients: b.clients, length: b.round, next: p.ours})
+			ours, err := s.measure(ctx, load{clients: b.clients, length: b.round, next: p.ours()})
 			if err != nil {
 				return err
 			}
@@ -212,7 +216,7 @@ func (b *bench) race(ctx context.Context, s *site) error {
 	places := raceLanes * starts * raceCapacity
 	var next, won, lost atomic.Int64
 	refused := has(`{"booking_failure":{"cause":"SLOT_UNAVAILABLE"`)
-	_, _, err := load{clients: b.clients, length: time.Hour, limit: asked * places, next: func(int, *rand.Rand) call {
+	sent, err := load{clients: b.clients, length: time.Hour, limit: asked * places, next: func(int, *rand.Rand) call {
 		i := int(next.Add(1)) - 1
 		c := s.call.create(lanes+i%raceLanes, i/raceLanes%starts, func(string, string) { won.Add(1) })
 		booked := c.check
@@ -228,6 +232,7 @@ func (b *bench) race(ctx context.Context, s *site) error {
 	if err != nil {
 		return fmt.Errorf("%s: the race: %w", s.name, err)
 	}
+	s.again += sent.again
 	note("%s: the race for %d places: %d booked, %d refused", s.name, places, won.Load(), lost.Load())
 	if int(won.Load()) != places || int(lost.Load()) != (asked-1)*places {
 		return fmt.Errorf("%s: the race for %d places: %d booked, %d refused", s.name, places, won.Load(), lost.Load())
