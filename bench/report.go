@@ -130,9 +130,14 @@ func (f figures) tables(w io.Writer) {
 	f.growthTable(w)
 	listing(w, "CreateBooking by number of clients", "clients", f.clients)
 	listing(w, fmt.Sprintf("Every method, %d clients", methodClients), "method", f.methods)
+	fmt.Fprintf(w, "Memory of the server, at most: %.0f MB; target 256 MB\n", float64(f.memory)/(1<<20))
+	fmt.Fprintf(w, "Requests that were answered 503 and sent again: %d\n\n", f.again)
 }
 
 func (f figures) comparisons(w io.Writer) {
+	if f.spread.ours == nil && f.sqlite.ours == nil {
+		return
+	}
 	fmt.Fprintln(w, "| what | ours /s | theirs /s | ratio: median (min–max) | target | p50 ms | p99 ms | theirs p50 | p99 | CPU ms each | theirs |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, c := range []struct {
@@ -166,8 +171,7 @@ func (f figures) comparisons(w io.Writer) {
 				p.name, medianOf(p.rounds, rateOf), millis(medianOf(p.rounds, p50)), millis(medianOf(p.rounds, p99)), p.target)
 		}
 	}
-	fmt.Fprintf(w, "Memory of the server, at most: %.0f MB; target 256 MB\n", float64(f.memory)/(1<<20))
-	fmt.Fprintf(w, "Requests that were answered 503 and sent again: %d\n\n", f.again)
+	fmt.Fprintln(w)
 }
 
 func (f figures) growthTable(w io.Writer) {

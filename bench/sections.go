@@ -212,7 +212,7 @@ func (b *bench) paced(ctx context.Context, s *site) error {
 // race asks for the places of a few slots many times over: exactly as many
 // bookings must come of it.
 func (b *bench) race(ctx context.Context, s *site) error {
-	const starts, asked = 48, 3
+	const starts, asked = 12, 5
 	places := raceLanes * starts * raceCapacity
 	var next, won, lost atomic.Int64
 	refused := has(`{"booking_failure":{"cause":"SLOT_UNAVAILABLE"`)
