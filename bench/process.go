@@ -165,13 +165,32 @@ func statOf(pid int) (stat, error) {
 }
 
 // cpuOfTree is the CPU time of a process and its children, those that have
-// ended too: of PostgreSQL, all its backends and helpers.
+// ended too: of PostgreSQL, all its backends and helpers. A child that ends
+// while they are added up would be missed, or counted twice: then it adds up
+// again.
 func cpuOfTree(pid int) (time.Duration, error) {
-	root, err := statOf(pid)
-	if err != nil {
-		return 0, err
+	for {
+		before, err := statOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		children, err := cpuOfChildren(pid)
+		if err != nil {
+			return 0, err
+		}
+		after, err := statOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		if before.ended == after.ended {
+			return after.own + after.ended + children, nil
+		}
 	}
-	total := root.own + root.ended
+}
+
+// cpuOfChildren is that of the children that still run, or that nobody has
+// waited for.
+func cpuOfChildren(pid int) (total time.Duration, err error) {
 	entries, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
