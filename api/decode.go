@@ -91,11 +91,16 @@ func members(v any) int {
 }
 
 // decodeGoogle reads a message of Google's, generously where protobuf's JSON is:
-// either spelling of names, numbers as strings, unknown members. protojson alone
-// would not say which field is wrong, and would read an unknown word of an
-// enumeration as the zero value; so the body is held against the message's
+// either spelling of names, numbers as strings, unknown members. What protojson
+// reads strictly is right as it is. Of anything else it would not say which field
+// is wrong, and with unknown members allowed would read an unknown word of an
+// enumeration as the zero value; so then the body is held against the message's
 // descriptor first.
 func decodeGoogle(body []byte, m proto.Message) error {
+	if plain(body) && protojson.Unmarshal(body, m) == nil && numbersKnown(m.ProtoReflect()) {
+		return nil
+	}
+	proto.Reset(m)
 	object, err := parse(body)
 	if err != nil {
 		return err
@@ -107,6 +112,37 @@ func decodeGoogle(body []byte, m proto.Message) error {
 		return badBody("the body is not protobuf's JSON: a field under both its names, or half a surrogate pair")
 	}
 	return nil
+}
+
+// plain reports whether a text is JSON without what protojson is lax about: it
+// takes "0e" for a number, and a member twice if it is null once.
+func plain(body []byte) bool { return json.Valid(body) && !bytes.Contains(body, []byte("null")) }
+
+// numbersKnown reports whether every enumeration in a message has a number that
+// the enumeration knows.
+func numbersKnown(m protoreflect.Message) bool {
+	known := true
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		one := func(v protoreflect.Value) {
+			switch fd.Kind() {
+			case protoreflect.EnumKind:
+				known = known && fd.Enum().Values().ByNumber(v.Enum()) != nil
+			case protoreflect.MessageKind:
+				known = known && numbersKnown(v.Message())
+			}
+		}
+		switch {
+		case fd.IsMap(): // none of ours has a map of enumerations
+		case fd.IsList():
+			for i := range v.List().Len() {
+				one(v.List().Get(i))
+			}
+		default:
+			one(v)
+		}
+		return known
+	})
+	return known
 }
 
 func checkMessage(d protoreflect.MessageDescriptor, v any, path string) error {

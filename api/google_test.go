@@ -445,7 +445,7 @@ func FuzzCreateBooking(f *testing.F) {
 		edited(f, "payment_processing_parameters.tokenization_config", map[string]any{"tokenization_parameter": map[string]any{"a": "b"}, "allowed_auth_methods": []any{"PAN_ONLY", 2}, "card_network_parameters": []any{map[string]any{"card_network": "VISA"}}}),
 		edited(f, "lease_ref.leaseId", "l", "offer_id", "o", "user_information.address.postal_code", "1"),
 		`{"slot":{"start_sec":"-0","duration_sec":1E1,"resources":{"party_size":"2.0"}}}`,
-		`{"slot":null,"Slot":1}`, `[]`, `{"a":{"b":[1,{}]}}x`, "{\"slot\":{\"merchant_id\":\"\xff\"}}", `{"slot":{"merchant_id":"\ud800"}}`,
+		`{"slot":null,"Slot":1}`, `{"slot":null,"slot":{}}`, `{"slot":{"confirmation_mode":7}}`, `[]`, `{"a":{"b":[1,{}]}}x`, "{\"slot\":{\"merchant_id\":\"\xff\"}}", `{"slot":{"merchant_id":"\ud800"}}`,
 	} {
 		f.Add([]byte(body))
 	}
@@ -457,6 +457,13 @@ func FuzzCreateBooking(f *testing.F) {
 			err := protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, &req)
 			if walk == nil && err != nil && strings.Contains(err.Error(), "invalid value") {
 				t.Errorf("the walk let pass what protobuf does not: %v", err)
+			}
+		}
+		// What is read at once is what the walk lets pass.
+		var strict mapsbooking.CreateBookingRequest
+		if plain(body) && protojson.Unmarshal(body, &strict) == nil && numbersKnown(strict.ProtoReflect()) {
+			if err != nil || checkMessage(strict.ProtoReflect().Descriptor(), object, "") != nil {
+				t.Errorf("read at once, but %v", err)
 			}
 		}
 		c, err := readCreate(string(body))

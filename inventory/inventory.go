@@ -25,7 +25,6 @@ package inventory
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -65,8 +64,12 @@ var resourceSpace = uuid.MustParse("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 
 func newResource(r Resource) Resource {
 	// Each part is quoted, so that no two lists of parts read the same.
-	name := fmt.Sprintf("%q %q %q %d %d", r.Kind, r.MerchantID, r.Ref, r.SlotSeconds, r.AnchorSec)
-	r.ID = uuid.NewSHA1(resourceSpace, []byte(name))
+	name := make([]byte, 0, 128)
+	for _, part := range []string{string(r.Kind), r.MerchantID, r.Ref} {
+		name = append(strconv.AppendQuote(name, part), ' ')
+	}
+	name = append(strconv.AppendInt(name, r.SlotSeconds, 10), ' ')
+	r.ID = uuid.NewSHA1(resourceSpace, strconv.AppendInt(name, r.AnchorSec, 10))
 	return r
 }
 

@@ -277,4 +277,8 @@ func TestResourceIDs(t *testing.T) {
 	if LaneResource("m", g, GroupZone{ZoneID: "z", Capacity: 9}).ID != LaneResource("m", g, GroupZone{ZoneID: "z"}).ID {
 		t.Error("a lane is another one when its capacity changes")
 	}
+	// Ids are stored: those of a release must be those of the next.
+	if got, want := PublishedResource("dining-1", `din"ner`, 5400, "", "방", 2).ID.String(), "728e9a4f-02fc-5bf2-863c-0108b295d217"; got != want {
+		t.Errorf("got %s, want %s as ever", got, want)
+	}
 }
