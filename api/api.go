@@ -4,10 +4,10 @@
 // There are two families of endpoints. Google's Booking Server API v3 lives
 // under /v3, is authenticated with Basic auth and speaks protobuf's JSON
 // (package mapsbooking); a business "no" is a 200 with a booking_failure. The
-// clinic's Open API lives under /schedule and /open, is authenticated with a
-// bearer token and answers every "no" with its envelope in a 400; its rules are
-// those of the decision table in docs/update-reservation.md, whose rows (A1 to
-// C7) the code names.
+// clinic's Open API lives under /schedule, /visitor and /open, is authenticated
+// with a bearer token and answers every "no" with its envelope in a 400; its rules
+// are those of the decision table in docs/update-reservation.md, whose rows (A1 to
+// C7) the code names, and of the tables in docs/clinic-queries.md.
 //
 // A request passes, in this order: request id, access log and recovery from
 // panics ([server.observe]); credentials and the path ([server.guard]); the
@@ -111,6 +111,15 @@ func New(c Config) http.Handler {
 	route(e, http.MethodPost, "/schedule/open/v1/commands/complete-reservation", command(s.settle(booking.Finish)))
 	route(e, http.MethodPost, "/schedule/open/v1/commands/create-occupied-time", command(s.createOccupiedTime))
 	route(e, http.MethodPost, "/schedule/open/v1/commands/delete-occupied-time", command(s.deleteOccupiedTime))
+
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-groups", command(s.getReservationGroups))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-group", command(s.getReservationSlotsByGroup))
+	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-groups", command(s.getReservationSlotsByGroups))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-schedule-id", command(s.getReservationSlotsByScheduleIDV1))
+	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-schedule-id", command(s.getReservationSlotsByScheduleIDV2))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedule-detail", command(s.getScheduleDetail))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedules", command(s.getSchedules))
+	route(e, http.MethodPost, "/visitor/open/v1/queries/search-visitors", command(s.searchVisitors))
 	return e
 }
 

@@ -137,7 +137,8 @@ var clinicField = map[booking.Field]property{
 	booking.FieldService:       {},
 	booking.FieldStart:         {},
 	booking.FieldDuration:      {},
-	booking.FieldStaff:         {},
+	booking.FieldStaff:         {"doctorId", notFound},               // of a query
+	booking.FieldRange:         {"endDateTimeUtc", invalidTimeRange}, // of a query
 	booking.FieldRoom:          {},
 }
 

@@ -45,7 +45,7 @@ func (s *server) family(path string) family {
 	case "v3":
 		google.challenge, google.authenticate = `Basic realm="holdfast"`, s.google.authenticate
 		return google
-	case "schedule":
+	case "schedule", "visitor":
 		clinic.authenticate = s.bearer
 		return clinic
 	case "open":

@@ -88,6 +88,7 @@ var googleField = map[booking.Field]string{
 	booking.FieldVisitor:       "",
 	booking.FieldGroup:         "",
 	booking.FieldBlock:         "",
+	booking.FieldRange:         "",
 }
 
 // googleRefusal makes a request that names something unknown a 400.

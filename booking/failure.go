@@ -111,6 +111,7 @@ const (
 	FieldVisitor
 	FieldGroup // of a block
 	FieldBlock
+	FieldRange // of time: it has too many slots
 	endOfFields
 )
 

@@ -40,6 +40,21 @@ type Store interface {
 	// ErrStale if the merchant's catalogue is at another version.
 	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error)
 
+	// SlotsBetween returns those slots of the range that have a row, as they are
+	// now, without a lock and without what the range says does not count;
+	// ErrStale if the merchant's catalogue, or the booking left out, is at
+	// another version. It costs one query for each table.
+	SlotsBetween(ctx context.Context, r SlotRange) (map[inventory.SlotKey]inventory.Slot, error)
+	// Schedule returns a booking with its guest and its history, all of one
+	// moment, or ErrNotFound.
+	Schedule(ctx context.Context, key ScheduleKey) (Schedule, error)
+	// Schedules returns a merchant's bookings that start in [fromSec, toSec), by
+	// start, whatever their state, with their guests and without history;
+	// ErrStale if the merchant's catalogue is at another version.
+	Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]Schedule, error)
+	// SearchGuests returns the guests that a search finds, by visitor id.
+	SearchGuests(ctx context.Context, q GuestSearch) ([]Guest, error)
+
 	// LapsedLeases returns leases that expired at nowSec or before and hold any
 	// of the slots; with no slots, any lapsed leases, a thousand at most.
 	LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error)

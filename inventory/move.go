@@ -209,6 +209,19 @@ func replace(have, want []Hold) (gone, made []Hold) {
 	return gone, made
 }
 
+// Without takes holds out of what is taken of the slots, as if they had been
+// given back. A slot that is not among slots is left alone.
+func Without(slots map[SlotKey]Slot, holds []Hold) {
+	for _, h := range holds {
+		for _, k := range h.Keys() {
+			if s, there := slots[k]; there {
+				s.Taken -= h.Spots
+				slots[k] = s
+			}
+		}
+	}
+}
+
 // SameHolds reports whether two lists of holds take the same room, whenever it
 // was taken.
 func SameHolds(a, b []Hold) bool {

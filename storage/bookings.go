@@ -133,9 +133,14 @@ func idsOf(rows []bookingRow) []uuid.UUID {
 
 // Events returns what happened to a booking, oldest first.
 func (db *DB) Events(ctx context.Context, id uuid.UUID) ([]booking.Event, error) {
+	events, err := readEvents(db.read.WithContext(ctx), id)
+	return events, unavailable(err)
+}
+
+func readEvents(tx *gorm.DB, id uuid.UUID) ([]booking.Event, error) {
 	var rows []eventRow
-	if err := db.read.WithContext(ctx).Where("booking_id = ?", id).Order("version").Find(&rows).Error; err != nil {
-		return nil, unavailable(fmt.Errorf("read events: %w", err))
+	if err := tx.Where("booking_id = ?", id).Order("version").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
 	}
 	events := make([]booking.Event, len(rows))
 	for i, r := range rows {

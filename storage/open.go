@@ -48,6 +48,7 @@ type DB struct {
 type dialect struct {
 	lock      string // behind a SELECT: nobody else changes these rows
 	share     string // behind a SELECT: nobody changes these rows
+	lower     string // an expression in which the letters A to Z of %s are small
 	slow      string // a statement before those of a long transaction, or nothing
 	check     func(ctx context.Context, db *DB) error
 	migration migration
@@ -128,7 +129,7 @@ func (db *DB) openPostgres(target string, o Options) error {
 	db.read = db.write
 	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
 	// keys take on the same rows.
-	db.dialect = dialect{lock: " FOR NO KEY UPDATE", share: " FOR SHARE", slow: "SET LOCAL statement_timeout = 0", check: checkPostgres, migration: postgresMigration}
+	db.dialect = dialect{lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`, slow: "SET LOCAL statement_timeout = 0", check: checkPostgres, migration: postgresMigration}
 	return err
 }
 
@@ -188,7 +189,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some.
 	if db.write, err = dial(1); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"holdfast/booking"
 	"holdfast/inventory"
@@ -52,6 +53,83 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		}
 	}
 	return found, nil
+}
+
+// SlotsBetween implements [booking.Store]. One snapshot, one query each for
+// merchants, bookings with their holds, and slots.
+func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[inventory.SlotKey]inventory.Slot, error) {
+	found := map[inventory.SlotKey]inventory.Slot{}
+	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion); err != nil {
+			return err
+		}
+		without, err := holdsWithout(tx, r)
+		if err != nil {
+			return err
+		}
+		ids := make([]uuid.UUID, len(r.Resources))
+		for i, of := range r.Resources {
+			ids[i] = of.ID
+		}
+		for ; len(ids) > 0; ids = ids[min(len(ids), batch):] {
+			var rows []slotRow
+			err := tx.Where("resource_id IN ? AND start_sec >= ? AND start_sec < ?", ids[:min(len(ids), batch)], r.FromSec, r.ToSec).Find(&rows).Error
+			if err != nil {
+				return fmt.Errorf("read slots: %w", err)
+			}
+			for _, row := range rows {
+				found[row.key()] = row.slot()
+			}
+		}
+		inventory.Without(found, without)
+		return nil
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
+}
+
+// catalogueIsAt returns ErrStale, and forgets the copy in memory, if a
+// merchant's catalogue is at another version.
+func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error {
+	var now int64
+	if err := tx.Raw("SELECT version FROM merchants WHERE id = ?", merchantID).Scan(&now).Error; err != nil {
+		return fmt.Errorf("read catalogue version: %w", err)
+	}
+	if now != version {
+		db.catalogue.Delete(merchantID)
+		return booking.ErrStale
+	}
+	return nil
+}
+
+// holdsWithout are the holds on a range's resources that do not count: those of
+// leases that have lapsed, which are few, and of the booking left out.
+func holdsWithout(tx *gorm.DB, r booking.SlotRange) ([]inventory.Hold, error) {
+	var rows []struct {
+		holdRow
+		Version int64
+	}
+	err := tx.Raw(`SELECT b.version, h.* FROM bookings b JOIN holds h ON h.booking_id = b.id
+		WHERE b.id = ? OR b.state = 'HELD' AND b.expires_sec <= ?`, r.Without, r.NowSec).Scan(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	resources := map[uuid.UUID]inventory.Resource{}
+	for _, of := range r.Resources {
+		resources[of.ID] = of
+	}
+	var holds []inventory.Hold
+	for _, row := range rows {
+		if row.BookingID == r.Without && row.Version != r.WithoutVersion {
+			return nil, booking.ErrStale
+		}
+		if of, wanted := resources[row.ResourceID]; wanted {
+			holds = append(holds, row.hold(of))
+		}
+	}
+	return holds, nil
 }
 
 // LapsedLeases implements [booking.Store].

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -103,19 +104,15 @@ func (db *DB) fetchCatalogueVersion(tx *gorm.DB, k booking.Keys, _ *view) error 
 	if k.MerchantID == "" {
 		return nil
 	}
-	query := "SELECT version FROM merchants WHERE id = ?"
+	lock := ""
 	if k.Steady {
-		query += db.dialect.share
+		lock = db.dialect.share
 	}
-	var version int64
-	if err := tx.Raw(query, k.MerchantID).Scan(&version).Error; err != nil {
-		return fmt.Errorf("read catalogue version: %w", err)
+	err := db.catalogueIsAt(tx, k.MerchantID, k.CatalogueVersion, lock)
+	if errors.Is(err, booking.ErrStale) {
+		return &refusal{err}
 	}
-	if version != k.CatalogueVersion {
-		db.catalogue.Delete(k.MerchantID)
-		return &refusal{booking.ErrStale}
-	}
-	return nil
+	return err
 }
 
 func (db *DB) fetchBookings(tx *gorm.DB, k booking.Keys, v *view) error {

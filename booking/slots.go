@@ -1,0 +1,274 @@
+package booking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/inventory"
+)
+
+// SlotsQuery asks which slots a clinic's groups have.
+type SlotsQuery struct {
+	MerchantID string // of the caller's token
+	GroupIDs   []string
+	DoctorID   string // whose time is wanted too; "": nobody's in particular
+	FromSec    int64  // of the slots that start in [FromSec, ToSec), Unix seconds
+	ToSec      int64
+}
+
+// GroupSlot is a slot of a group in one of its zones, as the desk sees it.
+type GroupSlot struct {
+	GroupID  string
+	Zone     inventory.Zone
+	StartSec int64 // Unix seconds
+	EndSec   int64
+	Capacity int // visits at a time
+	Taken    int // of Capacity; with Taken below it, one more fits
+}
+
+// ItemSlots are the slots that one stretch of a visit could be moved to.
+type ItemSlots struct {
+	Item  int // its index among the visit's resources
+	Group string
+	Zone  string // where it is now
+	Slots []GroupSlot
+}
+
+// SlotRange names what [Store.SlotsBetween] is to read.
+type SlotRange struct {
+	MerchantID       string
+	CatalogueVersion int64
+	Resources        []inventory.Resource // lanes and staff
+	FromSec          int64                // slots that start in [FromSec, ToSec), Unix seconds
+	ToSec            int64
+	NowSec           int64 // leases that lapsed then or before do not count
+
+	// Without is a booking whose own holds do not count, at the version at
+	// which it was looked at; or nobody's, uuid.Nil.
+	Without        uuid.UUID
+	WithoutVersion int64
+}
+
+// MostSlots is how many slots one answer may have. It bounds what a query costs
+// where many groups are asked for or slots are short.
+const MostSlots = 20_000
+
+// GroupSlots returns the slots of groups, group by group in the order asked
+// for, then by start, then by zone: those of enabled zones during which the
+// group is open all the time, and none before its start date. What is past is
+// among them, and so is what today's closing buffer closes to guests: the desk
+// is bound by neither.
+//
+// It returns *Invalid for a group or doctor that this clinic does not have, and
+// for a range that has more than [MostSlots] slots.
+func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, error) {
+	var found []GroupSlot
+	err := s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) error {
+		grids, invalid := q.grids(m)
+		rows, err := s.Store.SlotsBetween(ctx, q.reads(m, grids, Booking{}, s.Now()))
+		if err != nil {
+			return err
+		}
+		if invalid != nil {
+			return invalid
+		}
+		found = nil
+		for _, g := range grids {
+			found = append(found, g.slots(rows)...)
+		}
+		return nil
+	})
+	return found, err
+}
+
+// ScheduleSlots returns, for each stretch of a visit, the slots of its group,
+// as they would be without the visit itself: the step before a move. A stretch
+// with an exclusive doctor finds slots full in which the doctor is busy. One of
+// a group that is gone has no slots.
+//
+// It returns *Invalid for a schedule that this clinic does not have and for a
+// range that has more than [MostSlots] slots, and *Failure for a visit that can
+// no longer be moved.
+func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, toSec int64) ([]ItemSlots, error) {
+	var found []ItemSlots
+	err := s.replanned(ctx, key.MerchantID, func(m *inventory.Merchant) error {
+		visit, err := s.Schedule(ctx, key)
+		if err != nil {
+			return err
+		}
+		b := visit.Booking
+		if !b.State.Reserved() {
+			return refuse(NotReserved, "the visit is "+string(b.State))
+		}
+		q := SlotsQuery{MerchantID: key.MerchantID, FromSec: fromSec, ToSec: toSec}
+		grids := make([]grid, len(b.Resources))
+		for i, r := range b.Resources {
+			if g := m.Group(r.GroupID); g != nil {
+				grids[i] = q.grid(m, g, r.doctorID())
+			}
+		}
+		rows, err := s.Store.SlotsBetween(ctx, q.reads(m, grids, b, s.Now()))
+		if err != nil {
+			return err
+		}
+		if invalid := tooMany(grids); invalid != nil {
+			return invalid
+		}
+		found = nil
+		for i, r := range b.Resources {
+			found = append(found, ItemSlots{Item: i, Group: r.GroupID, Zone: r.ZoneID, Slots: grids[i].slots(rows)})
+		}
+		return nil
+	})
+	return found, err
+}
+
+// replanned runs a query that is planned from the catalogue, and again if that,
+// or the visit it is about, was not the newest.
+func (s *Service) replanned(ctx context.Context, merchantID string, query func(m *inventory.Merchant) error) error {
+	for range replans {
+		m, err := s.Store.Merchant(ctx, merchantID)
+		if err != nil {
+			return fmt.Errorf("read catalogue: %w", err)
+		}
+		if err := query(m); !errors.Is(err, ErrStale) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the catalogue or the visit keeps changing", ErrUnavailable)
+}
+
+// grid is the slots of a group before it is known what is taken of them.
+type grid struct {
+	group  *inventory.Group
+	lanes  []lane
+	doctor *inventory.Resource // whose time is wanted too, if it is exclusive
+	starts []int64
+}
+
+type lane struct {
+	zone     inventory.Zone
+	resource inventory.Resource
+}
+
+// grids are those of the groups, of each once. *Invalid is the first that the
+// clinic does not have; then there are none.
+func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
+	if q.DoctorID != "" && m.StaffMember(q.DoctorID) == nil {
+		return nil, unknown(FieldStaff, "no such member of staff of this clinic")
+	}
+	var grids []grid
+	seen := map[string]bool{}
+	for n, id := range q.GroupIDs {
+		g := m.Group(id)
+		if g == nil {
+			return nil, &Invalid{Field: FieldResourceGroup, Resource: n, Detail: "no such group of this clinic"}
+		}
+		if !seen[id] {
+			seen[id] = true
+			grids = append(grids, q.grid(m, g, q.DoctorID))
+		}
+	}
+	if invalid := tooMany(grids); invalid != nil {
+		return nil, invalid
+	}
+	return grids, nil
+}
+
+func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID string) grid {
+	made := grid{group: g, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
+	for _, z := range g.Zones {
+		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
+			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
+		}
+	}
+	if d := m.StaffMember(doctorID); d != nil && d.Exclusive {
+		doctor := inventory.StaffResource(m.ID, d.ID)
+		made.doctor = &doctor
+	}
+	return made
+}
+
+func tooMany(grids []grid) *Invalid {
+	n := 0
+	for _, g := range grids {
+		n += len(g.starts) * len(g.lanes)
+	}
+	if n > MostSlots {
+		return unknown(FieldRange, fmt.Sprintf("%d slots, more than %d", n, MostSlots))
+	}
+	return nil
+}
+
+// reads is what has to be read to fill the grids, without what a visit holds.
+// The time of a doctor is wanted to the end of the last slot.
+func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, now time.Time) SlotRange {
+	r := SlotRange{
+		MerchantID: m.ID, CatalogueVersion: m.Version, FromSec: q.FromSec, ToSec: q.ToSec,
+		NowSec: now.Unix(), Without: without.ID, WithoutVersion: without.Version,
+	}
+	seen := map[uuid.UUID]bool{}
+	add := func(of inventory.Resource) {
+		if !seen[of.ID] {
+			seen[of.ID] = true
+			r.Resources = append(r.Resources, of)
+		}
+	}
+	for _, g := range grids {
+		for _, l := range g.lanes {
+			add(l.resource)
+		}
+		if g.doctor != nil {
+			add(*g.doctor)
+			r.FromSec = min(r.FromSec, q.FromSec-inventory.StaffSlotSeconds)
+			r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
+		}
+	}
+	return r
+}
+
+// slots fills the grid with what there are rows of; a slot without one is
+// untouched.
+func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
+	slots := make([]GroupSlot, 0, len(g.starts)*len(g.lanes))
+	for _, start := range g.starts {
+		end := start + g.group.IntervalSec
+		busy := g.doctor != nil && !room(*g.doctor, start, end, rows)
+		for _, l := range g.lanes {
+			s, touched := rows[inventory.SlotKey{Resource: l.resource.ID, StartSec: start}]
+			if !touched {
+				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
+			}
+			// What cannot be booked, for whatever reason, is shown as full.
+			if busy {
+				s.Taken = s.Capacity
+			}
+			slots = append(slots, GroupSlot{
+				GroupID: g.group.ID, Zone: l.zone, StartSec: start, EndSec: end, Capacity: s.Capacity, Taken: s.Taken,
+			})
+		}
+	}
+	return slots
+}
+
+// room reports whether a resource has room for one more in [startSec, endSec).
+func room(r inventory.Resource, startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
+	for _, k := range r.Hold(startSec, endSec, 1, 0).Keys() {
+		if s, touched := rows[k]; touched && s.Taken >= s.Capacity {
+			return false
+		}
+	}
+	return true
+}
+
+// doctorID is the doctor's id at the clinic; "" if there is none.
+func (r OccupiedResource) doctorID() string {
+	if r.Doctor == nil {
+		return ""
+	}
+	return r.Doctor.ID
+}
