@@ -158,9 +158,6 @@ type lane struct {
 // grids are those of the groups, of each once. *Invalid is the first that the
 // clinic does not have; then there are none.
 func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
-	if q.DoctorID != "" && m.StaffMember(q.DoctorID) == nil {
-		return nil, unknown(FieldStaff, "no such member of staff of this clinic")
-	}
 	var grids []grid
 	seen := map[string]bool{}
 	for n, id := range q.GroupIDs {
@@ -172,6 +169,9 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 			seen[id] = true
 			grids = append(grids, q.grid(m, g, q.DoctorID))
 		}
+	}
+	if q.DoctorID != "" && m.StaffMember(q.DoctorID) == nil {
+		return nil, unknown(FieldStaff, "no such member of staff of this clinic")
 	}
 	if invalid := tooMany(grids); invalid != nil {
 		return nil, invalid

@@ -108,10 +108,10 @@ func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error
 // leases that have lapsed, which are few, and of the booking left out.
 func holdsWithout(tx *gorm.DB, r booking.SlotRange) ([]inventory.Hold, error) {
 	var rows []struct {
-		holdRow
+		Hold    holdRow `gorm:"embedded"`
 		Version int64
 	}
-	err := tx.Raw(`SELECT b.version, h.* FROM bookings b JOIN holds h ON h.booking_id = b.id
+	err := tx.Raw(`SELECT h.*, b.version FROM bookings b JOIN holds h ON h.booking_id = b.id
 		WHERE b.id = ? OR b.state = 'HELD' AND b.expires_sec <= ?`, r.Without, r.NowSec).Scan(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("read holds: %w", err)
@@ -122,11 +122,11 @@ func holdsWithout(tx *gorm.DB, r booking.SlotRange) ([]inventory.Hold, error) {
 	}
 	var holds []inventory.Hold
 	for _, row := range rows {
-		if row.BookingID == r.Without && row.Version != r.WithoutVersion {
+		if row.Hold.BookingID == r.Without && row.Version != r.WithoutVersion {
 			return nil, booking.ErrStale
 		}
-		if of, wanted := resources[row.ResourceID]; wanted {
-			holds = append(holds, row.hold(of))
+		if of, wanted := resources[row.Hold.ResourceID]; wanted {
+			holds = append(holds, row.Hold.hold(of))
 		}
 	}
 	return holds, nil
