@@ -298,6 +298,7 @@ const (
 	mostSchedules = 500
 	mostVisitors  = 100
 	mostOffset    = 10_000
+	mostSought    = 256 // bytes of a name
 )
 
 // getSchedules tells who comes on a day.
@@ -376,7 +377,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 	}
 	q.NamePart, q.Email, q.VisitorID = text(req.PartOfVisitorName), text(req.Email), text(req.ChartNumber)
 	switch {
-	case strings.ContainsFunc(q.NamePart, unicode.IsControl):
+	case len(q.NamePart) > mostSought || strings.ContainsFunc(q.NamePart, unicode.IsControl):
 		return list[visitor]{}, invalidCommand("partOfVisitorName", notAvailable)
 	case text(req.DateOfBirth) != "": // nobody's is known
 		return list[visitor]{}, invalidCommand("dateOfBirth", notAvailable)

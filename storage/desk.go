@@ -82,8 +82,10 @@ func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) ([]bookin
 	if q.VisitorID != "" {
 		search = search.Where("visitor_id = ?", q.VisitorID)
 	}
+	order := "visitor_id"
 	if len(q.Phones) > 0 {
 		search = search.Where(phoneDigits+" IN ?", q.Phones)
+		order = "visitor_id || ''" // not the index that has this order, but that of the number
 	}
 	if q.Email != "" {
 		search = search.Where(fmt.Sprintf(db.dialect.lower, "trim(email)")+" = ?", q.Email)
@@ -94,7 +96,7 @@ func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) ([]bookin
 		search = search.Where(name+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(lowerASCII(q.NamePart))+"%")
 	}
 	var rows []guestRow
-	if err := search.Order("visitor_id").Limit(q.Limit).Offset(q.Offset).Find(&rows).Error; err != nil {
+	if err := search.Order(order).Limit(q.Limit).Offset(q.Offset).Find(&rows).Error; err != nil {
 		return nil, unavailable(fmt.Errorf("search guests: %w", err))
 	}
 	guests := make([]booking.Guest, len(rows))
