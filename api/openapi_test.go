@@ -73,7 +73,7 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 		for method, op := range item.Operations() {
 			described = append(described, method+" "+path)
 			want, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-			want = map[string]string{"v3": "basic", "schedule": "bearer"}[want]
+			want = map[string]string{"v3": "basic", "schedule": "bearer", "visitor": "bearer"}[want]
 			got := ""
 			if op.Security != nil && len(*op.Security) == 1 {
 				got = strings.Join(slices.Collect(maps.Keys((*op.Security)[0])), " ")
@@ -426,7 +426,7 @@ func validAnswer(ctx context.Context, input *openapi3filter.RequestValidationInp
 // refused as the components for no operation say.
 func noRoute(doc *openapi3.T, path string, known bool, x exchange) error {
 	family := "Google"
-	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first == "schedule" || first == "open" {
+	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first == "schedule" || first == "visitor" || first == "open" {
 		family = "Clinic"
 	}
 	want, name := http.StatusNotFound, "NotFound"
