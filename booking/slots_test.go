@@ -115,7 +115,7 @@ func (s *slotState) rehearse(run func(*booking.Service) error) (fits bool) {
 }
 
 func (s *slotState) compareGroup(doctor string) {
-	slots, err := s.w.GroupSlots(s.w.t.Context(), booking.SlotsQuery{MerchantID: s.m.ID, GroupIDs: []string{queue}, DoctorID: doctor, FromSec: at(9, 0), ToSec: at(12, 30)})
+	slots, err := s.w.GroupSlots(s.w.t.Context(), booking.SlotsQuery{MerchantID: s.m.ID, GroupIDs: []string{queue}, DoctorID: doctor, FromSec: at(9, 0), ToSec: at(12, 0) + 1})
 	s.w.must(err)
 	if len(slots) != 7*2 {
 		s.r.Fatalf("%d slots", len(slots))
@@ -131,7 +131,7 @@ func (s *slotState) compareGroup(doctor string) {
 }
 
 func (s *slotState) compareVisit(b booking.Booking) {
-	items, err := s.w.ScheduleSlots(s.w.t.Context(), booking.ScheduleKey{MerchantID: s.m.ID, ScheduleID: b.ScheduleID}, at(9, 0), at(12, 30))
+	items, err := s.w.ScheduleSlots(s.w.t.Context(), booking.ScheduleKey{MerchantID: s.m.ID, ScheduleID: b.ScheduleID}, at(9, 0), at(12, 0)+1)
 	s.w.must(err)
 	b = s.w.stored(b)
 	for _, slot := range items[0].Slots {
@@ -165,6 +165,28 @@ func TestGroupSlots(t *testing.T) {
 		want[5] = "10:00 스위트 0/1"
 		if got := told(); !slices.Equal(got, want) {
 			w.t.Errorf("once the lease has lapsed: got  %q\nwant %q", got, want)
+		}
+	})
+}
+
+// A doctor's time is counted in steps of five minutes, which need not be those
+// of the slots, nor end where the query does.
+func TestGroupSlotsDoctorAtTheEdges(t *testing.T) {
+	each(t, func(w *world) {
+		m := testClinic()
+		g := &m.Groups[0]
+		g.IntervalSec, g.AnchorSec = 60, 0
+		m.Services = append(m.Services, inventory.Service{ID: "minute", GroupID: queue, DurationSec: 60})
+		w.must(w.db.PutClinic(w.t.Context(), m, eight.Unix()))
+		c := w.request(at(9, 7))
+		c.ServiceID, c.DurationSec, c.RoomID, c.StaffID = "minute", 60, bed, drKim
+		w.booked(c) // Dr. Kim is busy from 9:05 to 9:10
+		for minute, busy := range map[int]bool{4: false, 5: true, 7: true, 9: true, 10: false} {
+			slots, err := w.GroupSlots(w.t.Context(), booking.SlotsQuery{MerchantID: clinic, GroupIDs: []string{queue}, DoctorID: drKim, FromSec: at(9, minute), ToSec: at(9, minute) + 1})
+			w.must(err)
+			if len(slots) != 2 || (slots[1].Taken == slots[1].Capacity) != busy {
+				w.t.Errorf("09:%02d: %+v, busy is %v", minute, slots, busy)
+			}
 		}
 	})
 }
