@@ -189,6 +189,16 @@ func TestGroupSlotsDoctorAtTheEdges(t *testing.T) {
 			}
 		}
 	})
+	each(t, func(w *world) {
+		change := move(w.booked(w.request(at(9, 0))), bed, at(9, 20), at(9, 30))
+		change.Items[0].Doctor = &booking.Person{ID: drKim, Name: "김의사"}
+		w.must(w.change(change))
+		slots, err := w.GroupSlots(w.t.Context(), booking.SlotsQuery{MerchantID: clinic, GroupIDs: []string{queue}, DoctorID: drKim, FromSec: at(9, 0), ToSec: at(9, 0) + 1})
+		w.must(err)
+		if len(slots) != 2 || slots[0].Taken != 2 || slots[1].Taken != 1 {
+			w.t.Errorf("busy at the end of the slot, which lies beyond the query: %+v", slots)
+		}
+	})
 }
 
 // The catalogue in memory may be too old, for what is there and for what is not.
