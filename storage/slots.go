@@ -78,7 +78,9 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 				return fmt.Errorf("read slots: %w", err)
 			}
 			for _, row := range rows {
-				found[row.key()] = row.slot()
+				if found[row.key()], err = row.slot(); err != nil {
+					return err
+				}
 			}
 		}
 		inventory.Without(found, without)
