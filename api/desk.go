@@ -203,10 +203,6 @@ func (s *server) scheduleSlots(ctx context.Context, req slotsBySchedule) ([]book
 	return s.bookings.ScheduleSlots(ctx, scheduleKey(ctx, req.ScheduleID), ceilSec(from), ceilSec(to))
 }
 
-func scheduleKey(ctx context.Context, m maybe[id]) booking.ScheduleKey {
-	return booking.ScheduleKey{MerchantID: callOf(ctx).caller, ScheduleID: string(*m.Value)}
-}
-
 func reservationSlots(slots []booking.GroupSlot) []reservationSlot {
 	all := make([]reservationSlot, len(slots))
 	for i, s := range slots {

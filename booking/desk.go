@@ -28,11 +28,11 @@ func (s *Service) Groups(ctx context.Context, merchantID string) ([]inventory.Gr
 	return m.Groups, nil
 }
 
-// Schedule returns a visit of a clinic with its history, or *Invalid. A lease is
-// no visit.
+// Schedule returns a visit of a clinic with its history, or *Invalid. A lease
+// is no visit, and neither is a time that the desk has closed.
 func (s *Service) Schedule(ctx context.Context, key ScheduleKey) (Schedule, error) {
 	found, err := s.Store.Schedule(ctx, key)
-	if errors.Is(err, ErrNotFound) || err == nil && found.Booking.IsLease() {
+	if errors.Is(err, ErrNotFound) || err == nil && !found.Booking.IsVisit() {
 		return Schedule{}, unknown(FieldSchedule, "no such schedule of this clinic")
 	}
 	return found, err
@@ -73,7 +73,7 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, 
 // of picks those that the query wants.
 func (q SchedulesQuery) of(all []Schedule) []Schedule {
 	all = slices.DeleteFunc(all, func(v Schedule) bool {
-		return v.Booking.IsLease() || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
+		return !v.Booking.IsVisit() || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
 			return (q.GroupID == "" || r.GroupID == q.GroupID) && (q.ZoneID == "" || r.ZoneID == q.ZoneID)
 		})
 	})

@@ -244,7 +244,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
 			}
 			// What cannot be booked, for whatever reason, is shown as full.
-			if busy {
+			if busy || s.Free() == 0 {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{
@@ -258,7 +258,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 // room reports whether a resource has room for one more in [startSec, endSec).
 func room(r inventory.Resource, startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
 	for _, k := range r.Hold(startSec, endSec, 1, 0).Keys() {
-		if s, touched := rows[k]; touched && s.Taken >= s.Capacity {
+		if s, touched := rows[k]; touched && s.Free() < 1 {
 			return false
 		}
 	}

@@ -77,7 +77,7 @@ func (s *slotState) step() {
 	c.RoomID = rapid.SampledFrom([]string{bed, suite}).Draw(s.r, "room")
 	c.StaffID = rapid.SampledFrom([]string{"", drKim, drLee}).Draw(s.r, "doctor")
 	var err error
-	switch what := rapid.SampledFrom([]string{"create", "lease", "change", "resize"}).Draw(s.r, "what"); {
+	switch what := rapid.SampledFrom([]string{"create", "lease", "change", "resize", "block"}).Draw(s.r, "what"); {
 	case what == "create":
 		var b booking.Booking
 		if b, err = s.w.create(c); err == nil {
@@ -93,6 +93,13 @@ func (s *slotState) step() {
 			change.Items[0].Doctor = &booking.Person{ID: c.StaffID, Name: "D"}
 		}
 		err = s.w.change(change)
+	case what == "block":
+		from := s.start() + 60*rapid.Int64Range(0, 29).Draw(s.r, "odd minutes")
+		it := booking.Item{GroupID: queue, ZoneID: c.RoomID, StartSec: from, EndSec: from + 60*rapid.Int64Range(1, 70).Draw(s.r, "minutes")}
+		if c.StaffID != "" {
+			it.Doctor = &booking.Person{ID: c.StaffID, Name: "D"}
+		}
+		_, err = s.w.Block(s.w.t.Context(), booking.Block{MerchantID: s.m.ID, Item: it})
 	case what == "resize":
 		s.m.Groups[0].Zones[0].Capacity = rapid.IntRange(0, 2).Draw(s.r, "beds")
 		s.w.must(s.w.db.PutClinic(s.w.t.Context(), s.m, eight.Unix()))

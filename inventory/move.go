@@ -212,10 +212,21 @@ func replace(have, want []Hold) (gone, made []Hold) {
 // Without takes holds out of what is taken of the slots, as if they had been
 // given back. A slot that is not among slots is left alone.
 func Without(slots map[SlotKey]Slot, holds []Hold) {
+	without(slots, holds, func(*Slot) {})
+}
+
+// Leaving is Without for the holds of one owner that is to be moved: to what it
+// holds it may go back, also if that has been blocked since.
+func Leaving(slots map[SlotKey]Slot, holds []Hold) {
+	without(slots, holds, func(s *Slot) { s.Blocked = 0 })
+}
+
+func without(slots map[SlotKey]Slot, holds []Hold, more func(*Slot)) {
 	for _, h := range holds {
 		for _, k := range h.Keys() {
-			if s, there := slots[k]; there {
+			if s, there := slots[k]; there && !h.Block {
 				s.Taken -= h.Spots
+				more(&s)
 				slots[k] = s
 			}
 		}

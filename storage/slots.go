@@ -63,7 +63,7 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion); err != nil {
 			return err
 		}
-		without, err := holdsWithout(tx, r)
+		lapsed, own, err := holdsWithout(tx, r)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,8 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 				}
 			}
 		}
-		inventory.Without(found, without)
+		inventory.Without(found, lapsed)
+		inventory.Leaving(found, own)
 		return nil
 	})
 	if err != nil {
@@ -108,30 +109,33 @@ func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error
 
 // holdsWithout are the holds on a range's resources that do not count: those of
 // leases that have lapsed, which are few, and of the booking left out.
-func holdsWithout(tx *gorm.DB, r booking.SlotRange) ([]inventory.Hold, error) {
+func holdsWithout(tx *gorm.DB, r booking.SlotRange) (lapsed, own []inventory.Hold, err error) {
 	var rows []struct {
 		Hold    holdRow `gorm:"embedded"`
 		Version int64
 	}
-	err := tx.Raw(`SELECT h.*, b.version FROM bookings b JOIN holds h ON h.booking_id = b.id
+	err = tx.Raw(`SELECT h.*, b.version FROM bookings b JOIN holds h ON h.booking_id = b.id
 		WHERE b.id = ? OR b.state = 'HELD' AND b.expires_sec <= ?`, r.Without, r.NowSec).Scan(&rows).Error
 	if err != nil {
-		return nil, fmt.Errorf("read holds: %w", err)
+		return nil, nil, fmt.Errorf("read holds: %w", err)
 	}
 	resources := map[uuid.UUID]inventory.Resource{}
 	for _, of := range r.Resources {
 		resources[of.ID] = of
 	}
-	var holds []inventory.Hold
 	for _, row := range rows {
-		if row.Hold.BookingID == r.Without && row.Version != r.WithoutVersion {
-			return nil, booking.ErrStale
-		}
-		if of, wanted := resources[row.Hold.ResourceID]; wanted {
-			holds = append(holds, row.Hold.hold(of))
+		of, wanted := resources[row.Hold.ResourceID]
+		switch {
+		case row.Hold.BookingID == r.Without && row.Version != r.WithoutVersion:
+			return nil, nil, booking.ErrStale
+		case !wanted:
+		case row.Hold.BookingID == r.Without:
+			own = append(own, row.Hold.hold(of))
+		default:
+			lapsed = append(lapsed, row.Hold.hold(of))
 		}
 	}
-	return holds, nil
+	return lapsed, own, nil
 }
 
 // LapsedLeases implements [booking.Store].
