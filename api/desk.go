@@ -417,7 +417,7 @@ func (s *server) patientDataRead(ctx context.Context, read ...booking.Schedule) 
 		if v.Booking.ScheduleID != "" {
 			schedules = append(schedules, v.Booking.ScheduleID)
 		}
-		if !slices.Contains(visitors, v.Guest.VisitorID) {
+		if v.Guest.VisitorID != "" && !slices.Contains(visitors, v.Guest.VisitorID) { // it is "" once it has been erased
 			visitors = append(visitors, v.Guest.VisitorID)
 		}
 	}
@@ -501,9 +501,10 @@ var statuses = map[booking.State]struct{ status, flowStep string }{
 
 // actors are who has changed a visit.
 var actors = map[booking.Actor]string{
-	booking.ByGuest: "GUEST",
-	booking.ByDesk:  "DESK",
-	booking.ByClock: "CLOCK",
+	booking.ByGuest:    "GUEST",
+	booking.ByDesk:     "DESK",
+	booking.ByOperator: "OPERATOR",
+	booking.ByClock:    "CLOCK",
 }
 
 // historiesOf spells what happened to a visit. Members that the family has no
@@ -524,11 +525,20 @@ func historiesOf(events []booking.Event) ([]scheduleHistory, error) {
 	return all, nil
 }
 
-// changed spells the members of one side of an event.
+// changed spells the members of one side of an event. What an event withholds is
+// told as it stands there.
 func changed(side json.RawMessage) (map[string]any, error) {
-	var b booking.Booking
 	var there map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(side, &b), json.Unmarshal(side, &there)); err != nil {
+	if err := json.Unmarshal(side, &there); err != nil {
+		return nil, fmt.Errorf("read event: %w", err)
+	}
+	delete(there, "contact")
+	rest, err := json.Marshal(there)
+	if err != nil {
+		return nil, fmt.Errorf("read event: %w", err)
+	}
+	var b booking.Booking
+	if err := json.Unmarshal(rest, &b); err != nil {
 		return nil, fmt.Errorf("read event: %w", err)
 	}
 	spelled := map[string]any{}

@@ -19,7 +19,7 @@ func TestStatesHaveWords(t *testing.T) {
 			t.Errorf("%s is %s", s, statuses[s].status)
 		}
 	}
-	for _, a := range []booking.Actor{booking.ByGuest, booking.ByDesk, booking.ByClock} {
+	for _, a := range []booking.Actor{booking.ByGuest, booking.ByDesk, booking.ByOperator, booking.ByClock} {
 		if actors[a] == "" {
 			t.Errorf("%s has no word", a)
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"holdfast/booking"
 )
 
 const (
@@ -112,6 +114,18 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 			}
 			if told := escaped(a.body, canaries()); c.status != 200 && told != nil {
 				w.t.Errorf("%s %s: the refusal repeats %q", c.path, c.body, told)
+			}
+		}
+		// Once somebody has been erased, nobody is told anything any more.
+		_, err := w.service.Erase(w.t.Context(), booking.Subject{MerchantID: clinic1, VisitorID: visitors[first.ScheduleID]}, true)
+		w.must(err)
+		_, err = w.service.Erase(w.t.Context(), booking.Subject{MerchantID: clinic1, VisitorID: visitors[second.ScheduleID]}, true)
+		w.must(err)
+		for path, body := range map[string]string{
+			detailPath: fmt.Sprintf(`{"scheduleId":%q}`, first.ScheduleID), dayPath: `{"date":"2026-03-02"}`, visitorsPath: `{"partOfVisitorName":"Kanarienvogel"}`,
+		} {
+			if a := tell(200, path, body, clinic1); escaped(a.body, canaries()) != nil {
+				w.t.Errorf("%s still tells of who has been erased: %s", path, a.body)
 			}
 		}
 		if told := escaped(w.log.String(), canaries()); told != nil {

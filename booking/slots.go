@@ -87,7 +87,7 @@ func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, er
 
 // ScheduleSlots returns, for each stretch of a visit, the slots of its group,
 // as they would be without the visit itself: the step before a move. A stretch
-// with an exclusive doctor finds slots full in which the doctor is busy. One of
+// with a doctor finds slots full in which the doctor is busy or off duty. One of
 // a group that is gone has no slots.
 //
 // It returns *Invalid for a schedule that this clinic does not have and for a
@@ -146,8 +146,10 @@ func (s *Service) replanned(ctx context.Context, merchantID string, query func(m
 type grid struct {
 	group  *inventory.Group
 	lanes  []lane
-	doctor *inventory.Resource // whose time is wanted too, if it is exclusive
+	doctor *inventory.Staff    // whose time is wanted too; nil: nobody's, or of somebody whom we do not know
+	busy   *inventory.Resource // that time, if it is exclusive
 	starts []int64
+	at     *time.Location
 }
 
 type lane struct {
@@ -180,15 +182,15 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 }
 
 func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID string) grid {
-	made := grid{group: g, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
+	made := grid{group: g, doctor: m.StaffMember(doctorID), at: m.Location, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
 	for _, z := range g.Zones {
 		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
 			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
 		}
 	}
-	if d := m.StaffMember(doctorID); d != nil && d.Exclusive {
-		doctor := inventory.StaffResource(m.ID, d.ID)
-		made.doctor = &doctor
+	if made.doctor != nil && made.doctor.Exclusive {
+		busy := inventory.StaffResource(m.ID, doctorID)
+		made.busy = &busy
 	}
 	return made
 }
@@ -222,8 +224,8 @@ func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, 
 		for _, l := range g.lanes {
 			add(l.resource)
 		}
-		if g.doctor != nil {
-			add(*g.doctor)
+		if g.busy != nil {
+			add(*g.busy)
 			r.FromSec = min(r.FromSec, q.FromSec-inventory.StaffSlotSeconds)
 			r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
 		}
@@ -237,14 +239,14 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 	slots := make([]GroupSlot, 0, len(g.starts)*len(g.lanes))
 	for _, start := range g.starts {
 		end := start + g.group.IntervalSec
-		busy := g.doctor != nil && !room(*g.doctor, start, end, rows)
+		away := g.doctorAway(start, end, rows)
 		for _, l := range g.lanes {
 			s, touched := rows[inventory.SlotKey{Resource: l.resource.ID, StartSec: start}]
 			if !touched {
 				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
 			}
 			// What cannot be booked, for whatever reason, is shown as full.
-			if busy || s.Free() == 0 {
+			if away || s.Free() == 0 {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{
@@ -253,6 +255,13 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 		}
 	}
 	return slots
+}
+
+// doctorAway reports whether the doctor who is wanted is with somebody else, or
+// not at work, at any moment of [startSec, endSec).
+func (g grid) doctorAway(startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
+	return g.doctor != nil && !g.doctor.Open(time.Unix(startSec, 0), time.Unix(endSec, 0), g.at) ||
+		g.busy != nil && !room(*g.busy, startSec, endSec, rows)
 }
 
 // room reports whether a resource has room for one more in [startSec, endSec).

@@ -40,6 +40,9 @@ func TestSlotsAgreeWithBookings(t *testing.T) {
 			m := testClinic()
 			m.ID = "clinic-" + uuid.NewString()
 			m.Services = append(m.Services, inventory.Service{ID: "half-hour", GroupID: queue, DurationSec: 1800})
+			// Dr. Kim comes at ten; Dr. Lee has a break.
+			m.Staff[0].Timetable = &inventory.Timetable{time.Monday: {Start: 10 * 60, End: 18 * 60}}
+			m.Staff[1].Timetable = &inventory.Timetable{time.Monday: {Start: 9 * 60, End: 18 * 60, Breaks: []inventory.Break{{Start: 10*60 + 15, End: 10*60 + 20}}}}
 			m.Groups[0].Zones[0].Capacity = rapid.IntRange(0, 2).Draw(r, "beds")
 			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
 			w.Now = func() time.Time { return eight }

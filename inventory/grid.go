@@ -31,7 +31,7 @@ func (g *Group) OpenSlots(from, to time.Time, loc *time.Location) []int64 {
 func (g *Group) openBetween(first, last time.Time) []span {
 	var open []span
 	for d := DateOf(first); !DateOf(last).Before(d); d = d.next() {
-		for _, s := range g.openSpans(d, first.Location()) {
+		for _, s := range openSpans(g.Timetable, g.ClosedDays, d, first.Location()) {
 			if n := len(open); n > 0 && open[n-1].end.Equal(s.start) {
 				open[n-1].end = s.end
 			} else {
