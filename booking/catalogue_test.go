@@ -332,6 +332,7 @@ func TestRetiredLane(t *testing.T) {
 			func(m *inventory.Merchant) { m.Groups[0].Zones = m.Groups[0].Zones[1:] },
 			func(m *inventory.Merchant) { m.Groups, m.Services = nil, nil },
 		} {
+			w.must(w.db.PutClinic(t.Context(), testClinic(), eight.Unix()))
 			m := testClinic()
 			change(&m)
 			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))

@@ -1,6 +1,8 @@
 package booking_test
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -11,8 +13,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"holdfast/booking"
+	"holdfast/storage"
 	"holdfast/storage/storagetest"
 )
 
@@ -311,4 +315,77 @@ func TestEraseWhileBooking(t *testing.T) {
 		}
 		t.Logf("%d booked, %d refused", y.booked, y.refused)
 	})
+}
+
+// stale is a store that names visits which have moved meanwhile.
+type stale struct {
+	booking.Store
+	ids []uuid.UUID
+}
+
+func (s *stale) Unerased(context.Context, int64, int) ([]uuid.UUID, error) {
+	ids := s.ids
+	s.ids = nil
+	return ids, nil
+}
+
+// A visit that was moved ahead after it was found to be old is left alone.
+func TestRetainLooksAgain(t *testing.T) {
+	each(t, func(w *world) {
+		b := w.booked(w.request(at(9, 0)))
+		w.Store = &stale{w.Store, []uuid.UUID{b.ID}}
+		done, err := w.Retain(t.Context(), 0, nil)
+		w.must(err)
+		if got := w.stored(b); done.Visits != 0 || !cmp.Equal(b, got) {
+			t.Errorf("got %+v, %+v", done, got)
+		}
+	})
+}
+
+// A guest's keys vanish while a booking waits for them: it runs again, and its
+// guest is somebody new, who can be found. (SQLite has one writer anyway.)
+func TestBookingWhileItsGuestIsForgotten(t *testing.T) {
+	target := storagetest.Postgres(t)
+	retried := make(chan error, 10)
+	db := storagetest.Open(t, target, storage.Options{Limit: time.Minute, Retried: func(err error) { retried <- err }})
+	w := &world{t: t, db: storagetest.Database{DB: db, Target: target}}
+	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
+	w.must(db.PutClinic(t.Context(), testClinic(), eight.Unix()))
+	first := w.request(at(9, 0))
+	w.booked(first)
+
+	raw, err := sql.Open("pgx", target)
+	w.must(err)
+	defer raw.Close()
+	forgetting, err := raw.BeginTx(t.Context(), nil)
+	w.must(err)
+	defer forgetting.Rollback()
+	_, err = forgetting.ExecContext(t.Context(), "SELECT 1 FROM guest_keys FOR UPDATE")
+	w.must(err)
+	made := make(chan booking.Booking)
+	go func() {
+		second := first
+		second.Token, second.StartSec = "second", at(10, 0)
+		b, err := w.create(second)
+		if err != nil {
+			t.Error(err)
+		}
+		made <- b
+	}()
+	for waiting := 0; waiting == 0; {
+		w.must(raw.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting))
+	}
+	_, err = forgetting.ExecContext(t.Context(), "DELETE FROM guest_keys")
+	w.must(err)
+	w.must(forgetting.Commit())
+	b := <-made
+	guests, err := db.GuestsNamed(t.Context(), clinic, []string{booking.UserKey(first.Contact.UserID)}, "")
+	w.must(err)
+	if len(guests) != 1 || guests[0].ID != b.GuestID {
+		t.Errorf("found %v, the booking's guest is %s", guests, b.GuestID)
+	}
+	if len(retried) != 1 {
+		t.Errorf("run again %d times, want once", len(retried))
+	}
+	w.verify()
 }
