@@ -27,7 +27,7 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
 	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
 		occupied, holds, invalid := c.occupy(m, now)
-		return Keys{Slots: inventory.Keys(holds...)}, func(tx Tx) (Booking, error) {
+		return Keys{Slots: inventory.Keys(holds...), Steady: occupied.unheld()}, func(tx Tx) (Booking, error) {
 			if invalid != nil {
 				return Booking{}, invalid
 			}
@@ -67,7 +67,7 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 func (s *Service) Unblock(ctx context.Context, key ScheduleKey) error {
 	now := s.Now()
 	var done Booking
-	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.inTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case found && b.isVersion(done):

@@ -69,7 +69,7 @@ func (c Comparison) Refused() error {
 func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time) Comparison {
 	c := Comparison{Differences: inventory.Differences(before, next)}
 	bookings = slices.DeleteFunc(slices.Clone(bookings), func(b Booking) bool {
-		return !b.State.ahead() && b.State != Completed && b.State != Held || b.lapsed(now)
+		return !slices.Contains(Live, b.State) || b.lapsed(now)
 	})
 	for i := range next.Groups {
 		g := &next.Groups[i]
@@ -95,8 +95,8 @@ func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time
 	return c
 }
 
-// offGrid are the visits that are held on another grid of the group than it has
-// now, sorted: room would be counted twice.
+// offGrid are the visits, and blocks, that are held on another grid of the group
+// than it has now, sorted: room would be counted twice.
 func offGrid(m *inventory.Merchant, g *inventory.Group, bookings []Booking) []string {
 	var visits []string
 	for _, b := range bookings {
@@ -116,6 +116,9 @@ func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []
 	room := map[inventory.SlotKey]int{} // what is left
 	holds := make([][]inventory.Hold, len(bookings))
 	for i, b := range bookings {
+		if b.IsBlock() { // it takes no room
+			continue
+		}
 		holds[i] = inventory.Merge(b.wanted(m, now))
 		for _, h := range holds[i] {
 			for _, k := range h.Keys() {
@@ -219,7 +222,9 @@ func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold 
 	var holds []inventory.Hold
 	for _, r := range b.Resources {
 		if r.DoctorID != nil {
-			holds = append(holds, inventory.StaffResource(merchantID, r.Doctor.ID).Hold(r.StartSec, r.EndSec, 1, now.Unix()))
+			h := inventory.StaffResource(merchantID, r.Doctor.ID).Hold(r.StartSec, r.EndSec, 1, now.Unix())
+			h.Block = b.IsBlock()
+			holds = append(holds, h)
 		}
 	}
 	return holds

@@ -379,7 +379,44 @@ func TestIntervalOfAGroupThatComesBack(t *testing.T) {
 	})
 }
 
-// Random histories of bookings, moves and cancellations between changes of the
+// A doctor who is blocked when visits are there already becomes exclusive: the
+// visit stays, and nobody else gets in. A block stands in the way of another
+// interval like a visit.
+func TestBlockedDoctorBecomesExclusive(t *testing.T) {
+	each(t, func(w *world) {
+		m := testClinic()
+		m.Staff[0].Exclusive = false
+		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+		kim := &booking.Person{ID: drKim, Name: "김의사"}
+		block := booking.Block{MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: suite, Doctor: kim, StartSec: at(9, 0), EndSec: at(11, 0)}}
+		first, err := w.Block(t.Context(), block)
+		w.must(err)
+		visit := w.booked(w.withKim(at(9, 0))) // the bed is not blocked, and nobody's time is held
+		_, err = w.Block(t.Context(), block)
+		w.must(err)
+
+		m.Staff[0].Exclusive = true
+		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+		w.verify()
+		if got := w.stored(visit); got.Resources[0].DoctorID == nil {
+			w.t.Errorf("got %+v", got)
+		}
+		_, err = w.create(w.withKim(at(10, 0)))
+		w.wantCause(err, booking.SlotUnavailable)
+
+		m.Staff[0].Exclusive = false
+		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
+		w.verify()
+		w.booked(w.withKim(at(10, 0)))
+		m.Groups[0].IntervalSec = 1200
+		var conflict *booking.Conflict
+		if err := w.db.PutClinic(t.Context(), m, eight.Unix()); !errors.As(err, &conflict) || !slices.Contains(conflict.Visits, first.Booking.ScheduleID) {
+			w.t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Random histories of bookings, blocks, moves and cancellations between changes of the
 // catalogue of every kind. After each step all invariants hold, no booking is
 // lost, and an exclusive doctor is at one visit at a time.
 func TestCatalogueHistories(t *testing.T) {
@@ -390,7 +427,7 @@ func TestCatalogueHistories(t *testing.T) {
 			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
 			h := &catalogueHistory{w: w, m: m, live: map[uuid.UUID]bool{}}
 			r.Repeat(map[string]func(*rapid.T){
-				"create": h.create, "move": h.move, "cancel": h.cancel,
+				"create": h.create, "move": h.move, "cancel": h.cancel, "block": h.block, "unblock": h.unblock,
 				"capacity": h.capacity, "zone": h.zone, "doctor": h.doctor, "hours": h.hours, "": h.check,
 			})
 		})
@@ -401,6 +438,7 @@ type catalogueHistory struct {
 	w      *world
 	m      inventory.Merchant
 	visits []booking.Booking
+	blocks []booking.Booking
 	live   map[uuid.UUID]bool
 }
 
@@ -434,6 +472,31 @@ func (h *catalogueHistory) cancel(r *rapid.T) {
 		r.Fatal(err)
 	}
 	delete(h.live, b.ID)
+}
+
+func (h *catalogueHistory) block(r *rapid.T) {
+	from := at(9, 0) + 600*rapid.Int64Range(0, 17).Draw(r, "from")
+	c := booking.Block{MerchantID: h.m.ID, Item: booking.Item{GroupID: queue, ZoneID: bed, StartSec: from, EndSec: from + 1800}}
+	if rapid.Bool().Draw(r, "with the doctor") {
+		c.Doctor = &booking.Person{ID: drKim, Name: "김의사"}
+	}
+	made, err := h.w.Block(h.w.t.Context(), c)
+	if err != nil {
+		h.wantNo(r, err)
+		return
+	}
+	h.blocks = append(h.blocks, made.Booking)
+}
+
+func (h *catalogueHistory) unblock(r *rapid.T) {
+	if len(h.blocks) == 0 {
+		r.Skip()
+	}
+	b := h.blocks[0]
+	h.blocks = h.blocks[1:]
+	if err := h.w.Unblock(h.w.t.Context(), booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}); err != nil {
+		r.Fatal(err)
+	}
 }
 
 func (h *catalogueHistory) pick(r *rapid.T) booking.Booking {
@@ -508,6 +571,7 @@ func (h *catalogueHistory) check(r *rapid.T) {
 	if err != nil {
 		r.Fatal(err)
 	}
+	all = slices.DeleteFunc(all, func(b booking.Booking) bool { return b.IsBlock() })
 	for _, b := range all {
 		if h.live[b.ID] != (b.State == booking.Confirmed) {
 			r.Errorf("booking %s is %s", b.ID, b.State)

@@ -38,6 +38,7 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 		if invalid == nil {
 			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
+			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 			if r.Phone != "" {
 				touches.GuestKeys, touches.NewGuest = guestKeys(r.MerchantID, r.contact()), guestID
 			}

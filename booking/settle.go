@@ -65,7 +65,7 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlement) error {
 	now := s.Now()
 	var done Booking
-	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.inTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case !found || !b.IsVisit():

@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -53,8 +54,12 @@ func TestStaffHours(t *testing.T) {
 					visit := w.booked(w.request(c.start + 7*6*day))
 					command := move(visit, bed, c.start, c.start+3600)
 					command.Items[0].Doctor = &booking.Person{ID: drKim, Name: "김의사"}
+					desk := booking.Reserve{Change: move(visit, suite, c.start, c.start+3600), Name: "Jane", Phone: "+82 10-9999-0000"}
+					desk.ScheduleID, desk.Items[0].Doctor = "", command.Items[0].Doctor
 					b, err := w.create(request)
 					if !c.open {
+						w.wantCause(err, booking.SlotUnavailable)
+						_, err = w.Reserve(t.Context(), desk)
 						w.wantCause(err, booking.SlotUnavailable)
 						if got := w.wantCause(w.change(command), booking.SlotUnavailable); got.Resource != 0 {
 							w.t.Errorf("resource %d, want 0", got.Resource)
@@ -65,6 +70,10 @@ func TestStaffHours(t *testing.T) {
 					_, err = w.Update(t.Context(), booking.Update{BookingID: b.ID, Cancel: true})
 					w.must(err)
 					w.must(w.change(command))
+					if !exclusive {
+						_, err = w.Reserve(t.Context(), desk)
+						w.must(err)
+					}
 				}
 			})
 		})
@@ -112,5 +121,79 @@ func TestRoomAndDoctorTogether(t *testing.T) {
 		_, err := w.create(second)
 		w.wantCause(err, booking.SlotUnavailable)
 		w.booked(third) // the doctor was taken, so the room was not
+	})
+}
+
+// watchful is a store that notes operations which write a visit of a doctor whose
+// time is not held, and what they announced.
+type watchful struct {
+	booking.Store
+	written map[bool]int // steady → visits
+}
+
+func (s watchful) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+	return s.Store.InTx(ctx, touches, func(tx booking.Tx) error { return f(watchfulTx{tx, s, touches.Steady}) })
+}
+
+type watchfulTx struct {
+	booking.Tx
+	store  watchful
+	steady bool
+}
+
+func (tx watchfulTx) PutBooking(b booking.Booking, e booking.Event) {
+	if r := b.Resources[0]; r.Doctor != nil && r.DoctorID == nil {
+		tx.store.written[tx.steady]++
+	}
+	tx.Tx.PutBooking(b, e)
+}
+
+// Every operation that gives a visit a doctor whose time is not held keeps the
+// catalogue from changing meanwhile: see booking.Keys.Steady.
+func TestUnheldDoctorsKeepTheCatalogue(t *testing.T) {
+	each(t, func(w *world) {
+		store := watchful{w.Store, map[bool]int{}}
+		w.Store = store
+		lee := &booking.Person{ID: drLee, Name: "이의사"}
+		plain := w.booked(w.request(at(14, 0)))
+		request := w.request(at(9, 0))
+		request.StaffID = drLee
+		for name, do := range map[string]func() error{
+			"create": func() error { _, err := w.create(request); return err },
+			"lease": func() error {
+				slot := request.Slot
+				slot.StartSec = at(10, 0)
+				_, err := w.Lease(t.Context(), booking.Lease{Slot: slot, UserID: "lessee"})
+				return err
+			},
+			"change": func() error {
+				c := move(plain, bed, plain.StartSec, plain.EndSec)
+				c.Items[0].Doctor = lee
+				return w.change(c)
+			},
+			"update": func() error {
+				b := w.booked(w.request(at(15, 0)))
+				_, err := w.Update(t.Context(), booking.Update{BookingID: b.ID, StaffID: &lee.ID})
+				return err
+			},
+			"reserve": func() error {
+				c := move(plain, bed, at(16, 0), at(17, 0))
+				c.ScheduleID, c.Items[0].Doctor = "", lee
+				_, err := w.Reserve(t.Context(), booking.Reserve{Change: c, Name: "Jane", Phone: "+82 10-9999-0000"})
+				return err
+			},
+			"block": func() error {
+				_, err := w.Block(t.Context(), booking.Block{MerchantID: clinic, Item: booking.Item{
+					GroupID: queue, ZoneID: suite, Doctor: lee, StartSec: at(17, 0), EndSec: at(18, 0),
+				}})
+				return err
+			},
+		} {
+			clear(store.written)
+			w.must(do())
+			if store.written[true] != 1 || store.written[false] != 0 {
+				w.t.Errorf("%s: steady and not: %v", name, store.written)
+			}
+		}
 	})
 }

@@ -218,6 +218,10 @@ func (db *DB) resize(tx *gorm.DB, r inventory.Resource) error {
 // reassign takes and gives back the doctors' time of bookings, whose slots are
 // locked, as one operation on all of them.
 func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Booking, now time.Time) error {
+	// Visits first: a block closes a doctor's time to those who come later.
+	block := func(b booking.Booking) bool { return b.IsBlock() }
+	visit := func(b booking.Booking) bool { return !b.IsBlock() }
+	bookings = slices.Concat(slices.DeleteFunc(slices.Clone(bookings), block), slices.DeleteFunc(slices.Clone(bookings), visit))
 	for some := range slices.Chunk(bookings, 100) {
 		v := &view{bookings: map[uuid.UUID]booking.Booking{}, announced: map[inventory.SlotKey]bool{}, slots: map[inventory.SlotKey]inventory.Slot{}}
 		ids := make([]uuid.UUID, len(some))
