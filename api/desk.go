@@ -417,7 +417,7 @@ func (s *server) patientDataRead(ctx context.Context, read ...booking.Schedule) 
 		if v.Booking.ScheduleID != "" {
 			schedules = append(schedules, v.Booking.ScheduleID)
 		}
-		if v.Guest.VisitorID != "" && !slices.Contains(visitors, v.Guest.VisitorID) { // it is "" once it has been erased
+		if !slices.Contains(visitors, v.Guest.VisitorID) {
 			visitors = append(visitors, v.Guest.VisitorID)
 		}
 	}
