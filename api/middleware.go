@@ -128,7 +128,14 @@ func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			ctx := c.Request().Context()
-			s.log.ErrorContext(ctx, "panic", "request_id", callOf(ctx).id, "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+			kind, stack := fmt.Sprintf("%T", v), debug.Stack()
+			if p, ok := v.(interface {
+				Kind() string
+				Stack() []byte
+			}); ok { // it happened in another goroutine
+				kind, stack = p.Kind(), p.Stack()
+			}
+			s.log.ErrorContext(ctx, "panic", "request_id", callOf(ctx).id, "type", kind, "stack", string(stack))
 			err = errPanicked
 		}
 	}()

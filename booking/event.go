@@ -109,6 +109,9 @@ func withhold(m map[string]json.RawMessage) (err error) {
 }
 
 func members(b Booking) (map[string]json.RawMessage, error) {
+	if b.ID == uuid.Nil {
+		return map[string]json.RawMessage{}, nil // there was no booking
+	}
 	text, err := json.Marshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
@@ -119,9 +122,6 @@ func members(b Booking) (map[string]json.RawMessage, error) {
 	}
 	for _, name := range silent {
 		delete(m, name)
-	}
-	if b.ID == uuid.Nil {
-		clear(m) // there was no booking
 	}
 	return m, nil
 }

@@ -109,6 +109,11 @@ func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
 			items[it.BookingID] = append(items[it.BookingID], it)
 		}
 	}
+	return assemble(rows, items)
+}
+
+// assemble puts bookings together with what they occupy.
+func assemble(rows []bookingRow, items map[uuid.UUID][]occupiedRow) ([]booking.Booking, error) {
 	found := make([]booking.Booking, 0, len(rows))
 	for _, r := range rows {
 		b, err := r.booking(items[r.ID])

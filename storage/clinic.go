@@ -223,15 +223,18 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 	visit := func(b booking.Booking) bool { return !b.IsBlock() }
 	bookings = slices.Concat(slices.DeleteFunc(slices.Clone(bookings), block), slices.DeleteFunc(slices.Clone(bookings), visit))
 	for some := range slices.Chunk(bookings, 100) {
-		v := &view{bookings: map[uuid.UUID]booking.Booking{}, announced: map[inventory.SlotKey]bool{}, slots: map[inventory.SlotKey]inventory.Slot{}}
+		g := newGroup(db.dialect)
 		ids := make([]uuid.UUID, len(some))
 		for i, b := range some {
-			ids[i] = b.ID
+			ids[i], g.was[b.ID] = b.ID, b
+			g.setBooking(b)
 		}
 		var err error
-		if v.holds, err = holdsOf(tx, ids); err != nil {
+		if g.held, err = holdsOf(db.dialect, tx, ids); err != nil {
 			return err
 		}
+		g.holds = maps.Clone(g.held)
+		v := newView(g, booking.Keys{Bookings: ids})
 		for _, keys := range doctorKeys(m, some, now) {
 			for part := range slices.Chunk(keys, batch) {
 				rows, err := db.lockSlots(tx, part) // they are
@@ -239,8 +242,8 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 					return err
 				}
 				for _, r := range rows {
-					v.announced[r.key()] = true
-					if v.slots[r.key()], err = r.slot(); err != nil {
+					v.touches.Slots, g.locked[r.key()] = append(v.touches.Slots, r.key()), true
+					if err := g.setSlot(r); err != nil {
 						return err
 					}
 				}
@@ -256,7 +259,8 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 				return err
 			}
 		}
-		if err := v.write(tx); err != nil {
+		g.keep(v)
+		if err := g.write(tx); err != nil {
 			return err
 		}
 	}

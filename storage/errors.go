@@ -28,6 +28,12 @@ const (
 // does not.
 var errVanished = errors.New("a row has vanished meanwhile")
 
+// lockTimeout reports whether a statement has waited too long for a lock.
+func lockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
+}
+
 // classify looks at types and codes only, never at texts. It is about
 // statements before COMMIT; after it, see attempt.
 func classify(err error) class {

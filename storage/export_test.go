@@ -9,13 +9,26 @@ import (
 	"gorm.io/gorm"
 )
 
-// Trace tells f every query that is read with from now on.
-func (db *DB) Trace(f func(query string, args []any)) error {
-	told := func(tx *gorm.DB) { f(tx.Statement.SQL.String(), tx.Statement.Vars) }
-	if err := db.read.Callback().Query().After("gorm:query").Register("test:query", told); err != nil {
-		return err
+// Trace tells f every statement, but for BEGIN and COMMIT.
+func (db *DB) Trace(f func(text string, args []any)) error {
+	db.dialect.traced = f
+	done := func(tx *gorm.DB) { f(tx.Statement.SQL.String(), tx.Statement.Vars) }
+	for _, pool := range []*gorm.DB{db.read, db.write} {
+		c := pool.Callback()
+		for _, err := range []error{
+			c.Query().After("gorm:query").Register("trace", done), c.Row().After("gorm:row").Register("trace", done),
+			c.Raw().After("gorm:raw").Register("trace", done), c.Create().After("gorm:create").Register("trace", done),
+			c.Update().After("gorm:update").Register("trace", done), c.Delete().After("gorm:delete").Register("trace", done),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+		if db.read == db.write {
+			break
+		}
 	}
-	return db.read.Callback().Row().After("gorm:row").Register("test:row", told)
+	return nil
 }
 
 // Explain returns how the database runs a query, line by line. PostgreSQL, which

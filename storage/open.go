@@ -1,10 +1,11 @@
 // Package storage remembers. It keeps bookings in PostgreSQL or in an embedded
 // SQLite file, through GORM, and is the [booking.Store] of both.
 //
-// The heart is [DB.InTx]: it fetches and locks what an operation announced, in
-// one order, lets the operation run on that in memory, writes what it did and
-// commits. So a rule never waits for the database while it decides, and every
-// row is locked before it is looked at.
+// The heart is [DB.InTx]: it fetches and locks what operations announced, in one
+// order, lets them run on that in memory, writes what they did and commits, all
+// that wait at the same time in one transaction. So a rule never waits for the
+// database while it decides, every row is locked before it is looked at, and a
+// commit is shared by many.
 //
 // What differs between the two databases is in [Open] and nowhere else.
 package storage
@@ -37,21 +38,41 @@ type DB struct {
 	read    *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
 	dialect dialect
 	limit   time.Duration // of one InTx
-	queue   chan struct{} // a place for every operation that waits or runs
+	places  chan struct{} // one for every operation that waits or runs
+	queue   *queue
+	group   int            // operations in one transaction, at most
+	lanes   chan struct{}  // one for every operation that runs beside the committers
+	besides sync.WaitGroup // all that do or will
 
 	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
 	retried   func(reason error)
+	observed  func(Group)
 	fault     func(point string) error
 }
 
 // dialect is what the two databases say differently.
 type dialect struct {
-	lock      string // behind a SELECT: nobody else changes these rows
-	share     string // behind a SELECT: nobody changes these rows
-	lower     string // an expression in which the letters A to Z of %s are small
-	slow      string // a statement before those of a long transaction, or nothing
-	check     func(ctx context.Context, db *DB) error
-	migration migration
+	lock       string // behind a SELECT: nobody else changes these rows
+	share      string // behind a SELECT: nobody changes these rows
+	lower      string // an expression in which the letters A to Z of %s are small
+	slow       string // a statement before those of a long transaction, or nothing
+	hurry      string // a statement that bounds the wait for one lock, in ms, or nothing
+	committers int    // transactions of operations at once
+	rows       func(s set, first int) (expression string, args []any)
+	traced     func(text string, args []any) // told every statement on sets, in tests
+	check      func(ctx context.Context, db *DB) error
+	migration  migration
+}
+
+// lockOf and shareOf are lock and share of one table of several.
+func (d dialect) lockOf(table string) string  { return of(d.lock, table) }
+func (d dialect) shareOf(table string) string { return of(d.share, table) }
+
+func of(clause, table string) string {
+	if clause == "" {
+		return ""
+	}
+	return clause + " OF " + table
 }
 
 // Options are what a caller may choose. The zero value is right for a server.
@@ -65,11 +86,21 @@ type Options struct {
 	// Queue is how many operations may wait or run at once; more are told to
 	// come again at once. 0 is 1,024.
 	Queue int
+	// Group is how many operations may share one transaction; 0 is 64.
+	Group int
+	// Committers is how many transactions of operations run at once; 0 is what
+	// suits the database. An SQLite file has one, whatever this says.
+	Committers int
 	// Retried, if not nil, is told why a transaction is run again.
 	Retried func(reason error)
+	// Observed, if not nil, is told of every transaction of operations.
+	Observed func(Group)
 	// Fault, if not nil, is asked at named points of a transaction whether to
 	// fail there; tests break transactions with it.
 	Fault func(point string) error
+	// Hold, if not nil, is asked with each operation that comes, and how many are
+	// waiting now, whether to let them wait for more; tests gather groups with it.
+	Hold func(waiting int) bool
 }
 
 // Open opens the database that target names, a postgres:// URL or the path of
@@ -86,10 +117,16 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Retried == nil {
 		o.Retried = func(error) {}
 	}
+	if o.Observed == nil {
+		o.Observed = func(Group) {}
+	}
 	if o.Queue == 0 {
 		o.Queue = 1024
 	}
-	db := &DB{limit: o.Limit, queue: make(chan struct{}, o.Queue), retried: o.Retried, fault: o.Fault}
+	if o.Group == 0 {
+		o.Group = 64
+	}
+	db := &DB{limit: o.Limit, places: make(chan struct{}, o.Queue), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
 	open := db.openSQLite
 	if strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://") {
 		open = db.openPostgres
@@ -97,6 +134,11 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if err := open(target, o); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if o.Committers == 0 || db.dialect.committers == 1 {
+		o.Committers = db.dialect.committers
+	}
+	db.lanes = make(chan struct{}, max(1, o.Connections/4))
+	db.queue = newQueue(o.Committers, o.Hold)
 	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
 		if err := step(ctx, db); err != nil {
 			return nil, errors.Join(err, db.Close())
@@ -129,7 +171,11 @@ func (db *DB) openPostgres(target string, o Options) error {
 	db.read = db.write
 	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
 	// keys take on the same rows.
-	db.dialect = dialect{lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`, slow: "SET LOCAL statement_timeout = 0", check: checkPostgres, migration: postgresMigration}
+	db.dialect = dialect{
+		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
+		slow: "SET LOCAL statement_timeout = 0", hurry: "SET LOCAL lock_timeout = %d",
+		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
+	}
 	return err
 }
 
@@ -189,7 +235,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: jsonRows, check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some.
 	if db.write, err = dial(1); err != nil {
@@ -212,8 +258,10 @@ func openGORM(d gorm.Dialector) (*gorm.DB, error) {
 	})
 }
 
-// Close closes the pools.
+// Close answers the operations that it has accepted, and closes the pools.
 func (db *DB) Close() error {
+	db.queue.close(db.commit)
+	db.besides.Wait()
 	pools, err := db.Pools()
 	errs := []error{err}
 	for _, pool := range pools {

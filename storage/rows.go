@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/booking"
+	"holdfast/idempotency"
 	"holdfast/inventory"
 )
 
@@ -258,6 +259,12 @@ type tokenRow struct {
 }
 
 func (tokenRow) TableName() string { return "idempotency_tokens" }
+
+func rowOfClaim(c idempotency.Claim) tokenRow {
+	return tokenRow{Caller: c.Caller, Token: c.Token, Fingerprint: c.Fingerprint, BookingID: c.Subject, CreatedSec: c.AtSec}
+}
+
+func (r tokenRow) key() tokenKey { return tokenKey{r.Caller, r.Token} }
 
 type eventRow struct {
 	BookingID uuid.UUID

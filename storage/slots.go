@@ -170,3 +170,70 @@ func holdsWhere(slots []inventory.SlotKey) (string, []any) {
 	}
 	return anyOf(where), args
 }
+
+// holdsOf reads the holds of bookings.
+func holdsOf(d dialect, tx *gorm.DB, owners []uuid.UUID) (map[uuid.UUID][]inventory.Hold, error) {
+	held := map[uuid.UUID][]inventory.Hold{}
+	if len(owners) == 0 {
+		return held, nil
+	}
+	rows, err := query[holdRow](d, tx, `SELECT h.* FROM {0} k CROSS JOIN holds h WHERE h.booking_id = k.id
+		ORDER BY h.booking_id, h.resource_id, h.start_sec`, idSet(owners))
+	if err != nil {
+		return nil, fmt.Errorf("read holds: %w", err)
+	}
+	named := map[uuid.UUID]bool{}
+	for _, r := range rows {
+		named[r.ResourceID] = true
+	}
+	resources, err := resourcesByID(d, tx, idsIn(named))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		held[r.BookingID] = append(held[r.BookingID], r.hold(resources[r.ResourceID]))
+	}
+	return held, nil
+}
+
+func resourcesByID(d dialect, tx *gorm.DB, ids []uuid.UUID) (map[uuid.UUID]inventory.Resource, error) {
+	rows, err := query[resourceRow](d, tx, "SELECT r.* FROM {0} k CROSS JOIN resources r WHERE r.id = k.id", idSet(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read resources: %w", err)
+	}
+	byID := make(map[uuid.UUID]inventory.Resource, len(rows))
+	for _, r := range rows {
+		byID[r.ID] = r.resource()
+	}
+	return byID, nil
+}
+
+// slotsWhere is a condition for sorted keys: resource by resource, so that each
+// is one search in the index.
+func slotsWhere(keys []inventory.SlotKey) (string, []any) {
+	var terms []string
+	var args []any
+	for i := 0; i < len(keys); {
+		var starts []int64
+		id := keys[i].Resource
+		for ; i < len(keys) && keys[i].Resource == id; i++ {
+			starts = append(starts, keys[i].StartSec)
+		}
+		terms = append(terms, "(resource_id = ? AND start_sec IN ?)")
+		args = append(args, id, starts)
+	}
+	return anyOf(terms), args
+}
+
+// anyOf joins conditions by OR, as a balanced tree: SQLite refuses a chain of
+// more than a thousand. Of none, none is true.
+func anyOf(terms []string) string {
+	switch len(terms) {
+	case 0:
+		return "1 = 0"
+	case 1:
+		return terms[0]
+	}
+	half := len(terms) / 2
+	return "(" + anyOf(terms[:half]) + " OR " + anyOf(terms[half:]) + ")"
+}

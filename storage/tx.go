@@ -25,26 +25,6 @@ type unknown struct{ err error }
 func (u *unknown) Error() string { return "outcome of COMMIT unknown: " + u.err.Error() }
 func (u *unknown) Unwrap() error { return u.err }
 
-// InTx implements [booking.Store].
-func (db *DB) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
-	select {
-	case db.queue <- struct{}{}:
-		defer func() { <-db.queue }()
-	default:
-		return fmt.Errorf("%w: %d operations are waiting", booking.ErrUnavailable, cap(db.queue))
-	}
-	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
-		v, err := db.fetch(tx, touches)
-		if err != nil {
-			return err
-		}
-		if err := f(v); err != nil {
-			return &refusal{err}
-		}
-		return v.write(tx)
-	})
-}
-
 // refusal is what the operation itself returned; it is passed on as it is.
 type refusal struct{ err error }
 

@@ -101,7 +101,7 @@ func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Vi
 		}
 		const name = "a live booking holds what it occupies"
 		progress(name)
-		return eachBooking(tx, func(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) {
+		return eachBooking(db.dialect, tx, func(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) {
 			if row := misheld(b, holds, resources); row != "" {
 				broken = append(broken, Violation{Invariant: name, Row: row})
 			}
@@ -146,7 +146,7 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 
 // eachBooking walks all live bookings with their holds and the resources that
 // they name, a batch at a time.
-func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[uuid.UUID]inventory.Resource)) error {
+func eachBooking(d dialect, tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[uuid.UUID]inventory.Resource)) error {
 	last := uuid.Nil
 	for {
 		some, err := readBookings(tx, tx.Where("id > ? AND state IN ?", last, booking.Live).Order("id").Limit(batch))
@@ -158,7 +158,7 @@ func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[u
 		for i, b := range some {
 			ids[i] = b.ID
 		}
-		holds, err := holdsOf(tx, ids)
+		holds, err := holdsOf(d, tx, ids)
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func eachBooking(tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[u
 				}
 			}
 		}
-		resources, err := resourcesByID(tx, idsIn(named))
+		resources, err := resourcesByID(d, tx, idsIn(named))
 		if err != nil {
 			return err
 		}

@@ -1,22 +1,22 @@
 package storage
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"holdfast/booking"
 	"holdfast/inventory"
 )
 
-// write stores what the operation did, with one statement for each kind of
-// thing where the database allows it.
-func (v *view) write(tx *gorm.DB) error {
-	for _, step := range []func(*gorm.DB) error{v.writeSlots, v.writeGuest, v.writeBookings, v.writeHolds} {
+// write stores what the operations that succeeded did, and deletes the rows that
+// fetch made only for those that did not; each with one statement for each table.
+func (g *group) write(tx *gorm.DB) error {
+	for _, step := range []func(*gorm.DB) error{g.writeTokens, g.writeSlots, g.writeGuests, g.writeBookings, g.writeHolds, g.writeEvents} {
 		if err := step(tx); err != nil {
 			return err
 		}
@@ -24,33 +24,65 @@ func (v *view) write(tx *gorm.DB) error {
 	return nil
 }
 
-// takeSlots adds to what is taken and to the blocks. Room that is given back shrinks a capacity
-// that was kept above the offer only because it was taken.
-const takeSlots = `UPDATE slots SET taken = taken + @spots, blocked = blocked + @blocks,
-	capacity = CASE WHEN @spots > 0 THEN capacity WHEN offered > taken + @spots THEN offered ELSE taken + @spots END
-	WHERE resource_id = @resource AND start_sec IN @starts`
-
-func (v *view) writeSlots(tx *gorm.DB) error {
-	changes := sum(v.taken)
-	// Slots of one resource that change by the same numbers share a statement.
-	byKind := func(a, b inventory.Change) int {
-		return cmp.Or(cmp.Compare(a.Resource.String(), b.Resource.String()), cmp.Compare(a.Spots, b.Spots), cmp.Compare(a.Blocks, b.Blocks))
+func (g *group) writeTokens(tx *gorm.DB) error {
+	var unused, others []tokenRow
+	for key, row := range g.claimed {
+		switch stands, ok := g.tokens[key]; {
+		case !ok:
+			unused = append(unused, row)
+		case !reflect.DeepEqual(stands, row): // the first with it was refused
+			others = append(others, stands)
+		}
 	}
-	slices.SortStableFunc(changes, byKind)
-	for len(changes) > 0 {
-		n := 1
-		for n < len(changes) && byKind(changes[0], changes[n]) == 0 {
-			n++
+	if len(unused) > 0 {
+		err := exec(g.dialect, tx, len(unused), `DELETE FROM idempotency_tokens WHERE (caller, token) IN (SELECT k.caller, k.token FROM {0} k)`, setOf(unused))
+		if err != nil {
+			return fmt.Errorf("give back tokens: %w", err)
 		}
-		starts := make([]int64, n)
-		for i := range starts {
-			starts[i] = changes[i].StartSec
+	}
+	if len(others) > 0 {
+		err := exec(g.dialect, tx, len(others), `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
+			created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, setOf(others))
+		if err != nil {
+			return fmt.Errorf("give tokens: %w", err)
 		}
-		done := tx.Exec(takeSlots, map[string]any{"spots": changes[0].Spots, "blocks": changes[0].Blocks, "resource": changes[0].Resource, "starts": starts})
-		if err := affected(done, n); err != nil {
+	}
+	return nil
+}
+
+// takeSlots adds to what is taken and to the blocks. Room that is given back
+// shrinks a capacity that was kept above the offer only because it was taken.
+const takeSlots = `UPDATE slots SET taken = taken + k.spots, blocked = blocked + k.blocks,
+	capacity = CASE WHEN k.spots > 0 THEN capacity WHEN offered > taken + k.spots THEN offered ELSE taken + k.spots END
+	FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`
+
+func (g *group) writeSlots(tx *gorm.DB) error {
+	type row struct {
+		ResourceID uuid.UUID
+		StartSec   int64
+		Spots      int
+		Blocks     int
+	}
+	var rows []row
+	for _, c := range sum(g.taken) {
+		rows = append(rows, row{c.Resource, c.StartSec, c.Spots, c.Blocks})
+	}
+	if len(rows) > 0 {
+		if err := exec(g.dialect, tx, len(rows), takeSlots, setOf(rows)); err != nil {
 			return fmt.Errorf("take slots: %w", err)
 		}
-		changes = changes[n:]
+	}
+	var unused []inventory.SlotKey
+	for k, still := range g.newSlots {
+		if still {
+			unused = append(unused, k)
+		}
+	}
+	if len(unused) > 0 {
+		err := exec(g.dialect, tx, len(unused), `DELETE FROM slots WHERE (resource_id, start_sec) IN (SELECT k.resource_id, k.start_sec FROM {0} k)`, slotSet(unused))
+		if err != nil {
+			return fmt.Errorf("delete slots nobody took: %w", err)
+		}
 	}
 	return nil
 }
@@ -71,106 +103,147 @@ func sum(changes []inventory.Change) []inventory.Change {
 	return total
 }
 
-func (v *view) writeGuest(tx *gorm.DB) error {
-	if v.guest == nil {
-		return nil
-	}
-	row := guestRow(*v.guest)
-	put := tx.Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "id"}},
-		DoUpdates: clause.AssignmentColumns([]string{"google_user_id", "email", "phone", "given_name", "family_name"}),
-	}).Create(&row)
-	if err := affected(put, 1); err != nil {
-		return fmt.Errorf("write guest: %w", err)
-	}
-	if v.guest.ID == v.newGuest || len(v.newKeys) == 0 {
-		return nil
-	}
-	// The new keys were claimed for a new guest, but it is one we know.
-	names := make([]string, len(v.newKeys))
-	for i, k := range v.newKeys {
-		names[i] = k.Key
-	}
-	moved := tx.Model(&guestKeyRow{}).Where("merchant_id = ? AND key IN ?", v.newKeys[0].MerchantID, names).Update("guest_id", v.guest.ID)
-	if err := affected(moved, len(names)); err != nil {
-		return fmt.Errorf("give guest keys: %w", err)
-	}
-	return nil
-}
-
-func (v *view) writeBookings(tx *gorm.DB) error {
-	for _, p := range v.puts {
-		if err := writeBooking(tx, p.booking); err != nil {
-			return err
-		}
-		if err := writeEvent(tx, p); err != nil {
-			return err
+func (g *group) writeGuests(tx *gorm.DB) error {
+	var unused, others []guestKeyRow
+	for key, says := range g.newKeys {
+		row := guestKeyRow{MerchantID: key.MerchantID, Key: key.Key, GuestID: g.keys[key]}
+		switch _, owned := g.keys[key]; {
+		case !owned:
+			unused = append(unused, row)
+		case row.GuestID != says:
+			others = append(others, row)
 		}
 	}
-	return nil
-}
-
-func writeBooking(tx *gorm.DB, b booking.Booking) error {
-	row, err := rowOfBooking(b)
+	if len(unused) > 0 {
+		err := exec(g.dialect, tx, len(unused), `DELETE FROM guest_keys WHERE (merchant_id, key) IN (SELECT k.merchant_id, k.key FROM {0} k)`, setOf(unused))
+		if err != nil {
+			return fmt.Errorf("give back guest keys: %w", err)
+		}
+	}
+	if len(others) > 0 {
+		err := exec(g.dialect, tx, len(others), `UPDATE guest_keys SET guest_id = k.guest_id FROM {0} k
+			WHERE guest_keys.merchant_id = k.merchant_id AND guest_keys.key = k.key`, setOf(others))
+		if err != nil {
+			return fmt.Errorf("give guest keys: %w", err)
+		}
+	}
+	if len(g.putGuests) == 0 {
+		return nil
+	}
+	rows := make([]guestRow, 0, len(g.putGuests))
+	for id := range g.putGuests {
+		rows = append(rows, guestRow(g.guests[id]))
+	}
+	s := setOf(rows)
+	err := exec(g.dialect, tx, len(rows), "INSERT INTO guests ("+s.names()+") SELECT "+s.names()+` FROM {0} k WHERE true
+		ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
+		given_name = excluded.given_name, family_name = excluded.family_name`, s)
 	if err != nil {
-		return err
+		return fmt.Errorf("write guests: %w", err)
 	}
-	if row.Version == 1 {
-		if err := affected(tx.Create(&row), 1); err != nil {
-			return fmt.Errorf("write booking: %w", err)
+	return nil
+}
+
+// writeBookings writes each booking as the last operation left it.
+func (g *group) writeBookings(tx *gorm.DB) error {
+	type next struct {
+		bookingRow
+		Was int64 // version
+	}
+	var made []bookingRow
+	var changed []next
+	var items []occupiedRow
+	var moved []uuid.UUID // their resources are others now
+	first := map[uuid.UUID]bool{}
+	for _, p := range g.puts {
+		if first[p.booking.ID] {
+			continue
 		}
-	} else {
-		update := tx.Model(&bookingRow{}).Where("id = ? AND version = ?", row.ID, row.Version-1).Select("*").Updates(&row)
-		if err := affected(update, 1); err != nil {
-			return fmt.Errorf("update booking: %w", err)
+		first[p.booking.ID] = true
+		b := g.bookings[p.booking.ID]
+		row, err := rowOfBooking(b)
+		if err != nil {
+			return err
 		}
-		if err := tx.Where("booking_id = ?", row.ID).Delete(&occupiedRow{}).Error; err != nil {
+		if p.booking.Version == 1 {
+			made, items = append(made, row), append(items, rowsOfOccupied(b)...)
+			continue
+		}
+		changed = append(changed, next{bookingRow: row, Was: p.booking.Version - 1})
+		if !reflect.DeepEqual(g.was[b.ID].Resources, b.Resources) {
+			moved, items = append(moved, b.ID), append(items, rowsOfOccupied(b)...)
+		}
+	}
+	if err := insert(g.dialect, tx, "bookings", made); err != nil {
+		return fmt.Errorf("write bookings: %w", err)
+	}
+	if len(changed) > 0 {
+		s := setOf([]bookingRow{})
+		err := exec(g.dialect, tx, len(changed), "UPDATE bookings SET "+s.list("%s = k.%s", ", ")+
+			" FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was", setOf(changed))
+		if err != nil {
+			return fmt.Errorf("update bookings: %w", err)
+		}
+	}
+	if len(moved) > 0 {
+		text, args := g.dialect.render("DELETE FROM occupied_resources WHERE booking_id IN (SELECT k.id FROM {0} k)", []set{idSet(moved)})
+		if _, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, text, args...); err != nil {
 			return fmt.Errorf("replace occupied resources: %w", err)
 		}
 	}
-	items := rowsOfOccupied(b)
-	if err := affected(tx.Create(&items), len(items)); err != nil {
+	if err := insert(g.dialect, tx, "occupied_resources", items); err != nil {
 		return fmt.Errorf("write occupied resources: %w", err)
 	}
 	return nil
 }
 
-func (v *view) writeHolds(tx *gorm.DB) error {
-	for _, c := range v.held {
-		for _, h := range c.gone {
-			gone := tx.Where("booking_id = ? AND resource_id = ? AND start_sec = ?", c.owner, h.Resource.ID, h.StartSec).Delete(&holdRow{})
-			if err := affected(gone, 1); err != nil {
-				return fmt.Errorf("give back hold: %w", err)
-			}
-		}
-		if len(c.made) == 0 {
-			continue
-		}
-		rows := rowsOfHolds(c.owner, c.made)
-		if err := affected(tx.Create(&rows), len(rows)); err != nil {
-			return fmt.Errorf("write holds: %w", err)
+// writeHolds writes what is different between the holds that were and those
+// that are.
+func (g *group) writeHolds(tx *gorm.DB) error {
+	var gone, made []holdRow
+	for id, holds := range g.holds {
+		was, is := rowsOfHolds(id, g.held[id]), rowsOfHolds(id, holds)
+		gone = append(gone, without(was, is)...)
+		made = append(made, without(is, was)...)
+	}
+	if len(gone) > 0 {
+		err := exec(g.dialect, tx, len(gone), `DELETE FROM holds WHERE (booking_id, resource_id, start_sec) IN
+			(SELECT k.booking_id, k.resource_id, k.start_sec FROM {0} k)`, setOf(gone))
+		if err != nil {
+			return fmt.Errorf("give back holds: %w", err)
 		}
 	}
+	if err := insert(g.dialect, tx, "holds", made); err != nil {
+		return fmt.Errorf("write holds: %w", err)
+	}
 	return nil
+}
+
+func without(rows, others []holdRow) []holdRow {
+	return slices.DeleteFunc(slices.Clone(rows), func(r holdRow) bool { return slices.Contains(others, r) })
 }
 
 // topicBooking is the outbox topic of a change of a booking; the booking patch
 // and the availability update that others are owed both follow from its event.
 const topicBooking = "booking"
 
-func writeEvent(tx *gorm.DB, p put) error {
-	e := eventRow{
-		BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
-		Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
+func (g *group) writeEvents(tx *gorm.DB) error {
+	events := make([]eventRow, len(g.puts))
+	outbox := make([]outboxRow, len(g.puts))
+	for i, p := range g.puts {
+		events[i] = eventRow{
+			BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
+			Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
+		}
+		outbox[i] = outboxRow{BookingID: p.booking.ID, Version: p.booking.Version, Topic: topicBooking, DueSec: p.event.AtSec}
+		if p.event.Action == booking.Erased {
+			outbox[i].DeliveredSec = &events[i].AtSec // nobody is to be told
+		}
 	}
-	if err := affected(tx.Create(&e), 1); err != nil {
-		return fmt.Errorf("write event: %w", err)
+	if err := insert(g.dialect, tx, "booking_events", events); err != nil {
+		return fmt.Errorf("write events: %w", err)
 	}
-	o := outboxRow{BookingID: e.BookingID, Version: e.Version, Topic: topicBooking, DueSec: e.AtSec}
-	if p.event.Action == booking.Erased {
-		o.DeliveredSec = &e.AtSec // nobody is to be told
-	}
-	if err := affected(tx.Create(&o), 1); err != nil {
+	if err := insert(g.dialect, tx, "outbox", outbox); err != nil {
 		return fmt.Errorf("write outbox: %w", err)
 	}
 	return nil
@@ -186,5 +259,3 @@ func affected(done *gorm.DB, n int) error {
 	}
 	return nil
 }
-
-var _ booking.Tx = (*view)(nil)

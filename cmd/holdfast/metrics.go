@@ -26,6 +26,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	retries  prometheus.Counter
+	group    prometheus.Histogram // operations in one transaction
+	wait     prometheus.Histogram
+	commit   prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -43,11 +46,23 @@ func newMetrics() *metrics {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "holdfast_transaction_retries_total", Help: "Database transactions that were run again.",
 		}),
+		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_group_operations", Help: "Operations that shared one database transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 8),
+		}),
+		wait: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_group_wait_seconds", Help: "How long the first operation of a transaction waited for its turn.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 2, 13),
+		}),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_group_seconds", Help: "Time of a shared transaction, from its first statement to the answer to COMMIT, with what was run again.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 2, 13),
+		}),
 	}
 	counter := func(name, help string, value func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.retries,
+	m.registry.MustRegister(m.requests, m.latency, m.retries, m.group, m.wait, m.commit,
 		counter("holdfast_idempotency_replays_total", "Requests whose idempotency token had made a booking already.", m.counters.Replays.Load),
 		counter("holdfast_idempotency_mismatch_total", "Replays that were another request than the first under their token.", m.counters.Mismatches.Load),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -64,6 +79,13 @@ func (m *metrics) watch(db *storage.DB) error {
 		m.registry.MustRegister(collectors.NewDBStatsCollector(pool, name))
 	}
 	return nil
+}
+
+// committed notes one transaction of operations.
+func (m *metrics) committed(g storage.Group) {
+	m.group.Observe(float64(g.Size))
+	m.wait.Observe(g.Waited.Seconds())
+	m.commit.Observe(g.Took.Seconds())
 }
 
 // observe notes one answer.

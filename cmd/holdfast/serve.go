@@ -40,7 +40,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return errors.New("--lease-duration must be above zero, --decline-after not below")
 	}
 	watched := newMetrics()
-	db, err := storage.Open(ctx, s.Database, storage.Options{Retried: func(error) { watched.retries.Inc() }})
+	db, err := storage.Open(ctx, s.Database, storage.Options{
+		Retried: func(error) { watched.retries.Inc() }, Observed: watched.committed,
+	})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -56,9 +57,13 @@ func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Databa
 	}
 }
 
-// Open opens a database and closes it when the test ends.
+// Open opens a database and closes it when the test ends. TEST_GROUP bounds the
+// operations that share a transaction, in tests that do not choose.
 func Open(t testing.TB, target string, o storage.Options) *storage.DB {
 	t.Helper()
+	if n, err := strconv.Atoi(os.Getenv("TEST_GROUP")); err == nil && o.Group == 0 {
+		o.Group = n
+	}
 	db, err := storage.Open(context.Background(), target, o)
 	if err != nil {
 		t.Fatal(err)

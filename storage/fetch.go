@@ -1,0 +1,435 @@
+package storage
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// fetch locks and reads what operations announced, in the order in which
+// everything is locked: tokens, bookings, guest keys, guests, resources (shared,
+// only while slots are made), slots; each with one statement for all operations,
+// in ascending order. An operation whose token is known already needs nothing
+// but its booking.
+func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
+	g := newGroup(db.dialect)
+	for _, op := range ops {
+		g.views = append(g.views, newView(g, op.touches))
+	}
+	for _, step := range []func(*gorm.DB, *group) error{
+		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots,
+	} {
+		if err := step(tx, g); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// pending are the views that need more than the booking of their token.
+func (g *group) pending() []*view {
+	return slices.DeleteFunc(slices.Clone(g.views), func(v *view) bool { return v.stale || g.prior(v.touches) != nil })
+}
+
+func (db *DB) fetchTokens(tx *gorm.DB, g *group) error {
+	claims := map[tokenKey]tokenRow{}
+	for _, v := range g.views {
+		if c := v.touches.Claim; c != nil {
+			if _, twice := claims[tokenKey{c.Caller, c.Token}]; !twice {
+				claims[tokenKey{c.Caller, c.Token}] = rowOfClaim(*c)
+			}
+		}
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	rows := slices.SortedFunc(maps.Values(claims), func(a, b tokenRow) int {
+		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Token, b.Token))
+	})
+	s := setOf(rows)
+	made, err := query[tokenRow](db.dialect, tx, "INSERT INTO idempotency_tokens ("+s.names()+") SELECT "+s.names()+
+		" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token", s)
+	if err != nil {
+		return fmt.Errorf("claim tokens: %w", err)
+	}
+	if err := db.at("after the token"); err != nil {
+		return err
+	}
+	for _, r := range made {
+		g.claimed[r.key()] = claims[r.key()]
+	}
+	if len(made) == len(rows) {
+		return nil
+	}
+	rows = slices.DeleteFunc(rows, func(r tokenRow) bool { _, ours := g.claimed[r.key()]; return ours })
+	prior, err := query[tokenRow](db.dialect, tx, `SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t
+		WHERE t.caller = k.caller AND t.token = k.token`, setOf(rows))
+	if err != nil {
+		return fmt.Errorf("read tokens: %w", err)
+	}
+	if len(prior) < len(rows) {
+		return errVanished
+	}
+	subjects := make([]uuid.UUID, len(prior))
+	for i, r := range prior {
+		g.tokens[r.key()] = r
+		subjects[i] = r.BookingID
+	}
+	return db.readInto(tx, g, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
+}
+
+// readInto adds the bookings that a statement finds to the group.
+func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
+	rows, err := query[bookingRow](db.dialect, tx, text, sets...)
+	if err != nil {
+		return fmt.Errorf("read bookings: %w", err)
+	}
+	some, err := query[occupiedRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN occupied_resources o
+		WHERE o.booking_id = k.id ORDER BY o.booking_id, o.seq`, idSet(idsOf(rows)))
+	if err != nil {
+		return fmt.Errorf("read occupied resources: %w", err)
+	}
+	items := map[uuid.UUID][]occupiedRow{}
+	for _, it := range some {
+		items[it.BookingID] = append(items[it.BookingID], it)
+	}
+	found, err := assemble(rows, items)
+	for _, b := range found {
+		g.setBooking(b)
+	}
+	return err
+}
+
+// fetchCatalogueVersions makes sure that the operations were planned with their
+// merchants' newest catalogues, and forgets a copy in memory that is not. Those
+// that must not change meanwhile are locked, shared.
+func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
+	type row struct {
+		ID      string
+		Version int64
+	}
+	steady := map[string]bool{}
+	for _, v := range g.pending() {
+		if id := v.touches.MerchantID; id != "" {
+			steady[id] = steady[id] || v.touches.Steady
+		}
+	}
+	versions := map[string]int64{}
+	for _, locked := range []bool{true, false} {
+		var rows []row
+		for id, s := range steady {
+			if s == locked {
+				rows = append(rows, row{ID: id})
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		lock := ""
+		if locked {
+			lock = " ORDER BY m.id" + db.dialect.shareOf("m")
+		}
+		rows, err := query[row](db.dialect, tx, "SELECT m.id, m.version FROM {0} k CROSS JOIN merchants m WHERE m.id = k.id"+lock, setOf(rows))
+		if err != nil {
+			return fmt.Errorf("read catalogue versions: %w", err)
+		}
+		for _, r := range rows {
+			versions[r.ID] = r.Version
+		}
+	}
+	for _, v := range g.pending() {
+		if id := v.touches.MerchantID; id != "" && versions[id] != v.touches.CatalogueVersion {
+			db.catalogue.Delete(id)
+			v.stale = true
+		}
+	}
+	return nil
+}
+
+func (db *DB) fetchBookings(tx *gorm.DB, g *group) error {
+	ids := map[uuid.UUID]bool{}
+	named := map[booking.ScheduleKey]bool{}
+	for _, v := range g.pending() {
+		for _, id := range v.touches.Bookings {
+			ids[id] = true
+		}
+		if v.touches.Schedule.ScheduleID != "" {
+			named[v.touches.Schedule] = true
+		}
+	}
+	if len(ids)+len(named) == 0 {
+		return nil
+	}
+	one := slices.Collect(maps.Keys(ids))
+	before := maps.Clone(g.bookings) // of tokens: they are not locked
+	err := db.readInto(tx, g, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
+		UNION SELECT s.id FROM {1} k CROSS JOIN bookings s WHERE s.merchant_id = k.merchant_id AND s.schedule_id = k.schedule_id)
+		ORDER BY b.id`+db.dialect.lock, idSet(one), setOf(slices.Collect(maps.Keys(named))))
+	if err != nil {
+		return err
+	}
+	for id, b := range g.bookings {
+		if _, token := before[id]; !token || ids[id] || named[booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}] {
+			g.was[id] = b
+		}
+	}
+	g.held, err = holdsOf(db.dialect, tx, slices.Collect(maps.Keys(g.was)))
+	g.holds = maps.Clone(g.held)
+	return err
+}
+
+// fetchGuestKeys claims the guests' keys, so that two first requests of one guest
+// meet here. The keys that nobody had are said to be the new guest's of the first
+// operation that announced them, until it is known whose they are.
+func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
+	claims := map[booking.GuestKey]guestKeyRow{}
+	for _, v := range g.pending() {
+		for _, k := range v.touches.GuestKeys {
+			if _, twice := claims[k]; !twice {
+				claims[k] = guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest}
+			}
+		}
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	rows := slices.SortedFunc(maps.Values(claims), func(a, b guestKeyRow) int {
+		return cmp.Or(cmp.Compare(a.MerchantID, b.MerchantID), cmp.Compare(a.Key, b.Key))
+	})
+	made, err := query[guestKeyRow](db.dialect, tx, `INSERT INTO guest_keys (merchant_id, key, guest_id)
+		SELECT merchant_id, key, guest_id FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key, guest_id`, setOf(rows))
+	if err != nil {
+		return fmt.Errorf("claim guest keys: %w", err)
+	}
+	for _, r := range made {
+		g.newKeys[r.key()] = r.GuestID
+	}
+	if len(made) == len(rows) {
+		return nil
+	}
+	rows = slices.DeleteFunc(rows, func(r guestKeyRow) bool { _, ours := g.newKeys[r.key()]; return ours })
+	there, err := query[guestKeyRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
+		WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`+db.dialect.lockOf("o"), setOf(rows))
+	if err != nil {
+		return fmt.Errorf("lock guest keys: %w", err)
+	}
+	if len(there) < len(rows) {
+		return errVanished
+	}
+	for _, r := range there {
+		g.keys[r.key()] = r.GuestID
+	}
+	return nil
+}
+
+// fetchGuests locks whoever the keys, the visitors' names and the bookings belong to, so that a new
+// booking and a change of another one of the same guest meet here.
+func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
+	ids := map[uuid.UUID]bool{}
+	named := map[booking.VisitorKey]bool{}
+	for _, v := range g.pending() {
+		if v.touches.Visitor.VisitorID != "" {
+			named[v.touches.Visitor] = true
+		}
+	}
+	for _, id := range g.keys {
+		ids[id] = true
+	}
+	for _, b := range g.was {
+		ids[b.GuestID] = true
+	}
+	if len(ids)+len(named) == 0 {
+		return nil
+	}
+	rows, err := query[guestRow](db.dialect, tx, `SELECT g.* FROM guests g WHERE g.id IN (SELECT k.id FROM {0} k
+		UNION SELECT o.id FROM {1} k CROSS JOIN guests o WHERE o.merchant_id = k.merchant_id AND o.visitor_id = k.visitor_id)
+		ORDER BY g.id`+db.dialect.lock, idSet(slices.Collect(maps.Keys(ids))), setOf(slices.Collect(maps.Keys(named))))
+	if err != nil {
+		return fmt.Errorf("lock guests: %w", err)
+	}
+	for _, r := range rows {
+		g.setGuest(booking.Guest(r))
+	}
+	return nil
+}
+
+// fetchVisits reads what the guests have at the announced times already.
+func (db *DB) fetchVisits(tx *gorm.DB, g *group) error {
+	type row struct {
+		GuestID        uuid.UUID
+		FromSec, ToSec int64
+	}
+	for _, v := range g.pending() {
+		if v.touches.FromSec >= v.touches.ToSec {
+			continue
+		}
+		for id := range v.owners() {
+			s := span{v.touches.FromSec, v.touches.ToSec}
+			if known, twice := g.known[id]; twice {
+				s = span{min(s.from, known.from), max(s.to, known.to)}
+			}
+			g.known[id] = s
+		}
+	}
+	if len(g.known) == 0 {
+		return nil
+	}
+	var rows []row
+	for id, s := range g.known {
+		rows = append(rows, row{id, s.from, s.to})
+	}
+	found, err := query[bookingRow](db.dialect, tx, `SELECT b.id, b.guest_id, b.state, b.service_id, b.staff_id, b.room_id, b.party_size,
+		b.start_sec, b.end_sec, b.expires_sec, b.contact FROM {0} k CROSS JOIN bookings b WHERE b.guest_id = k.guest_id AND b.end_sec > k.from_sec
+		AND b.start_sec < k.to_sec AND b.state IN (`+liveStates+`)`, setOf(rows))
+	if err != nil {
+		return fmt.Errorf("read visits: %w", err)
+	}
+	for _, r := range found {
+		b, err := r.booking(nil)
+		if err != nil {
+			return fmt.Errorf("visit %s: %w", r.ID, err)
+		}
+		g.setVisit(visitOf(b))
+	}
+	return nil
+}
+
+// liveStates are booking.Live as a list in SQL.
+var liveStates = func() string {
+	s := setOf([]struct{}{})
+	for _, state := range booking.Live {
+		s.columns = append(s.columns, column{name: string(state)})
+	}
+	return s.list("'%s'", ", ")
+}()
+
+// fetchSlots locks the announced slots and those of the bookings' holds, all in
+// one ascending pass.
+func (db *DB) fetchSlots(tx *gorm.DB, g *group) error {
+	for _, v := range g.pending() {
+		for k := range v.announced() {
+			g.locked[k] = true
+		}
+	}
+	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(g.locked), inventory.SlotKey.Compare))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if err := g.setSlot(r); err != nil {
+			return err
+		}
+	}
+	for _, k := range made {
+		g.newSlots[k] = true
+	}
+	return db.at("after the slots")
+}
+
+func (g *group) setSlot(r slotRow) error {
+	s, err := r.slot()
+	g.slots[r.key()] = slot{Slot: s, offered: r.Offered}
+	return err
+}
+
+// slotAt is a slot's key as a row.
+type slotAt struct {
+	ResourceID uuid.UUID
+	StartSec   int64
+}
+
+func slotSet(keys []inventory.SlotKey) set {
+	rows := make([]slotAt, len(keys))
+	for i, k := range keys {
+		rows[i] = slotAt{k.Resource, k.StartSec}
+	}
+	return setOf(rows)
+}
+
+// lockSlots locks the rows of keys, which are sorted, and makes those that are
+// missing of lanes and staff. It makes before it locks: who locked first and
+// then found a row to make could wait for somebody who waits for that lock.
+func (db *DB) lockSlots(tx *gorm.DB, keys []inventory.SlotKey) ([]slotRow, error) {
+	rows, _, err := db.makeAndLock(tx, keys)
+	return rows, err
+}
+
+// makeAndLock is lockSlots, and also returns which it has made.
+func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow, made []inventory.SlotKey, err error) {
+	if len(keys) == 0 {
+		return nil, nil, nil
+	}
+	asked := slotSet(keys)
+	there, err := query[slotAt](db.dialect, tx, `SELECT s.resource_id, s.start_sec FROM {0} k CROSS JOIN slots s
+		WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec`, asked)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for slots: %w", err)
+	}
+	if len(there) < len(keys) {
+		if made, err = db.makeSlots(tx, keys, there); err != nil {
+			return nil, nil, err
+		}
+	}
+	rows, err = query[slotRow](db.dialect, tx, `SELECT s.* FROM {0} k CROSS JOIN slots s
+		WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec ORDER BY s.resource_id, s.start_sec`+db.dialect.lockOf("s"), asked)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lock slots: %w", err)
+	}
+	return rows, made, nil
+}
+
+// makeSlots writes the rows of keys that are not there, and returns which it has
+// made. It locks their resources shared, so that an import that changes a
+// capacity waits for the rows made with the old one and then finds them.
+func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) ([]inventory.SlotKey, error) {
+	have := make(map[slotAt]bool, len(there))
+	for _, at := range there {
+		have[at] = true
+	}
+	missing := slices.DeleteFunc(slices.Clone(keys), func(k inventory.SlotKey) bool { return have[slotAt{k.Resource, k.StartSec}] })
+	ids := map[uuid.UUID]bool{}
+	for _, k := range missing {
+		ids[k.Resource] = true
+	}
+	resources, err := query[resourceRow](db.dialect, tx, `SELECT r.* FROM {0} k CROSS JOIN resources r
+		WHERE r.id = k.id AND r.kind <> 'published' ORDER BY r.id`+db.dialect.shareOf("r"), idSet(slices.Collect(maps.Keys(ids))))
+	if err != nil {
+		return nil, fmt.Errorf("lock resources: %w", err)
+	}
+	capacity := make(map[uuid.UUID]int, len(resources))
+	for _, r := range resources {
+		capacity[r.ID] = r.DefaultCapacity
+	}
+	type row struct {
+		ResourceID        uuid.UUID
+		StartSec          int64
+		Offered, Capacity int
+	}
+	var rows []row
+	for _, k := range missing {
+		if n, ok := capacity[k.Resource]; ok {
+			rows = append(rows, row{k.Resource, k.StartSec, n, n})
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	done, err := query[slotAt](db.dialect, tx, `INSERT INTO slots (resource_id, start_sec, offered, capacity)
+		SELECT resource_id, start_sec, offered, capacity FROM {0} k WHERE true
+		ON CONFLICT DO NOTHING RETURNING resource_id, start_sec`, setOf(rows))
+	if err != nil {
+		return nil, fmt.Errorf("make slots: %w", err)
+	}
+	made := make([]inventory.SlotKey, len(done))
+	for i, at := range done {
+		made[i] = inventory.SlotKey{Resource: at.ResourceID, StartSec: at.StartSec}
+	}
+	return made, nil
+}

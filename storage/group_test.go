@@ -1,0 +1,140 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/booking"
+	"holdfast/storage"
+	"holdfast/storage/storagetest"
+)
+
+// gate holds operations back until so many wait.
+type gate struct {
+	sync.Mutex
+	*sync.Cond
+	want, waiting int
+}
+
+func newGate(want int) *gate {
+	g := &gate{want: want}
+	g.Cond = sync.NewCond(g)
+	return g
+}
+
+func (g *gate) hold(waiting int) bool {
+	g.Lock()
+	defer g.Unlock()
+	g.waiting = waiting
+	g.Broadcast()
+	return waiting < g.want
+}
+
+func (g *gate) await(n int) {
+	g.Lock()
+	defer g.Unlock()
+	for g.waiting < n {
+		g.Wait()
+	}
+}
+
+// 500 operations of one clinic wait when one of another comes: it is in the
+// first transaction.
+func TestFairness(t *testing.T) {
+	const crowd = 500
+	g := newGate(crowd + 1)
+	storagetest.EachWith(t, storage.Options{Limit: time.Minute, Committers: 1, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+		g.waiting = 0
+		var mu sync.Mutex
+		var order []string
+		var done sync.WaitGroup
+		ask := func(clinic string) {
+			k := booking.Keys{Schedule: booking.ScheduleKey{MerchantID: clinic, ScheduleID: "none"}}
+			err := db.InTx(t.Context(), k, func(booking.Tx) error {
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, clinic)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		for range crowd {
+			done.Go(func() { ask("crowded") })
+		}
+		g.await(crowd)
+		done.Go(func() { ask("quiet") })
+		done.Wait()
+		if len(order) != crowd+1 || order[1] != "quiet" {
+			t.Errorf("%d ran, the second of %q", len(order), order[1])
+		}
+	})
+}
+
+// More than the queue takes is told to come again at once, and what waits for
+// its turn too long, later. Neither is run.
+func TestBackPressure(t *testing.T) {
+	g := newGate(100)
+	storagetest.EachWith(t, storage.Options{Limit: 100 * time.Millisecond, Queue: 3, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+		g.waiting = 0
+		ask := func() error {
+			return db.InTx(t.Context(), booking.Keys{}, func(booking.Tx) error {
+				t.Error("it was run")
+				return nil
+			})
+		}
+		var done sync.WaitGroup
+		for range 3 {
+			done.Go(func() {
+				if err := ask(); !errors.Is(err, booking.ErrUnavailable) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		g.await(3)
+		if err := ask(); !errors.Is(err, booking.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		done.Wait()
+	})
+}
+
+// What was accepted is answered before the database is closed, what comes later
+// is refused.
+func TestCloseDrains(t *testing.T) {
+	g := newGate(100)
+	for name, target := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			g.waiting = 0
+			db, err := storage.Open(t.Context(), target(t), storage.Options{Limit: time.Minute, Hold: g.hold})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := func() error {
+				return db.InTx(context.Background(), booking.Keys{Bookings: []uuid.UUID{{1}}}, func(booking.Tx) error { return nil })
+			}
+			var done sync.WaitGroup
+			for range 3 {
+				done.Go(func() {
+					if err := ask(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			g.await(3)
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+			done.Wait()
+			if err := ask(); !errors.Is(err, booking.ErrUnavailable) {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}

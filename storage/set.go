@@ -1,0 +1,286 @@
+package storage
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// A statement of a group works on rows of many operations at once. They go in as
+// a table expression with an argument or two, so that the text is the same
+// whatever the number of rows and is prepared once: arrays on PostgreSQL, JSON on
+// SQLite. GORM would build and parse a statement for every number of rows.
+
+// set is rows, of one struct type, on their way into a statement.
+type set struct {
+	columns []column
+	rows    reflect.Value // a slice of structs
+}
+
+// column is a field of a row and what it is in the database.
+type column struct {
+	name  string
+	index []int // of the field
+	kind  kind
+}
+
+// kind is a PostgreSQL type.
+type kind string
+
+const (
+	kindUUID  kind = "uuid"
+	kindText  kind = "text"
+	kindInt   kind = "bigint"
+	kindBool  kind = "boolean"
+	kindBytes kind = "bytea"
+)
+
+// setOf makes a set of rows.
+func setOf[T any](rows []T) set {
+	return set{columns: columnsOf(reflect.TypeFor[T]()), rows: reflect.ValueOf(rows)}
+}
+
+// idSet is a set with the one column id.
+func idSet(ids []uuid.UUID) set {
+	rows := make([]struct{ ID uuid.UUID }, len(ids))
+	for i, id := range ids {
+		rows[i].ID = id
+	}
+	return setOf(rows)
+}
+
+// names are the columns', as a list in SQL.
+func (s set) names() string { return s.list("%s", ", ") }
+
+// list writes each column's name in the pattern.
+func (s set) list(pattern, separator string) string {
+	terms := make([]string, len(s.columns))
+	for i, c := range s.columns {
+		terms[i] = strings.ReplaceAll(pattern, "%s", c.name)
+	}
+	return strings.Join(terms, separator)
+}
+
+var columnsByType sync.Map // reflect.Type → []column
+
+// columnsOf are the columns of a row's type, named as GORM names them.
+func columnsOf(t reflect.Type) []column {
+	if known, ok := columnsByType.Load(t); ok {
+		return known.([]column)
+	}
+	var columns []column
+	for _, f := range reflect.VisibleFields(t) {
+		if !f.Anonymous {
+			columns = append(columns, column{name: schema.NamingStrategy{}.ColumnName("", f.Name), index: f.Index, kind: kindOf(f.Type)})
+		}
+	}
+	columnsByType.Store(t, columns)
+	return columns
+}
+
+func kindOf(t reflect.Type) kind {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[uuid.UUID]():
+		return kindUUID
+	case t == reflect.TypeFor[[]byte]():
+		return kindBytes
+	case t.Kind() == reflect.String:
+		return kindText
+	case t.Kind() == reflect.Bool:
+		return kindBool
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
+		return kindInt
+	}
+	panic("storage: no column can hold " + t.String())
+}
+
+// value is the field of a row; ok is false for NULL.
+func (c column) value(row reflect.Value) (v reflect.Value, ok bool) {
+	v = row.FieldByIndex(c.index)
+	if v.Kind() != reflect.Pointer {
+		return v, true
+	}
+	return v.Elem(), !v.IsNil()
+}
+
+// arrays is the set as PostgreSQL takes it: one array for each column.
+func arrays(s set, first int) (expression string, args []any) {
+	params := make([]string, len(s.columns))
+	args = make([]any, len(s.columns))
+	for i, c := range s.columns {
+		params[i] = "$" + strconv.Itoa(first+i) + "::" + string(c.kind) + "[]"
+		args[i] = c.array(s.rows)
+	}
+	return "(SELECT * FROM unnest(" + strings.Join(params, ", ") + ") AS u (" + s.names() + "))", args
+}
+
+// array is a column of all rows, in a type that pgx encodes without looking
+// twice.
+func (c column) array(rows reflect.Value) any {
+	n := rows.Len()
+	switch c.kind {
+	case kindUUID:
+		return collect(c, rows, make([]pgtype.UUID, n), func(v reflect.Value) pgtype.UUID {
+			return pgtype.UUID{Bytes: v.Interface().(uuid.UUID), Valid: true}
+		})
+	case kindBytes:
+		return collect(c, rows, make([][]byte, n), reflect.Value.Bytes)
+	case kindText:
+		return collect(c, rows, make([]pgtype.Text, n), func(v reflect.Value) pgtype.Text {
+			return pgtype.Text{String: v.String(), Valid: true}
+		})
+	case kindBool:
+		return collect(c, rows, make([]pgtype.Bool, n), func(v reflect.Value) pgtype.Bool {
+			return pgtype.Bool{Bool: v.Bool(), Valid: true}
+		})
+	default:
+		return collect(c, rows, make([]pgtype.Int8, n), func(v reflect.Value) pgtype.Int8 {
+			return pgtype.Int8{Int64: v.Int(), Valid: true}
+		})
+	}
+}
+
+func collect[T any](c column, rows reflect.Value, into []T, of func(reflect.Value) T) []T {
+	for i := range into {
+		if v, ok := c.value(rows.Index(i)); ok {
+			into[i] = of(v)
+		}
+	}
+	return into
+}
+
+// jsonRows is the set as SQLite takes it: one JSON text, an array for each row.
+func jsonRows(s set, first int) (expression string, args []any) {
+	terms := make([]string, len(s.columns))
+	for i, c := range s.columns {
+		term := "value ->> " + strconv.Itoa(i)
+		if c.kind == kindBytes {
+			term = "unhex(" + term + ")"
+		}
+		terms[i] = term + " AS " + c.name
+	}
+	text := []byte{'['}
+	for i := range s.rows.Len() {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		for j, c := range s.columns {
+			text = append(text, "[,"[min(j, 1)])
+			text = c.appendJSON(text, s.rows.Index(i))
+		}
+		text = append(text, ']')
+	}
+	return "(SELECT " + strings.Join(terms, ", ") + " FROM json_each($" + strconv.Itoa(first) + "))", []any{string(append(text, ']'))}
+}
+
+func (c column) appendJSON(text []byte, row reflect.Value) []byte {
+	v, ok := c.value(row)
+	if !ok {
+		return append(text, "null"...)
+	}
+	switch c.kind {
+	case kindUUID:
+		return append(append(append(text, '"'), v.Interface().(uuid.UUID).String()...), '"')
+	case kindBytes:
+		return append(hex.AppendEncode(append(text, '"'), v.Bytes()), '"')
+	case kindText:
+		quoted, err := json.Marshal(v.String())
+		if err != nil { // of a string there is none
+			panic(err)
+		}
+		return append(text, quoted...)
+	case kindBool:
+		return strconv.AppendBool(text, v.Bool())
+	default:
+		return strconv.AppendInt(text, v.Int(), 10)
+	}
+}
+
+// render puts the sets into a statement, in which {0}, {1}, … stand for them.
+func (d dialect) render(text string, sets []set) (string, []any) {
+	var args []any
+	for i, s := range sets {
+		expression, more := d.rows(s, len(args)+1)
+		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", expression)
+		args = append(args, more...)
+	}
+	if d.traced != nil {
+		d.traced(text, args)
+	}
+	return text, args
+}
+
+// query runs a statement on sets and returns what it finds as rows of type T,
+// by the names of its columns.
+func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error) {
+	text, args := d.render(text, sets)
+	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	names, err := found.Columns()
+	if err != nil {
+		return nil, err
+	}
+	fields := make([]column, len(names))
+	for i, name := range names {
+		for _, c := range columnsOf(reflect.TypeFor[T]()) {
+			if c.name == name {
+				fields[i] = c
+			}
+		}
+		if fields[i].name == "" {
+			return nil, fmt.Errorf("%T has no column %s", *new(T), name)
+		}
+	}
+	var rows []T
+	into := make([]any, len(names))
+	for found.Next() {
+		var row T
+		v := reflect.ValueOf(&row).Elem()
+		for i, c := range fields {
+			into[i] = v.FieldByIndex(c.index).Addr().Interface()
+		}
+		if err := found.Scan(into...); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, found.Err()
+}
+
+// exec runs a statement on sets that has to touch n rows.
+func exec(d dialect, tx *gorm.DB, n int, text string, sets ...set) error {
+	text, args := d.render(text, sets)
+	done, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, text, args...)
+	if err != nil {
+		return err
+	}
+	touched, err := done.RowsAffected()
+	if err == nil && touched != int64(n) {
+		err = fmt.Errorf("%d rows instead of %d", touched, n)
+	}
+	return err
+}
+
+// insert writes all rows with one statement, unless there are none.
+func insert[T any](d dialect, tx *gorm.DB, table string, rows []T) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	s := setOf(rows)
+	return exec(d, tx, len(rows), "INSERT INTO "+table+" ("+s.names()+") SELECT "+s.names()+" FROM {0} k", s)
+}
