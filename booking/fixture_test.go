@@ -85,22 +85,68 @@ type world struct {
 	t  *testing.T
 	db storagetest.Database
 	n  atomic.Int64
+
+	gate *gate // of a race whose first operations share a transaction
 }
 
 func each(t *testing.T, test func(w *world)) { eachWith(t, storage.Options{}, test) }
 
+// patience is the limit of a transaction: a busy machine must not look like a
+// broken promise.
+const patience = time.Minute
+
 func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
 	t.Helper()
-	o.Limit = time.Minute // a busy machine must not look like a broken promise
-	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) {
-		w := &world{t: t, db: db}
-		w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {
-			return uuid.Must(uuid.NewV7())
-		}}
-		w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
-		test(w)
-		w.verify()
-	})
+	o.Limit = patience
+	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) { inWorld(t, db, test) })
+}
+
+// on is eachWith on one of the databases.
+func on(t *testing.T, kind string, o storage.Options, test func(w *world)) {
+	t.Helper()
+	o.Limit = patience
+	target := map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres}[kind](t)
+	inWorld(t, storagetest.Database{DB: storagetest.Open(t, target, o), Target: target}, test)
+}
+
+// eachRace runs a test on each database with operations that share no
+// transaction, that share one as it comes, and that all share the first.
+func eachRace(t *testing.T, test func(w *world)) {
+	t.Helper()
+	for _, kind := range []string{"SQLite", "Postgres"} {
+		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Group: 1}, test) })
+		t.Run(kind+"/as it comes", func(t *testing.T) { on(t, kind, storage.Options{}, test) })
+		t.Run(kind+"/gathered", func(t *testing.T) {
+			g := newGate()
+			on(t, kind, g.options(), func(w *world) { w.gate = g; test(w) })
+		})
+	}
+}
+
+// together runs f n times, all released at once: each begins with an operation,
+// but for others.
+func (w *world) together(n, others int, f func(i int)) {
+	w.t.Helper()
+	if w.gate == nil {
+		together(n, f)
+		return
+	}
+	w.gate.arm(n - others)
+	together(n, f)
+	if got := w.gate.groups[0].Size; got != n-others {
+		w.t.Errorf("%d operations shared the first transaction, want %d", got, n-others)
+	}
+}
+
+func inWorld(t *testing.T, db storagetest.Database, test func(w *world)) {
+	t.Helper()
+	w := &world{t: t, db: db}
+	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {
+		return uuid.Must(uuid.NewV7())
+	}}
+	w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
+	test(w)
+	w.verify()
 }
 
 func (w *world) must(err error) {

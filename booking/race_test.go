@@ -62,9 +62,9 @@ func (y *tally) want(t *testing.T, booked, refused int) {
 // 60 guests for the 3 places of one hour, whose slots nobody has touched: the
 // rows are made in the same rush.
 func TestBurst(t *testing.T) {
-	each(t, func(w *world) {
+	eachRace(t, func(w *world) {
 		var y tally
-		together(60, func(int) {
+		w.together(60, 0, func(int) {
 			_, err := w.create(w.request(at(9, 0)))
 			y.add(err)
 		})
@@ -75,13 +75,13 @@ func TestBurst(t *testing.T) {
 // Copies of one request for the last spot at once make one booking, and all
 // see it.
 func TestCopiesAtOnce(t *testing.T) {
-	each(t, func(w *world) {
+	eachRace(t, func(w *world) {
 		for _, hour := range []int{9, 10, 11, 14, 15} {
 			c := w.request(at(hour, 0))
 			c.RoomID = suite
 			var seen sync.Map
 			var y tally
-			together(16, func(int) {
+			w.together(16, 0, func(int) {
 				b, err := w.create(c)
 				y.add(err)
 				seen.Store(b.ID, true)
@@ -98,9 +98,9 @@ func TestCopiesAtOnce(t *testing.T) {
 
 // First requests of one guest at once: one chart, one booking.
 func TestOneGuestAtOnce(t *testing.T) {
-	each(t, func(w *world) {
+	eachRace(t, func(w *world) {
 		var y tally
-		together(8, func(int) {
+		w.together(8, 0, func(int) {
 			c := w.request(at(9, 0))
 			c.Contact.UserID = "the one"
 			_, err := w.create(c)
@@ -150,7 +150,7 @@ func TestOpposedMoves(t *testing.T) {
 
 // A guest's booking and the desk's move want the same place: one gets it.
 func TestCreateAgainstChange(t *testing.T) {
-	each(t, func(w *world) {
+	eachRace(t, func(w *world) {
 		for round := range 6 {
 			hour := []int{9, 10, 11, 14, 15, 16}[round]
 			c := w.request(at(hour, 0))
@@ -158,7 +158,7 @@ func TestCreateAgainstChange(t *testing.T) {
 			other := w.request(at(hour, 0) + 7*86400)
 			visit := w.booked(other)
 			var y tally
-			together(2, func(i int) {
+			w.together(2, 0, func(i int) {
 				if i == 0 {
 					_, err := w.create(c)
 					y.add(err)
@@ -174,9 +174,9 @@ func TestCreateAgainstChange(t *testing.T) {
 // Imports that change capacity and timetable while guests book: nothing is
 // oversold, and what was planned with the old catalogue is planned again.
 func TestImportWhileBooking(t *testing.T) {
-	each(t, func(w *world) {
+	eachRace(t, func(w *world) {
 		var y tally
-		together(9, func(i int) {
+		w.together(9, 1, func(i int) {
 			if i > 0 {
 				for day := range 5 {
 					c := w.request(at(9+24*7*day, 0))
