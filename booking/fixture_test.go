@@ -104,7 +104,9 @@ func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
 // on is eachWith on one of the databases.
 func on(t *testing.T, kind string, o storage.Options, test func(w *world)) {
 	t.Helper()
-	o.Limit = patience
+	if o.Limit == 0 {
+		o.Limit = patience
+	}
 	target := map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres}[kind](t)
 	inWorld(t, storagetest.Database{DB: storagetest.Open(t, target, o), Target: target}, test)
 }

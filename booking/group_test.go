@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 	"github.com/google/go-cmp/cmp"
@@ -139,8 +141,8 @@ func idsFrom(prefix byte, given int) func() uuid.UUID {
 	}
 }
 
-// scheduleOf is the clinic's name of a booking with that id, made at eight.
-func scheduleOf(id uuid.UUID) string {
+// scheduleMadeOf is the clinic's name of a booking with that id, made at eight.
+func scheduleMadeOf(id uuid.UUID) string {
 	return hex.EncodeToString(append(binary.BigEndian.AppendUint32(nil, uint32(eight.Unix())), id[8:]...))
 }
 
@@ -209,7 +211,7 @@ func TestGroupCreateMoveCancel(t *testing.T) {
 		id := ids(1)() // the first it will give
 		c := w.request(at(9, 0))
 		c.RoomID = suite
-		b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleOf(id)}
+		b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(id)}
 		var errs [5]error
 		g.together(w.t,
 			func() { _, errs[0] = w.create(c) },
@@ -324,7 +326,7 @@ func TestGroupStray(t *testing.T) {
 		}
 		w.booked(regular(at(16, 0)))
 		w.NewID = ids(4)
-		b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleOf(ids(4)())}
+		b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(ids(4)())}
 		var created, moved, stray, other error
 		g.together(w.t,
 			func() { _, created = w.create(regular(at(9, 0))) },
@@ -409,7 +411,7 @@ func TestGroupRunAgain(t *testing.T) {
 				ctx := context.Background()
 				before := w.booked(in(w, at(16, 0), suite))
 				w.NewID = ids(5)
-				b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleOf(ids(5)())}
+				b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(ids(5)())}
 				slot := booking.Slot{MerchantID: clinic, ServiceID: skinCare, StartSec: at(14, 0), DurationSec: 3600, RoomID: suite}
 				var errs [6]error
 				var lease booking.Booking
@@ -437,6 +439,36 @@ func TestGroupRunAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Somebody, an import perhaps, holds a slot's lock for long: who wants another one
+// does not wait for that.
+func TestGroupHeldUp(t *testing.T) {
+	g := newGate()
+	o := g.options()
+	o.Limit = 10 * time.Second
+	on(t, "Postgres", o, func(w *world) {
+		w.booked(in(w, at(9, 0), bed))
+		raw, err := sql.Open("pgx", w.db.Target)
+		w.must(err)
+		defer func() { w.must(raw.Close()) }()
+		other, err := raw.BeginTx(t.Context(), nil)
+		w.must(err)
+		_, err = other.ExecContext(t.Context(), "SELECT * FROM slots FOR UPDATE")
+		w.must(err)
+		var held, free error
+		var done sync.WaitGroup
+		g.together(t,
+			func() { done.Go(func() { _, held = w.create(in(w, at(9, 0), bed)) }) },
+			func() {
+				_, free = w.create(in(w, at(14, 0), bed))
+				w.must(other.Rollback()) // not before
+			})
+		done.Wait()
+		if held != nil || free != nil {
+			t.Errorf("got %v and %v", held, free)
+		}
+	})
 }
 
 // Callers that hang up, before and while they wait: what was accepted happens as
@@ -570,7 +602,7 @@ func (s step) run(w *world, round byte, n int) string {
 		if s.Room == "" {
 			s.Room = bed
 		}
-		err = w.Change(ctx, move(booking.Booking{MerchantID: clinic, ScheduleID: scheduleOf(target)}, s.Room, start, start+5400))
+		err = w.Change(ctx, move(booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(target)}, s.Room, start, start+5400))
 	case "cancel":
 		b, err = w.Settle(ctx, target, booking.CallOff)
 	case "no-show":
