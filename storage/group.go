@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,12 +75,18 @@ func (db *DB) aside(ops []*operation, deadline time.Time) {
 // may.
 var errHeldUp = errors.New("somebody holds a lock for long")
 
-// hurry bounds how long a group waits for a lock.
-func (db *DB) hurry(tx *gorm.DB, ops []*operation) error {
-	if len(ops) == 1 || db.dialect.hurry == "" {
+// prepare tells the database how a group wants to be served: without waiting long
+// for a lock, if there are others to be served, and by indexes. A plan is made
+// when a table has few rows, and kept while it grows.
+func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
+	if db.dialect.group == "" {
 		return nil
 	}
-	return tx.Exec(fmt.Sprintf(db.dialect.hurry, (db.limit / 10).Milliseconds())).Error
+	patience := db.limit * 2 / 3
+	if len(ops) > 1 {
+		patience = db.limit / 10
+	}
+	return tx.Exec(db.dialect.group, strconv.FormatInt(patience.Milliseconds(), 10)).Error
 }
 
 // errNothing ends a transaction in which nothing is to be written.
@@ -103,7 +110,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 	}()
 	var last *group // whose COMMIT was sent, perhaps
 	err = db.transact(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
-		if err := db.hurry(tx, ops); err != nil {
+		if err := db.prepare(tx, ops); err != nil {
 			return err
 		}
 		next, err := db.fetch(tx, ops)

@@ -56,7 +56,7 @@ type dialect struct {
 	share      string // behind a SELECT: nobody changes these rows
 	lower      string // an expression in which the letters A to Z of %s are small
 	slow       string // a statement before those of a long transaction, or nothing
-	hurry      string // a statement that bounds the wait for one lock, in ms, or nothing
+	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
 	rows       func(s set, first int) (expression string, args []any)
 	traced     func(text string, args []any) // told every statement on sets, in tests
@@ -173,7 +173,9 @@ func (db *DB) openPostgres(target string, o Options) error {
 	// keys take on the same rows.
 	db.dialect = dialect{
 		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
-		slow: "SET LOCAL statement_timeout = 0", hurry: "SET LOCAL lock_timeout = %d",
+		slow: "SET LOCAL statement_timeout = 0",
+		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
+			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
 	}
 	return err
