@@ -15,8 +15,7 @@ import (
 // slots: the merchant's version, its slots and the leases that have lapsed on
 // them are of the same moment.
 func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
-	where, args := slotsWhere(keys)
-	var rows []struct {
+	type row struct {
 		Version    int64
 		ResourceID *uuid.UUID // nil: no slot
 		StartSec   int64
@@ -27,16 +26,23 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		FirstBookableSec *int64
 		LastBookableSec  *int64
 	}
-	query := `WITH lapsed AS (SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM bookings b
-			JOIN holds h ON h.booking_id = b.id WHERE b.state = 'HELD' AND b.expires_sec <= ?)
-		SELECT m.version, s.resource_id, COALESCE(s.start_sec, 0) AS start_sec, COALESCE(s.capacity, 0) AS capacity,
-			COALESCE(s.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = s.resource_id
-				AND (l.start_sec = s.start_sec OR r.kind <> 'published' AND l.start_sec < s.start_sec AND l.end_sec > s.start_sec)), 0) AS taken,
-			COALESCE(s.blocked, 0) AS blocked,
-			s.first_bookable_sec, s.last_bookable_sec
-		FROM merchants m LEFT JOIN slots s ON (` + where + `) LEFT JOIN resources r ON r.id = s.resource_id WHERE m.id = ?`
-	args = append([]any{nowSec}, append(args, merchantID)...)
-	if err := db.read.WithContext(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
+	asked := []struct {
+		ID     string
+		NowSec int64
+	}{{merchantID, nowSec}}
+	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH lapsed AS (
+			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM {1} a CROSS JOIN bookings b CROSS JOIN holds h
+			WHERE b.state = 'HELD' AND b.expires_sec <= a.now_sec AND h.booking_id = b.id)
+		SELECT m.version, f.resource_id, COALESCE(f.start_sec, 0) AS start_sec, COALESCE(f.capacity, 0) AS capacity,
+			COALESCE(f.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
+				AND (l.start_sec = f.start_sec OR f.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS taken,
+			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec
+		FROM {1} a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.capacity, s.taken, s.blocked,
+				s.first_bookable_sec, s.last_bookable_sec, r.kind
+			FROM {0} k CROSS JOIN slots s CROSS JOIN resources r
+			WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec AND r.id = s.resource_id) f ON true
+		WHERE m.id = a.id`, slotSet(keys), setOf(asked))
+	if err != nil {
 		return nil, unavailable(fmt.Errorf("read slots: %w", err))
 	}
 	if len(rows) == 0 || rows[0].Version != catalogueVersion {
