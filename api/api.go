@@ -24,6 +24,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,9 @@ import (
 // Config is what the endpoints need.
 type Config struct {
 	Bookings    *booking.Service
-	Credentials []Credential                // Google's; with none every /v3 call is 401
+	Credentials *Credentials                // Google's; nil or none: every /v3 call is 401
+	Attempts    *Attempts                   // limits failed ones; nil: they are not limited
+	Proxies     []*net.IPNet                // whose X-Forwarded-For is believed
 	Healthy     func(context.Context) error // the database is reachable; nil: always
 	Log         *slog.Logger                // nil: nowhere
 	Counters    *Counters                   // nil: not wanted
@@ -61,7 +64,8 @@ type Counters struct {
 // server has the endpoints of both families as methods.
 type server struct {
 	bookings *booking.Service
-	google   basicAuth
+	google   *Credentials
+	attempts *Attempts
 	healthy  func(context.Context) error
 	log      *slog.Logger
 	counters *Counters
@@ -71,8 +75,11 @@ type server struct {
 // New returns the handler of all routes. This is their table of contents.
 func New(c Config) http.Handler {
 	s := &server{
-		bookings: c.Bookings, google: newBasicAuth(c.Credentials),
+		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts,
 		healthy: c.Healthy, log: c.Log, counters: c.Counters, answered: c.Observe,
+	}
+	if s.google == nil {
+		s.google = NewCredentials()
 	}
 	if s.answered == nil {
 		s.answered = func(Answer) {}
@@ -85,6 +92,7 @@ func New(c Config) http.Handler {
 	}
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // what there is to say, we say
+	e.IPExtractor = peerOf(c.Proxies)
 	e.Use(s.observe, s.guard)
 
 	route(e, http.MethodGet, "/livez", livez)

@@ -44,7 +44,7 @@ func (s clinicOnly) Merchant(context.Context, string) (*inventory.Merchant, erro
 func testConfig(log io.Writer, store booking.Store) Config {
 	return Config{
 		Bookings:    &booking.Service{Store: store, Now: time.Now},
-		Credentials: []Credential{{"google", "s3cret"}},
+		Credentials: NewCredentials(Credential{User: "google", Password: "s3cret"}),
 		Log:         slog.New(slog.NewJSONHandler(log, nil)),
 	}
 }

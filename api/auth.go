@@ -8,13 +8,18 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"holdfast/booking"
 )
 
 // Credential is a pair that Google may show. Google's expire every six months,
 // so an old and a new one are good at the same time.
-type Credential struct{ User, Password string }
+type Credential struct {
+	User, Password string
+	Expires        time.Time // when Google stops to use it; zero: not known
+}
 
 // ParseCredentials reads "user:password,user:password". A password may have
 // colons but no commas; white space around a pair does not count. An error says
@@ -25,18 +30,87 @@ func ParseCredentials(s string) ([]Credential, error) {
 	}
 	var all []Credential
 	for i, pair := range strings.Split(s, ",") {
-		user, password, found := strings.Cut(strings.TrimSpace(pair), ":")
-		switch {
-		case !found:
-			return nil, fmt.Errorf("credential %d: no colon between user and password", i+1)
-		case user == "":
-			return nil, fmt.Errorf("credential %d: the user is empty", i+1)
-		case password == "":
-			return nil, fmt.Errorf("credential %d: the password is empty", i+1)
+		c, err := parseCredential(strings.TrimSpace(pair))
+		if err != nil {
+			return nil, fmt.Errorf("credential %d: %w", i+1, err)
 		}
-		all = append(all, Credential{User: user, Password: password})
+		all = append(all, c)
 	}
 	return all, nil
+}
+
+func parseCredential(pair string) (c Credential, err error) {
+	user, password, found := strings.Cut(pair, ":")
+	switch {
+	case !found:
+		return c, errors.New("no colon between user and password")
+	case user == "":
+		return c, errors.New("the user is empty")
+	case password == "":
+		return c, errors.New("the password is empty")
+	}
+	return Credential{User: user, Password: password}, nil
+}
+
+// ParseCredentialsFile reads a file with one pair a line, "user:password" or
+// "user:password 2027-01-31" with the day (UTC) on which Google stops to use it.
+// There is no white space in a password here. Empty lines, and those that begin
+// with #, say nothing. A file without any pair is an error: it was half written.
+// An error says which line is wrong and not what it is.
+func ParseCredentialsFile(text string) ([]Credential, error) {
+	var all []Credential
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		c, err := parseCredential(words[0])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if len(words) > 1 {
+			if c.Expires, err = time.Parse(time.DateOnly, words[1]); err != nil || len(words) > 2 { // err repeats the text
+				return nil, fmt.Errorf("line %d: behind user:password only a date like 2027-01-31 may follow", n)
+			}
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no line with user:password")
+	}
+	return all, nil
+}
+
+// Credentials are those that Google may show now. They can be replaced while
+// requests are served: each request is held against the old ones or the new
+// ones, never against some of both.
+type Credentials struct {
+	now atomic.Pointer[basicAuth]
+}
+
+// NewCredentials returns credentials; with none of them nobody is let in.
+func NewCredentials(all ...Credential) *Credentials {
+	c := &Credentials{}
+	c.Replace(all)
+	return c
+}
+
+// Replace puts others in their place, from the next request on.
+func (c *Credentials) Replace(all []Credential) {
+	b := newBasicAuth(all)
+	c.now.Store(&b)
+}
+
+// Expiries returns when each pair expires, in their order; zero if that is not
+// known.
+func (c *Credentials) Expiries() []time.Time {
+	var all []time.Time
+	for _, pair := range *c.now.Load() {
+		all = append(all, pair.expires)
+	}
+	return all
 }
 
 // googleCaller is whose idempotency tokens Google's are, under every credential:
@@ -47,20 +121,31 @@ const googleCaller = "google"
 var errUnauthorized = &refusal{status: http.StatusUnauthorized, message: "credentials are missing or not valid"}
 
 // basicAuth knows Google's credentials, hashed so that all are of one length.
-type basicAuth []struct{ user, password [sha256.Size]byte }
+type basicAuth []hashedPair
+
+type hashedPair struct {
+	user, password [sha256.Size]byte
+	expires        time.Time
+}
 
 func newBasicAuth(all []Credential) basicAuth {
 	var b basicAuth
 	for _, c := range all {
 		if c.User != "" && c.Password != "" { // an empty one would let in who says nothing
-			b = append(b, struct{ user, password [sha256.Size]byte }{sha256.Sum256([]byte(c.User)), sha256.Sum256([]byte(c.Password))})
+			b = append(b, hashedPair{sha256.Sum256([]byte(c.User)), sha256.Sum256([]byte(c.Password)), c.Expires})
 		}
 	}
 	return b
 }
 
+// authenticate lets in who shows one of the credentials as they are now.
+func (c *Credentials) authenticate(r *http.Request) (caller, keyID string, err error) {
+	return c.now.Load().authenticate(r)
+}
+
 // authenticate compares with every credential, always to the end, so that the
-// time it takes tells nothing.
+// time it takes tells nothing. A pair whose day has come is still good: Google
+// stops by itself, and a date that is a slip must not stop it earlier.
 func (b basicAuth) authenticate(r *http.Request) (caller, keyID string, err error) {
 	user, password, given := r.BasicAuth()
 	u, p := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))
@@ -81,6 +166,11 @@ func (s *server) bearer(r *http.Request) (merchantID, keyID string, err error) {
 	if token = strings.TrimSpace(token); !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return "", "", errUnauthorized
 	}
+	leave, err := s.attempts.enter(r.Context())
+	if err != nil {
+		return "", "", err
+	}
+	defer leave()
 	merchantID, keyID, err = s.bookings.Clinic(r.Context(), token)
 	switch {
 	case errors.Is(err, booking.ErrNotFound):
@@ -107,9 +197,14 @@ func (s *server) exchangeToken(ctx context.Context, req exchangeKey) (accessToke
 	if req.Key.empty() {
 		return accessToken{}, invalidCommand("key", required)
 	}
+	leave, err := s.attempts.enter(ctx)
+	if err != nil {
+		return accessToken{}, err
+	}
+	defer leave()
 	token, err := s.bookings.ExchangeKey(ctx, string(*req.Key.Value))
 	if errors.Is(err, booking.ErrNotFound) {
-		return accessToken{}, invalidRequest("key", notFound)
+		return accessToken{}, s.attempts.failed(ctx, invalidRequest("key", notFound), s.log)
 	}
 	return accessToken{Token: token}, err
 }

@@ -72,7 +72,7 @@ func (s *server) refuse(c echo.Context, k *call, err error) {
 	switch r.status {
 	case http.StatusUnauthorized:
 		c.Response().Header().Set("WWW-Authenticate", k.family.challenge)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		c.Response().Header().Set("Retry-After", "1")
 	}
 	k.field, k.cause = r.field, r.reason

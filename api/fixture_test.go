@@ -125,7 +125,7 @@ func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 
 	server := httptest.NewServer(api.New(api.Config{
 		Bookings:    w.service,
-		Credentials: []api.Credential{{User: googleUser, Password: googlePassword}},
+		Credentials: api.NewCredentials(api.Credential{User: googleUser, Password: googlePassword}),
 		Healthy:     db.Ping,
 		Log:         slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}))

@@ -32,6 +32,7 @@ type call struct {
 	id     string // X-Request-Id
 	family family
 	caller string   // who asks: "google", a clinic's merchant id, or nobody yet
+	peer   string   // the address that asks, for the limit on failed attempts
 	once   []string // the headers Idempotency-Key
 	field  string   // what was refused, for the log
 	cause  string   // why, for the log
@@ -58,7 +59,7 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		started := time.Now()
 		r := c.Request()
-		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r)), once: r.Header.Values(idempotencyKey)}
+		k := &call{id: requestID(r.Header), family: s.family(echo.GetPath(r)), peer: c.RealIP(), once: r.Header.Values(idempotencyKey)}
 		ctx, cancel := context.WithTimeout(withCall(r.Context(), k), patience)
 		defer cancel()
 		c.SetRequest(r.WithContext(ctx))
@@ -67,6 +68,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("X-Request-Id", k.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 
 		if err := s.recovered(next, c); err != nil {
 			s.refuse(c, k, err)
@@ -149,6 +153,9 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		k := callOf(c.Request().Context())
 		if k.family.authenticate != nil {
 			caller, keyID, err := k.family.authenticate(c.Request())
+			if errors.Is(err, errUnauthorized) {
+				return s.attempts.failed(c.Request().Context(), err, s.log)
+			}
 			if err != nil {
 				return err
 			}

@@ -71,7 +71,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		served <- serve(serving, newServer(api.Config{
-			Bookings: newService(db), Credentials: []api.Credential{{User: demoUser, Password: demoPassword}}, Healthy: db.Ping, Log: quiet,
+			Bookings: newService(db), Credentials: api.NewCredentials(api.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
 		}), listener, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"holdfast/booking"
+)
+
+// Attempts limits how often somebody may show credentials that are wrong: a
+// bucket of tokens for each address, from which a failed attempt takes one.
+//
+// Good credentials are let in whatever the bucket says. Behind one address there
+// may be a whole city, or a proxy and with it Google: whoever could empty the
+// bucket of that address could else lock them all out. So the limit does not make
+// a secret that can be guessed safe, its length does. What it does: failures stop
+// being worth anything (429, nothing looked up that costs), they are told to the
+// operator, and where looking a secret up needs the database, an address whose
+// bucket is empty has a few places there and no more.
+type Attempts struct {
+	burst  float64
+	refill time.Duration // for one token
+	places chan struct{} // in the database, for all whose buckets are empty
+
+	mu      sync.Mutex
+	buckets map[netip.Addr]bucket
+	swept   time.Time // when those that are full again were last thrown away
+}
+
+// bucket was this full at that time. One that is full again is as good as none.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// NewAttempts returns a limit of burst failed attempts at once and one more with
+// every refill.
+func NewAttempts(burst int, refill time.Duration) *Attempts {
+	return &Attempts{burst: float64(burst), refill: refill, places: make(chan struct{}, 4), buckets: map[netip.Addr]bucket{}}
+}
+
+// maxPeers is how many addresses are kept apart. When more fail at a time, the
+// rest share one bucket: memory is bounded, and an attack from so many places
+// is one attack.
+const maxPeers = 10_000
+
+// everybodyElse is the name of that bucket.
+var everybodyElse = netip.Addr{}
+
+// peerKey is the address that a bucket is for. A customer with IPv6 has at least
+// 2^64 addresses, so there it is the network.
+func peerKey(peer string) netip.Addr {
+	addr, err := netip.ParseAddr(peer)
+	if err != nil {
+		return everybodyElse
+	}
+	addr = addr.Unmap().WithZone("")
+	if addr.Is6() {
+		network, err := addr.Prefix(64)
+		if err != nil {
+			return everybodyElse
+		}
+		return network.Addr()
+	}
+	return addr
+}
+
+// left returns the bucket of a peer as it is at that time. It needs the lock.
+func (a *Attempts) left(key netip.Addr, now time.Time) bucket {
+	b, known := a.buckets[key]
+	if !known {
+		return bucket{a.burst, now}
+	}
+	return bucket{min(a.burst, b.tokens+float64(now.Sub(b.at))/float64(a.refill)), now}
+}
+
+// empty reports whether a peer has failed too often.
+func (a *Attempts) empty(peer string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.left(a.room(peerKey(peer), now), now).tokens < 1
+}
+
+// take takes one token of a peer's. It reports whether there was one, and whether
+// it was the last.
+func (a *Attempts) take(peer string, now time.Time) (taken, last bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := a.room(peerKey(peer), now)
+	b := a.left(key, now)
+	if b.tokens >= 1 {
+		taken = true
+		b.tokens--
+	}
+	a.buckets[key] = b
+	return taken, taken && b.tokens < 1
+}
+
+// room returns the bucket that a peer has or gets: its own if there is room for
+// that. It needs the lock.
+func (a *Attempts) room(key netip.Addr, now time.Time) netip.Addr {
+	if _, known := a.buckets[key]; known || len(a.buckets) < maxPeers {
+		return key
+	}
+	if now.Sub(a.swept) >= a.refill { // it takes time, and in less than that none gets full
+		a.swept = now
+		for k := range a.buckets {
+			if a.left(k, now).tokens >= a.burst {
+				delete(a.buckets, k)
+			}
+		}
+	}
+	if len(a.buckets) < maxPeers {
+		return key
+	}
+	return everybodyElse
+}
+
+// errTooMany is told instead of what was wrong.
+var errTooMany = &refusal{status: http.StatusTooManyRequests, message: "too many failed attempts"}
+
+// failed notes a failed attempt of the peer whose request ctx belongs to, and
+// returns what to answer: refused, or that there were too many.
+func (a *Attempts) failed(ctx context.Context, refused error, log *slog.Logger) error {
+	if a == nil {
+		return refused
+	}
+	k := callOf(ctx)
+	taken, last := a.take(k.peer, time.Now())
+	if last {
+		log.WarnContext(ctx, "too many failed attempts", "peer", peerKey(k.peer).String(), "request_id", k.id)
+	}
+	if !taken {
+		return errTooMany
+	}
+	return refused
+}
+
+// enter asks for a place in the database for looking up a secret, and returns how
+// to give it back. Only a peer that has failed too often has to wait for one, and
+// not for long: then it is told to come again, not that it is wrong.
+func (a *Attempts) enter(ctx context.Context) (leave func(), err error) {
+	if a == nil || !a.empty(callOf(ctx).peer, time.Now()) {
+		return func() {}, nil
+	}
+	soon := time.NewTimer(100 * time.Millisecond)
+	defer soon.Stop()
+	select {
+	case a.places <- struct{}{}:
+		return func() { <-a.places }, nil
+	case <-ctx.Done():
+	case <-soon.C:
+	}
+	return nil, fmt.Errorf("%w: too many failed attempts are being looked up", booking.ErrUnavailable)
+}
+
+// peerOf says which address a request comes from: the one that is connected to
+// us, and what X-Forwarded-For says only if that is one of our proxies. Echo
+// reads the header from the right, up to the first address that is not a proxy's:
+// what stands before it, the caller may have written.
+func peerOf(proxies []*net.IPNet) echo.IPExtractor {
+	if len(proxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range proxies {
+		trust = append(trust, echo.TrustIPRange(p))
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}
