@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast/api"
@@ -17,24 +19,30 @@ import (
 )
 
 type serveCommand struct {
-	Address           string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
-	GoogleCredentials string        `placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
-	LeaseDuration     time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
-	DeclineAfter      time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
-	InternalAddress   string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
-	TLSCert           string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS."`
-	TLSKey            string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
+	Address               string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
+	GoogleCredentials     string        `xor:"google" placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
+	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: USER:PASSWORD a line, and behind it, if known, the day on which it expires, like 2027-01-31. Read again on SIGHUP."`
+	LeaseDuration         time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
+	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
+	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
+	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8. Without any it is not read."`
+	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
+	TLSKey                string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
 
 // Run serves until the context ends, then answers what it has accepted and
 // stops.
 func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
-	credentials, err := api.ParseCredentials(cmd.GoogleCredentials)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	secrets, err := newSecrets(cmd, c.log)
 	if err != nil {
-		return fmt.Errorf("--google-credentials: %w", err)
+		return err
 	}
-	if len(credentials) == 0 {
-		c.log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
+	proxies, err := networks(cmd.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 {
 		return errors.New("--lease-duration must be above zero, --decline-after not below")
@@ -50,19 +58,15 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err := watched.watch(db); err != nil {
 		return err
 	}
+	watched.registry.MustRegister(secrets)
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
 	srv := newServer(api.Config{
-		Bookings: service, Credentials: credentials, Healthy: db.Ping, Log: c.log,
+		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
+		Attempts: api.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
 		Counters: watched.counters, Observe: watched.observe,
 	})
-	if cmd.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
-		if err != nil {
-			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	}
+	srv.TLSConfig = secrets.tlsConfig()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.Address)
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
@@ -71,6 +75,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	beside, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer func() { stop(); running.Wait() }()
+	running.Go(func() { secrets.watch(beside, hangups) })
 	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
 	if cmd.InternalAddress != "" {
 		internal, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.InternalAddress)
@@ -86,6 +91,30 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, listener, c.log)
+}
+
+// How often one address may show wrong credentials: so many at once, and one more
+// in every such time.
+const (
+	failuresAtOnce = 60
+	failuresEvery  = time.Second
+)
+
+// networks reads addresses of networks, or of single machines.
+func networks(texts []string) ([]*net.IPNet, error) {
+	var all []*net.IPNet
+	for _, text := range texts {
+		if ip := net.ParseIP(text); ip != nil {
+			all = append(all, &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
+			continue
+		}
+		_, network, err := net.ParseCIDR(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no network like 10.0.0.0/8", text)
+		}
+		all = append(all, network)
+	}
+	return all, nil
 }
 
 // newServer is the HTTP server with the limits that we ship: slow callers and
