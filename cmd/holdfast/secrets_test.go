@@ -70,7 +70,7 @@ func (s *serving) wantAs(t *testing.T, credentials string, want int) {
 // file that is wrong, or gone, changes nothing, and the log says so.
 func TestRotateGoogleCredentials(t *testing.T) {
 	const (
-		before, after = "google:before", "google:after"
+		before, after = "google:bef0re", "google:aft3r"
 		read, refused = `msg="read again"`, `msg="not read again, the old one stays"`
 	)
 	path := file(t, "google", before+" 2030-01-31\n")
@@ -131,7 +131,7 @@ func TestRotateGoogleCredentials(t *testing.T) {
 	s.hangUp(t, read)
 	s.wantAs(t, after, 200)
 	s.wantAs(t, before, 401)
-	for _, secret := range []string{"google:", "before", "after", "s3cret"} {
+	for _, secret := range []string{"bef0re", "aft3r", "s3cret"} {
 		if strings.Contains(s.log.String(), secret) {
 			t.Errorf("%s is in the log:\n%s", secret, s.log)
 		}
