@@ -152,6 +152,9 @@ func (db *DB) openPostgres(target string, o Options) error {
 	if err != nil {
 		return errors.New("the postgres:// URL cannot be read") // pgx's error would repeat it
 	}
+	if config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return unsafeSetting("default_query_exec_mode", "simple_protocol", "and names and telephone numbers would be part of statements, and of PostgreSQL's log", "take it out of --database, or say exec")
+	}
 	// A transaction that waits longer than this for one lock, or forgets to
 	// end, must not hold the others up.
 	for name, value := range map[string]string{

@@ -71,6 +71,12 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 		{"Postgres synchronous_commit off in the URL", func(t *testing.T) string {
 			return with(storagetest.Postgres(t), "synchronous_commit=off")
 		}, "synchronous_commit is off"},
+		{"Postgres that would log parameters of statements that fail", func(t *testing.T) string {
+			return with(storagetest.Postgres(t), "log_parameter_max_length_on_error=-1")
+		}, "log_parameter_max_length_on_error is -1"},
+		{"Postgres with parameters in statements", func(t *testing.T) string {
+			return with(storagetest.Postgres(t), "default_query_exec_mode=simple_protocol")
+		}, "default_query_exec_mode is simple_protocol"},
 		{"Postgres that is not there", func(*testing.T) string { return "postgres://127.0.0.1:1/none?connect_timeout=2" }, "failed to connect"},
 		{"Postgres URL that is none", func(*testing.T) string { return "postgres://u:secret@[::1/x" }, "cannot be read"},
 	} {
@@ -87,6 +93,38 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 				t.Errorf("the error repeats a password: %v", err)
 			}
 		})
+	}
+}
+
+// What a server logs of statements is looked at too: these are settings of a
+// superuser, so the server is the test's own.
+func TestRefusesLoggedParameters(t *testing.T) {
+	admin, _ := storagetest.PostgresWithLog(t)
+	for _, c := range []struct{ settings, want string }{
+		{"", ""},
+		{"log_statement=ddl", ""},
+		{"log_statement=all", "log_parameter_max_length is -1 with log_statement = all"},
+		{"log_statement=mod", "log_parameter_max_length is -1 with log_statement = mod"},
+		{"log_min_duration_statement=0", "log_parameter_max_length is -1 with log_min_duration_statement = 0"},
+		{"log_min_duration_statement=1min&log_parameter_max_length=64", "log_parameter_max_length is 64B with log_min_duration_statement = 1min"},
+		{"log_min_duration_sample=500", "log_parameter_max_length is -1 with log_min_duration_sample = 500ms"},
+		{"log_transaction_sample_rate=0.5", "log_parameter_max_length is -1 with log_transaction_sample_rate = 0.5"},
+		{"log_statement=all&log_min_duration_statement=0&log_parameter_max_length=0", ""},
+		{"log_parameter_max_length_on_error=1kB", "log_parameter_max_length_on_error is 1kB"},
+		{"session_preload_libraries=auto_explain&auto_explain.log_min_duration=0", "auto_explain.log_min_duration = 0"},
+		{"session_preload_libraries=auto_explain", ""},
+		{"pgaudit.log_parameter=on", "pgaudit.log_parameter = on"},
+	} {
+		db, err := storage.Open(t.Context(), with(admin, c.settings), storage.Options{})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want it to say %q", c.settings, got, c.want)
+		}
 	}
 }
 

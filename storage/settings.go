@@ -40,7 +40,7 @@ func checkPostgres(ctx context.Context, db *DB) error {
 		return unsafeSetting("synchronous_commit", s.SynchronousCommit, "and a crash would lose acknowledged bookings",
 			"set synchronous_commit = on for the server, this database and this role (ALTER DATABASE … RESET, ALTER ROLE … RESET)")
 	}
-	return nil
+	return checkLogging(ctx, db)
 }
 
 func unsafeSetting(name, value, why, remedy string) error {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -64,8 +65,9 @@ func startServer() (admin string, stop func() error, err error) {
 	return socketURL(dir), stop, nil
 }
 
-// startIn fills dir with a new cluster, starts it and waits until it answers.
-func startIn(dir, bin string, owner *syscall.Credential) (stop func() error, err error) {
+// startIn fills dir with a new cluster, starts it and waits until it answers,
+// with more settings, if there are any, as postgres -c takes them.
+func startIn(dir, bin string, owner *syscall.Credential, settings ...string) (stop func() error, err error) {
 	data := filepath.Join(dir, "data")
 	// Not synced, because losing power here loses nothing; the server itself is.
 	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+data,
@@ -74,12 +76,18 @@ func startIn(dir, bin string, owner *syscall.Credential) (stop func() error, err
 		return nil, fmt.Errorf("%s: %w\n%s", initdb.Path, err, output)
 	}
 
-	run := command(dir, owner, "/bin/sh", "-c", supervisor, "sh", dir,
+	args := []string{
+		"-c", supervisor, "sh", dir,
 		filepath.Join(bin, "postgres"), "-D", data, "-p", "5432",
-		"-c", "listen_addresses=", "-c", "unix_socket_directories="+dir,
+		"-c", "listen_addresses=", "-c", "unix_socket_directories=" + dir,
 		// The two the service insists on; the defaults, said aloud.
 		"-c", "fsync=on", "-c", "synchronous_commit=on",
-		"-c", "shared_buffers=32MB", "-c", "max_connections=300")
+		"-c", "shared_buffers=32MB", "-c", "max_connections=300",
+	}
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	run := command(dir, owner, "/bin/sh", args...)
 	alive, err := run.StdinPipe() // referenced by stop: collected, it would close
 	if err != nil {
 		return nil, err
@@ -102,6 +110,35 @@ func startIn(dir, bin string, owner *syscall.Credential) (stop func() error, err
 		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
+}
+
+// PostgresWithLog starts a server for one test alone, with more settings, as
+// postgres -c takes them. It returns the URL of an empty database, as a
+// superuser, and what reads all that the server has logged so far.
+func PostgresWithLog(t testing.TB, settings ...string) (url string, log func() string) {
+	t.Helper()
+	bin, err := findBinaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := serverUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := makeDir(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, err := startIn(dir, bin, owner, settings...)
+	if err != nil {
+		t.Fatal(errors.Join(err, os.RemoveAll(dir)))
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return socketURL(dir), func() string { return string(serverLog(dir)) }
 }
 
 // awaitServer returns when the server in dir answers, or says why it will not.

@@ -1,0 +1,44 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+)
+
+// checkLogging refuses a server whose log would have what guests told us. By
+// default PostgreSQL writes a statement that fails without its parameters; but
+// one that is logged because it is slow, or because all are, it writes with them.
+func checkLogging(ctx context.Context, db *DB) error {
+	var s struct {
+		OnError    string // how much of the parameters of a statement that fails
+		Parameters string // how much of those of another
+		Why        string // what has statements logged; "" if nothing has
+		Plans      string // what has plans logged, with values in them
+	}
+	err := db.write.WithContext(ctx).Raw(`SELECT
+		current_setting('log_parameter_max_length_on_error') AS on_error,
+		current_setting('log_parameter_max_length') AS parameters,
+		CASE
+			WHEN current_setting('log_statement') IN ('mod', 'all') THEN 'log_statement = ' || current_setting('log_statement')
+			WHEN current_setting('log_min_duration_statement') <> '-1' THEN 'log_min_duration_statement = ' || current_setting('log_min_duration_statement')
+			WHEN current_setting('log_min_duration_sample') <> '-1' THEN 'log_min_duration_sample = ' || current_setting('log_min_duration_sample')
+			WHEN current_setting('log_transaction_sample_rate') <> '0' THEN 'log_transaction_sample_rate = ' || current_setting('log_transaction_sample_rate')
+			ELSE '' END AS why,
+		CASE
+			WHEN COALESCE(current_setting('auto_explain.log_min_duration', true), '-1') NOT IN ('-1', '') THEN 'auto_explain.log_min_duration = ' || current_setting('auto_explain.log_min_duration')
+			WHEN COALESCE(current_setting('pgaudit.log_parameter', true), 'off') = 'on' THEN 'pgaudit.log_parameter = on'
+			ELSE '' END AS plans`).Scan(&s).Error
+	const leak = "and PostgreSQL's log would have guests' names and telephone numbers"
+	switch {
+	case err != nil:
+		return fmt.Errorf("read what PostgreSQL logs: %w", err)
+	case s.OnError != "0":
+		return unsafeSetting("log_parameter_max_length_on_error", s.OnError, leak, "set it to 0, its default, for the server, this database and this role")
+	case s.Why != "" && s.Parameters != "0":
+		return unsafeSetting("log_parameter_max_length", s.Parameters+" with "+s.Why, leak,
+			"set log_parameter_max_length = 0, for the server or, as a superuser, with ALTER DATABASE … SET: statements are then logged without their parameters")
+	case s.Plans != "":
+		return unsafeSetting("PostgreSQL's logging", "set to "+s.Plans, leak, "turn it off for this database")
+	}
+	return nil
+}
