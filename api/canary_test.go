@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -289,7 +291,8 @@ func (l *listener) strangers() {
 }
 
 // escaped returns the secrets that are in a text: as they are, as they look in
-// JSON or in Go's quotes, or in base64 at whatever offset.
+// JSON, in Go's quotes, in a URL or in SQL, in hex, or in base64 at whatever
+// offset.
 func escaped(text string, secrets []string) []string {
 	var out []string
 	for _, s := range secrets {
@@ -303,12 +306,13 @@ func escaped(text string, secrets []string) []string {
 		if err := e.Encode(s); err != nil {
 			panic(err)
 		}
-		looks := []string{s, strings.Trim(string(inJSON), `"`), strings.Trim(plain.String(), "\"\n"), strings.Trim(fmt.Sprintf("%q", s), `"`), strings.Trim(fmt.Sprintf("%+q", s), `"`)}
+		looks := []string{s, strings.Trim(string(inJSON), `"`), strings.Trim(plain.String(), "\"\n"), strings.Trim(fmt.Sprintf("%q", s), `"`), strings.Trim(fmt.Sprintf("%+q", s), `"`),
+			url.QueryEscape(s), url.PathEscape(s), strings.ReplaceAll(s, "'", "''"), hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
 		for offset := range 3 {
 			// The middle of it, which does not depend on what is around.
 			coded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + s))
 			coded = strings.TrimRight(coded, "=")[min(4, 4*offset):]
-			looks = append(looks, coded[:len(coded)-2])
+			looks = append(looks, coded[:len(coded)-2], strings.NewReplacer("+", "-", "/", "_").Replace(coded[:len(coded)-2]))
 		}
 		if slices.ContainsFunc(looks, func(look string) bool { return strings.Contains(text, look) }) {
 			out = append(out, s)
@@ -327,6 +331,7 @@ func TestEscapedFindsCanaries(t *testing.T) {
 		for _, text := range []string{
 			"before " + s + " after", string(inJSON), fmt.Sprintf("%+q", s),
 			base64.StdEncoding.EncodeToString([]byte(s)), base64.StdEncoding.EncodeToString([]byte("a" + s + "b")), base64.StdEncoding.EncodeToString([]byte("google:" + s + "bcd")),
+			base64.URLEncoding.EncodeToString([]byte(s)), fmt.Sprintf("%x", "a"+s+"b"), fmt.Sprintf("%X", s), "/v3?name=" + url.QueryEscape(s), "/v3/" + url.PathEscape(s),
 		} {
 			if len(escaped(text, []string{s})) != 1 {
 				t.Errorf("%q is not found in %s", s, text)

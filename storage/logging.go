@@ -8,14 +8,17 @@ import (
 // checkLogging refuses a server whose log would have what guests told us. By
 // default PostgreSQL writes a statement that fails without its parameters; but
 // one that is logged because it is slow, or because all are, it writes with them.
+// log_error_verbosity = terse keeps them out of both.
 func checkLogging(ctx context.Context, db *DB) error {
 	var s struct {
+		Terse      bool   // details are not logged, and parameters are one
 		OnError    string // how much of the parameters of a statement that fails
 		Parameters string // how much of those of another
 		Why        string // what has statements logged; "" if nothing has
 		Plans      string // what has plans logged, with values in them
 	}
 	err := db.write.WithContext(ctx).Raw(`SELECT
+		current_setting('log_error_verbosity') = 'terse' AS terse,
 		current_setting('log_parameter_max_length_on_error') AS on_error,
 		current_setting('log_parameter_max_length') AS parameters,
 		CASE
@@ -32,11 +35,11 @@ func checkLogging(ctx context.Context, db *DB) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("read what PostgreSQL logs: %w", err)
-	case s.OnError != "0":
+	case !s.Terse && s.OnError != "0":
 		return unsafeSetting("log_parameter_max_length_on_error", s.OnError, leak, "set it to 0, its default, for the server, this database and this role")
-	case s.Why != "" && s.Parameters != "0":
+	case !s.Terse && s.Why != "" && s.Parameters != "0":
 		return unsafeSetting("log_parameter_max_length", s.Parameters+" with "+s.Why, leak,
-			"set log_parameter_max_length = 0, for the server or, as a superuser, with ALTER DATABASE … SET: statements are then logged without their parameters")
+			"set log_parameter_max_length = 0 or log_error_verbosity = terse, for the server or, as a superuser, with ALTER DATABASE … SET: statements are then logged without their parameters")
 	case s.Plans != "":
 		return unsafeSetting("PostgreSQL's logging", "set to "+s.Plans, leak, "turn it off for this database")
 	}

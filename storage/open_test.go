@@ -110,6 +110,7 @@ func TestRefusesLoggedParameters(t *testing.T) {
 		{"log_min_duration_sample=500", "log_parameter_max_length is -1 with log_min_duration_sample = 500ms"},
 		{"log_transaction_sample_rate=0.5", "log_parameter_max_length is -1 with log_transaction_sample_rate = 0.5"},
 		{"log_statement=all&log_min_duration_statement=0&log_parameter_max_length=0", ""},
+		{"log_statement=all&log_parameter_max_length_on_error=-1&log_error_verbosity=terse", ""},
 		{"log_parameter_max_length_on_error=1kB", "log_parameter_max_length_on_error is 1kB"},
 		{"session_preload_libraries=auto_explain&auto_explain.log_min_duration=0", "auto_explain.log_min_duration = 0"},
 		{"session_preload_libraries=auto_explain", ""},
