@@ -101,7 +101,7 @@ func TestPostgresLogsNothingPersonal(t *testing.T) {
 			const control = "Kontrollvogel"
 			conn, err := raw.Conn(t.Context())
 			w.must(err)
-			_, err = conn.ExecContext(t.Context(), "SET log_error_verbosity = default; SET log_parameter_max_length = -1; SET log_min_duration_statement = 0")
+			_, err = conn.ExecContext(t.Context(), "SET log_error_verbosity = 'default'; SET log_parameter_max_length = -1; SET log_min_duration_statement = 0")
 			w.must(err)
 			_, err = conn.ExecContext(t.Context(), "SELECT $1::text", control)
 			w.must(err)
