@@ -66,6 +66,8 @@ type server struct {
 	bookings *booking.Service
 	google   *Credentials
 	attempts *Attempts
+	places   places
+	bodies   atomic.Int64 // bytes of the bodies of all requests that are served
 	healthy  func(context.Context) error
 	log      *slog.Logger
 	counters *Counters
@@ -75,7 +77,7 @@ type server struct {
 // New returns the handler of all routes. This is their table of contents.
 func New(c Config) http.Handler {
 	s := &server{
-		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts,
+		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts, places: newPlaces(),
 		healthy: c.Healthy, log: c.Log, counters: c.Counters, answered: c.Observe,
 	}
 	if s.google == nil {

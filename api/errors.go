@@ -33,22 +33,25 @@ type family struct {
 	authenticate func(*http.Request) (caller, keyID string, err error) // nil: there is nothing to show
 	translate    func(error) error                                     // turns a rule's "no" into a *refusal, other errors into themselves
 	wording      func(*refusal) any                                    // the body of the answer
+	maxBody      int64                                                 // of a request, in bytes
+	places       chan struct{}                                         // one for each request that is served; nil: no bound
 }
 
 // family finds the family of a path. It looks at the path as the router does,
 // so that no route can be reached without its family's credentials.
 func (s *server) family(path string) family {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	google := family{translate: googleRefusal, wording: googleError}
-	clinic := family{translate: clinicRefusal, wording: clinicException, challenge: `Bearer realm="holdfast"`}
+	google := family{translate: googleRefusal, wording: googleError, maxBody: maxBody}
+	clinic := family{translate: clinicRefusal, wording: clinicException, challenge: `Bearer realm="holdfast"`, maxBody: maxBody}
 	switch first {
 	case "v3":
-		google.challenge, google.authenticate = `Basic realm="holdfast"`, s.google.authenticate
+		google.challenge, google.authenticate, google.places = `Basic realm="holdfast"`, s.google.authenticate, s.places.google
 		return google
 	case "schedule", "visitor":
-		clinic.authenticate = s.bearer
+		clinic.authenticate, clinic.places = s.bearer, s.places.clinic
 		return clinic
 	case "open":
+		clinic.maxBody, clinic.places = maxKeyBody, s.places.open
 		return clinic
 	}
 	return google // a path that nobody knows

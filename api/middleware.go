@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,64 @@ import (
 // fifty stretches with their procedures, is a fraction of it.
 const maxBody = 256 << 10
 
+// maxKeyBody is that of exchange-token, whose callers have no credentials yet.
+const maxKeyBody = 4 << 10
+
+// maxBodies is how long the bodies of all requests that are served at a time may
+// be together. Read as JSON, a body can take twenty times its length.
+const maxBodies = 16 << 20
+
+// places bounds how many requests are served at a time, for each family apart: so
+// those who need no credentials cannot take the others' places.
+type places struct{ google, clinic, open chan struct{} }
+
+func newPlaces() places {
+	return places{google: make(chan struct{}, 2048), clinic: make(chan struct{}, 1024), open: make(chan struct{}, 64)}
+}
+
+// portion is what one request has of maxBodies.
+type portion struct {
+	of    *atomic.Int64
+	bytes int64
+}
+
+// keep changes it to so many bytes.
+func (r *portion) keep(bytes int64) {
+	if r.of != nil {
+		r.of.Add(bytes - r.bytes)
+		r.bytes = bytes
+	}
+}
+
+// admit takes a place for a request and room for its body, or tells it to come
+// again. done gives them back. Until it is read, a body of unannounced length may
+// be as long as any; one that is too long is not read.
+func (s *server) admit(k *call, r *http.Request) (done func(), err error) {
+	if k.family.places == nil {
+		return func() {}, nil
+	}
+	select {
+	case k.family.places <- struct{}{}:
+	default:
+		return nil, fmt.Errorf("%w: %d requests are being served", booking.ErrUnavailable, cap(k.family.places))
+	}
+	done = func() {
+		k.body.keep(0)
+		<-k.family.places
+	}
+	length := r.ContentLength
+	if length < 0 || length > k.family.maxBody {
+		length = k.family.maxBody
+	}
+	k.body.of = &s.bodies
+	k.body.keep(length)
+	if s.bodies.Load() > maxBodies {
+		done()
+		return nil, fmt.Errorf("%w: requests of %d bytes are being served", booking.ErrUnavailable, maxBodies)
+	}
+	return done, nil
+}
+
 // patience is how long what a request reads may take. A transaction has a limit
 // of its own, and does not end with its request.
 const patience = 5 * time.Second
@@ -34,8 +93,9 @@ type call struct {
 	caller string   // who asks: "google", a clinic's merchant id, or nobody yet
 	peer   string   // the address that asks, for the limit on failed attempts
 	once   []string // the headers Idempotency-Key
-	field  string   // what was refused, for the log
-	cause  string   // why, for the log
+	body   portion
+	field  string // what was refused, for the log
+	cause  string // why, for the log
 }
 
 type callKey struct{}
@@ -164,6 +224,11 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 				c.SetRequest(c.Request().WithContext(booking.WithKey(c.Request().Context(), keyID)))
 			}
 		}
+		done, err := s.admit(k, c.Request())
+		if err != nil {
+			return err
+		}
+		defer done()
 		// The router leaves this for a known path with another verb. It counts
 		// OPTIONS among the verbs, which it would answer by itself.
 		if allow, known := c.Get(echo.ContextKeyHeaderAllow).(string); known {
@@ -178,8 +243,10 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 // first, so that a long one is refused before it is read.
 func readBody(c echo.Context) ([]byte, error) {
 	r := c.Request()
-	tooLong := &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is longer than %d bytes", maxBody)}
-	if r.ContentLength > maxBody {
+	k := callOf(r.Context())
+	most := k.family.maxBody
+	tooLong := &refusal{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is longer than %d bytes", most)}
+	if r.ContentLength > most {
 		return nil, tooLong
 	}
 	for _, coding := range r.Header.Values("Content-Encoding") {
@@ -189,7 +256,7 @@ func readBody(c echo.Context) ([]byte, error) {
 	}
 	// MaxBytesReader closes the connection, which it can only with the server's
 	// own ResponseWriter.
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, most))
 	var limit *http.MaxBytesError
 	switch {
 	case errors.As(err, &limit):
@@ -197,6 +264,7 @@ func readBody(c echo.Context) ([]byte, error) {
 	case err != nil:
 		return nil, &refusal{status: http.StatusBadRequest, message: "the body could not be read to its end"}
 	}
+	k.body.keep(int64(len(body)))
 	return body, nil
 }
 

@@ -71,6 +71,10 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
+	// Half of what the system lets us open is for the database and everything else.
+	limited := newConnections(listener, min(maxConnections, maxFiles()/2), maxConnectionsEach, proxies)
+	srv.ConnState = limited.state
+	watched.registry.MustRegister(limited)
 	// What runs beside the server ends with it.
 	beside, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -90,7 +94,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		})
 	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
-	return serve(ctx, srv, listener, c.log)
+	return serve(ctx, srv, limited, c.log)
 }
 
 // How often one address may show wrong credentials: so many at once, and one more

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// maxFiles is how many files and sockets the system lets us open.
+func maxFiles() int { return 1 << 20 }
