@@ -2,7 +2,7 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-.PHONY: help test lint demo build bench bench-quick generate
+.PHONY: help test lint vulnerable abuse demo build bench bench-quick generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,12 @@ lint: ## check format, vet and golangci-lint
 	if [ -n "$$files" ]; then echo "not as gofmt writes it:"; echo "$$files"; exit 1; fi
 	go vet ./...
 	go tool -modfile=.ci/lint.mod golangci-lint run
+
+vulnerable: ## look for known vulnerabilities that are called; says so if it cannot
+	.ci/vulnerable
+
+abuse: ## flood and starve a real server, and watch its memory (about 2 minutes)
+	go test -tags abuse -count=1 -timeout 10m -v -run 'TestAbuse' ./cmd/holdfast
 
 demo: ## start a server with a clinic to try out, nothing to set up
 	go run ./cmd/holdfast demo

@@ -41,7 +41,7 @@ func TestServedAtATime(t *testing.T) {
 		most       int
 	}{
 		{"requests", small, 2048},
-		{"bytes", large, maxBodies / maxBody},
+		{"bytes", large, maxBodies / (expansion * maxBody)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := waiting{clinicOnly{}, make(chan struct{}), make(chan struct{})}
@@ -65,9 +65,8 @@ func TestServedAtATime(t *testing.T) {
 				t.Errorf("a stranger: got %d, want 401", got)
 			}
 			for path, auth := range map[string]string{updatePath: bearer, exchangePath: ""} {
-				body := "{}"
 				want := map[string]int{"requests": 400, "bytes": 503}[c.name]
-				if got := send(h, "POST", path, body, "Authorization", auth).status; got != want {
+				if got := send(h, "POST", path, "{}", "Authorization", auth).status; got != want {
 					t.Errorf("%s: got %d, want %d", path, got, want)
 				}
 			}

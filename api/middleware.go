@@ -27,9 +27,13 @@ const maxBody = 256 << 10
 // maxKeyBody is that of exchange-token, whose callers have no credentials yet.
 const maxKeyBody = 4 << 10
 
-// maxBodies is how long the bodies of all requests that are served at a time may
-// be together. Read as JSON, a body can take twenty times its length.
-const maxBodies = 16 << 20
+// maxBodies is what the bodies of all requests that are served at a time may take,
+// in bytes of memory.
+const maxBodies = 48 << 20
+
+// expansion is how much more memory than its length a JSON text may take while it
+// is decoded: one of nothing but empty objects does.
+const expansion = 8
 
 // places bounds how many requests are served at a time, for each family apart: so
 // those who need no credentials cannot take the others' places.
@@ -45,13 +49,18 @@ type portion struct {
 	bytes int64
 }
 
-// keep changes it to so many bytes.
-func (r *portion) keep(bytes int64) {
-	if r.of != nil {
-		r.of.Add(bytes - r.bytes)
-		r.bytes = bytes
+// keep changes it to so many bytes, and reports whether there were as many.
+func (r *portion) keep(bytes int64) bool {
+	if r.of == nil {
+		return true
 	}
+	more := bytes - r.bytes
+	r.bytes = bytes
+	return r.of.Add(more) <= maxBodies || more <= 0
 }
+
+// errTooMuch asks for a request again whose body there is no room for now.
+var errTooMuch = fmt.Errorf("%w: bodies of %d bytes are being read", booking.ErrUnavailable, maxBodies)
 
 // admit takes a place for a request and room for its body, or tells it to come
 // again. done gives them back. Until it is read, a body of unannounced length may
@@ -74,10 +83,9 @@ func (s *server) admit(k *call, r *http.Request) (done func(), err error) {
 		length = k.family.maxBody
 	}
 	k.body.of = &s.bodies
-	k.body.keep(length)
-	if s.bodies.Load() > maxBodies {
+	if !k.body.keep(length) {
 		done()
-		return nil, fmt.Errorf("%w: requests of %d bytes are being served", booking.ErrUnavailable, maxBodies)
+		return nil, errTooMuch
 	}
 	return done, nil
 }
@@ -264,7 +272,9 @@ func readBody(c echo.Context) ([]byte, error) {
 	case err != nil:
 		return nil, &refusal{status: http.StatusBadRequest, message: "the body could not be read to its end"}
 	}
-	k.body.keep(int64(len(body)))
+	if !k.body.keep(expansion * int64(len(body))) {
+		return nil, errTooMuch
+	}
 	return body, nil
 }
 

@@ -45,6 +45,7 @@ type commands struct {
 	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
 	Retain   retainCommand   `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
 	Erase    eraseCommand    `cmd:"" help:"Erase what is known of one person."`
+	Backup   backupCommand   `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
 	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform  conformCommand  `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`

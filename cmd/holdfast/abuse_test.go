@@ -1,0 +1,576 @@
+//go:build abuse && linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/storage/storagetest"
+)
+
+// Abuse of a real server process, while a guest books all the time: what a
+// stranger may send, what a partner may send by mistake, and more of it than the
+// machine can bear. make abuse runs it; it takes over a minute, and what it
+// measures it prints.
+
+// maxMemory is what the process may take at any time, in MiB.
+const maxMemory = 256
+
+// target is the process that is abused.
+type target struct {
+	address, internal string
+	pid               int
+	secure            *tls.Config // nil: plain HTTP
+}
+
+// startTarget builds the program and starts a server on a new database.
+func startTarget(t *testing.T, args ...string) *target {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "holdfast")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	p := program{database: storagetest.SQLite(t)}
+	p.ok(t, "import", file(t, "c", strings.Replace(catalogue2, "capacity: 2", "capacity: 10000", 1)))
+	serve := exec.Command(binary, append([]string{"serve", "--address", "127.0.0.1:0", "--internal-address", "127.0.0.1:0", "--database", p.database, "--google-credentials", googleCredentials}, args...)...)
+	log := newWatched()
+	serve.Stderr = log
+	must(t, serve.Start())
+	t.Cleanup(func() {
+		must(t, serve.Process.Signal(os.Interrupt))
+		if err := serve.Wait(); err != nil {
+			t.Errorf("the server ended badly: %v", err)
+		}
+		for _, word := range []string{"level=ERROR", "panic"} {
+			if strings.Contains(log.String(), word) {
+				t.Errorf("the log has %q:\n%.5000s", word, log)
+			}
+		}
+		var out, err bytes.Buffer
+		if status := run(context.WithoutCancel(t.Context()), []string{"verify", "--database", p.database}, &out, &err); status != 0 {
+			t.Errorf("verify: exit status %d\n%s%s", status, &out, &err)
+		}
+	})
+	internal, err := log.await(t.Context(), `msg="serving metrics" address=(\S+)`)
+	must(t, err)
+	address, err := log.await(t.Context(), `msg=serving address=(\S+)`)
+	must(t, err)
+	return &target{address: address, internal: internal, pid: serve.Process.Pid}
+}
+
+// peak is the most memory that the process has had since the last call, in MiB.
+func (s *target) peak(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	must(t, err)
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)
+	kb, err := strconv.Atoi(string(found[1]))
+	must(t, err)
+	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.pid), []byte("5"), 0)) // begin anew
+	return kb >> 10
+}
+
+// metric reads one of the server's metrics.
+func (s *target) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	resp, err := http.Get("http://" + s.internal + "/metrics")
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("there is no metric %s", name)
+	}
+	value, err := strconv.ParseFloat(string(found[1]), 64)
+	must(t, err)
+	return value
+}
+
+func (s *target) url() string {
+	if s.secure != nil {
+		return "https://" + s.address
+	}
+	return "http://" + s.address
+}
+
+func (s *target) dial() (net.Conn, error) {
+	conn, err := net.DialTimeout("tcp", s.address, 10*time.Second)
+	if err != nil || s.secure == nil {
+		return conn, err
+	}
+	secured := tls.Client(conn, s.secure)
+	return secured, secured.Handshake()
+}
+
+// visitor books all the time, one booking after the other, and asks again where
+// it is told to.
+type visitor struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	took    []time.Duration // until there was a booking
+	asked   int             // again
+	refused []string        // what else was answered
+}
+
+func (s *target) visit(t *testing.T) *visitor {
+	ctx, stop := context.WithCancel(t.Context())
+	g := &visitor{stop: stop}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: s.secure}}
+	g.done.Go(func() {
+		defer client.CloseIdleConnections()
+		for ctx.Err() == nil {
+			body, started := randomBooking(), time.Now()
+			for {
+				status, answer, err := post(client, s.url()+"/v3/CreateBooking", body, googleHeader)
+				g.mu.Lock()
+				switch {
+				case ctx.Err() != nil:
+				case err == nil && status == 503 || err != nil && s.overrun(err):
+					g.asked++
+					g.mu.Unlock()
+					continue
+				case err != nil || status != 200 || !strings.Contains(answer, `"status":"CONFIRMED"`):
+					g.refused = append(g.refused, fmt.Sprint(status, answer, err))
+				default:
+					g.took = append(g.took, time.Since(started))
+				}
+				g.mu.Unlock()
+				break
+			}
+		}
+	})
+	return g
+}
+
+// overrun tells a connection that was closed for want of room, on which no
+// answer came: a partner asks again on another.
+func (*target) overrun(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe")
+}
+
+// made is how many bookings there are by now.
+func (g *visitor) made() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.took)
+}
+
+// end stops the guest and reports.
+func (g *visitor) end(t *testing.T, s *target) {
+	t.Helper()
+	g.stop()
+	g.done.Wait()
+	slices.Sort(g.took)
+	memory := s.peak(t)
+	if len(g.took) == 0 || len(g.refused) > 0 {
+		t.Errorf("the guest made %d bookings and was refused %d: %.3q", len(g.took), len(g.refused), g.refused)
+		return
+	}
+	t.Logf("the guest made %d bookings, asked again %d times; p50 %v, p99 %v, slowest %v; memory %d MiB",
+		len(g.took), g.asked, g.took[len(g.took)/2].Round(time.Millisecond), g.took[len(g.took)*99/100].Round(time.Millisecond), g.took[len(g.took)-1].Round(time.Millisecond), memory)
+	if memory > maxMemory {
+		t.Errorf("the server took %d MiB, at most %d are right", memory, maxMemory)
+	}
+}
+
+var googleHeader = func() string {
+	r := http.Request{Header: http.Header{}}
+	user, password, _ := strings.Cut(googleCredentials, ":")
+	r.SetBasicAuth(user, password)
+	return r.Header.Get("Authorization")
+}()
+
+// randomBooking is a CreateBooking of somebody new.
+func randomBooking() string {
+	return createBody("g"+strings.ReplaceAll(uuid.NewString(), "-", ""), 9+24*rand.IntN(300))
+}
+
+func post(client *http.Client, url, body, authorization string) (status int, answer string, err error) {
+	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("Authorization", authorization)
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "" {
+		err = errors.New("a 503 without Retry-After")
+	}
+	return resp.StatusCode, string(text), errors.Join(err, resp.Body.Close())
+}
+
+// head is the beginning of a request.
+func head(path, authorization, more string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: holdfast\r\nAuthorization: " + authorization + "\r\n" + more
+}
+
+const (
+	bookPath   = "/v3/CreateBooking"
+	tokensPath = "/open/authorization/commands/exchange-token"
+	movePath   = "/schedule/open/v2/commands/update-reservation"
+)
+
+func TestAbuse(t *testing.T) {
+	s := startTarget(t, "--trusted-proxies", "127.0.0.1")
+	run := func(name string, attack func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			g := s.visit(t)
+			for started := time.Now(); ; { // until it has lasted long enough to be felt
+				attack(t)
+				if t.Failed() || g.made() >= 20 || time.Since(started) > 15*time.Second {
+					break
+				}
+			}
+			g.end(t, s)
+		})
+	}
+
+	// 300 sockets each that send a byte now and then: they are cut off.
+	run("slow", func(t *testing.T) {
+		var slow sync.WaitGroup
+		var longest atomic.Int64
+		for _, begin := range []string{
+			"POST /v3/CreateBooking HTTP/1.1\r\nHost: holdfast\r\nX-Slow: ",
+			head(bookPath, googleHeader, "Content-Length: 10000\r\n\r\n{"),
+			head(tokensPath, "", "Content-Length: 1000\r\n\r\n{"),
+			head(tokensPath, "", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"),
+		} {
+			for range 300 {
+				slow.Go(func() {
+					started := time.Now()
+					conn, err := s.dial()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					if _, err := io.WriteString(conn, begin); err != nil {
+						return
+					}
+					if err := conn.SetReadDeadline(started.Add(30 * time.Second)); err != nil {
+						t.Error(err)
+					}
+					ended := make(chan struct{})
+					go func() { // until it is told, or cut off
+						defer close(ended)
+						_, err := io.Copy(io.Discard, conn)
+						if errors.Is(err, os.ErrDeadlineExceeded) {
+							t.Errorf("still open after 30 s: %.60q", begin)
+						}
+					}()
+					for {
+						select {
+						case <-ended:
+							longest.Store(max(longest.Load(), int64(time.Since(started))))
+							return
+						case <-time.After(250 * time.Millisecond):
+							_, _ = io.WriteString(conn, "a") // it may be closed
+						}
+					}
+				})
+			}
+		}
+		slow.Wait()
+		t.Logf("the last of 1,200 was cut off after %v", time.Duration(longest.Load()).Round(100*time.Millisecond))
+	})
+
+	// Bodies that are too long are refused before they are sent.
+	run("20 MB", func(t *testing.T) {
+		s.each(t, 200, func(i int) error {
+			path, auth, want := bookPath, googleHeader, 413
+			switch i % 4 {
+			case 1:
+				path, auth = tokensPath, ""
+			case 2:
+				auth, want = "", 401
+			case 3:
+				path, auth, want = movePath, "Bearer x", 401
+			}
+			// A stranger who fails so often is told so.
+			return s.tell(head(path, auth, "Content-Length: 20971520\r\n\r\n"), nil, want, map[int]int{401: 429}[want])
+		})
+	})
+
+	// Bodies without an end are cut off.
+	run("endless", func(t *testing.T) {
+		var sent atomic.Int64
+		s.each(t, 200, func(i int) error {
+			path, auth, want := bookPath, googleHeader, 413
+			if i%2 == 1 {
+				path, auth = tokensPath, ""
+			}
+			chunk := []byte("4000\r\n" + strings.Repeat(" ", 0x4000) + "\r\n")
+			return s.tell(head(path, auth, "Transfer-Encoding: chunked\r\n\r\n"), func(w io.Writer) {
+				for range 2000 { // 32 MB, if it lets us
+					n, err := w.Write(chunk)
+					sent.Add(int64(n))
+					if err != nil {
+						return
+					}
+				}
+			}, want)
+		})
+		t.Logf("%d KiB of each were sent before it was over, most of that into the sockets' buffers", sent.Load()/200>>10)
+	})
+
+	// What is compressed is not read, what is no request or no JSON is refused.
+	run("garbage", func(t *testing.T) {
+		nested := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+		numbers := `{"x":[` + strings.Repeat("0,", 120_000) + `0]}`
+		objects := `{"x":[` + strings.Repeat("{},", 80_000) + `{}]}`
+		names := func() string {
+			var b bytes.Buffer
+			b.WriteString(`{"x":0`)
+			for i := range 20_000 {
+				fmt.Fprintf(&b, `,"%d":0`, i)
+			}
+			return b.String() + "}"
+		}()
+		s.each(t, 400, func(i int) error {
+			send := func(body, more string, want int) error {
+				return s.tell(head(bookPath, googleHeader, fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", more, len(body), body)), nil, want, 503)
+			}
+			switch i % 10 {
+			case 0:
+				return send("\x1f\x8b\x08"+strings.Repeat("\x00", 10_000), "Content-Encoding: gzip\r\n", 415)
+			case 1:
+				return send(`{"slot":`+nested+`}`, "", 400)
+			case 2:
+				return send(numbers, "", 400)
+			case 3:
+				return send(objects, "", 400)
+			case 4:
+				return send(names, "", 400)
+			case 5:
+				return send(strings.Repeat("[", 250_000), "", 400)
+			case 6:
+				return send(`{"slot":{},"slot":{}}`, "", 400)
+			case 7:
+				return send("{\"x\":\"\xff\"} and more", "", 400)
+			case 8:
+				return s.tell(head(bookPath, googleHeader, "X-Long: "+strings.Repeat("a", 64<<10)+"\r\n\r\n"), nil, 431, closed)
+			}
+			return s.tell("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", nil, 400)
+		})
+	})
+
+	// More sockets than there may be, of which half have been served once.
+	run("idle", func(t *testing.T) {
+		most := min(10_000, maxFiles()-2000)
+		var open []net.Conn
+		defer func() {
+			for _, conn := range open {
+				_ = conn.Close() // most are closed from the other side
+			}
+		}()
+		for i := range most {
+			conn, err := s.dial()
+			must(t, err)
+			open = append(open, conn)
+			if i%2 == 0 {
+				_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: holdfast\r\n\r\n") // it may be closed already
+			}
+		}
+		have := s.metric(t, "holdfast_connections")
+		t.Logf("of %d sockets the server has kept %.0f", most, have)
+		if have > maxConnections {
+			t.Errorf("the server has %.0f connections open", have)
+		}
+	})
+
+	// More bookings than the machine can make, and strangers who guess.
+	run("flood", func(t *testing.T) {
+		flood := s.flood(t, 10*time.Second, map[string]crowd{
+			"bookings":     {1300, "/v3/CreateBooking", randomBooking, googleHeader, []int{200, 503}},
+			"guesses":      {100, "/v3/CreateBooking", func() string { return "{}" }, "Basic eDp5", []int{401, 429}},
+			"wrong tokens": {100, movePath, func() string { return "{}" }, "Bearer x", []int{401, 429, 503}},
+			"wrong keys":   {100, tokensPath, func() string { return `{"key":"` + uuid.NewString() + `"}` }, "", []int{400, 429, 503}},
+		})
+		flood()
+	})
+}
+
+// The same with TLS, which costs more memory for each connection: as many as
+// there may be, each served once.
+func TestAbuseWithTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pool := certificate(t, cert, key, 1)
+	s := startTarget(t, "--trusted-proxies", "127.0.0.1", "--tls-cert", cert, "--tls-key", key)
+	s.secure = &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+	g := s.visit(t)
+	var mu sync.Mutex
+	var open []net.Conn
+	defer func() {
+		for _, conn := range open {
+			_ = conn.Close() // some are closed from the other side
+		}
+	}()
+	for range 30 {
+		s.each(t, 100, func(int) error {
+			conn, err := s.dial()
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			open = append(open, conn)
+			mu.Unlock()
+			_, err = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: holdfast\r\n\r\n")
+			return errors.Join(err, s.answered(conn))
+		})
+	}
+	t.Logf("of %d sockets the server has kept %.0f", len(open), s.metric(t, "holdfast_connections"))
+	g.end(t, s)
+}
+
+// answered waits for the beginning of an answer.
+func (*target) answered(conn net.Conn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, 12))
+	return err
+}
+
+// closed stands for no answer: the connection was closed, in the middle of what is
+// being sent.
+const closed = 0
+
+// tell sends a request as it is and, beside it, what body writes, and wants an
+// answer of one of these statuses.
+func (s *target) tell(request string, body func(io.Writer), want ...int) error {
+	conn, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		if _, err := io.WriteString(conn, request); err == nil && body != nil {
+			body(conn)
+		}
+	}()
+	answer := make([]byte, 16)
+	_, err = io.ReadFull(conn, answer)
+	if body == nil {
+		<-written
+	}
+	_ = conn.Close() // which ends what is still being written
+	<-written
+	text, _, _ := strings.Cut(strings.TrimPrefix(string(answer), "HTTP/1.1 "), " ")
+	status, _ := strconv.Atoi(text) // 0: there was none
+	if status == closed && slices.Contains(want, closed) {
+		return nil
+	}
+	if err != nil || !slices.Contains(want, status) {
+		return fmt.Errorf("%.60q: got %q, %v; want %d", request, answer, err, want)
+	}
+	return nil
+}
+
+// each runs something so many times at once.
+func (s *target) each(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			if err := f(i); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// crowd is so many clients that ask without a pause.
+type crowd struct {
+	clients int
+	path    string
+	body    func() string
+	auth    string
+	allowed []int
+}
+
+// flood returns what lets crowds loose for a while, and reports what they were
+// answered.
+func (s *target) flood(t *testing.T, length time.Duration, crowds map[string]crowd) func() {
+	return func() {
+		t.Helper()
+		var all sync.WaitGroup
+		end := time.Now().Add(length)
+		for name, c := range crowds {
+			var mu sync.Mutex
+			took := map[int][]time.Duration{}
+			closed := 0
+			client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: c.clients}}
+			var these sync.WaitGroup
+			for range c.clients {
+				these.Go(func() {
+					for time.Now().Before(end) {
+						started := time.Now()
+						status, answer, err := post(client, s.url()+c.path, c.body(), c.auth)
+						mu.Lock()
+						switch {
+						case err != nil && s.overrun(err):
+							closed++
+						case err != nil || !slices.Contains(c.allowed, status):
+							t.Errorf("%s: got %d %.200s, %v", name, status, answer, err)
+						default:
+							took[status] = append(took[status], time.Since(started))
+						}
+						mu.Unlock()
+						if status == 503 || status == 429 {
+							<-time.After(100 * time.Millisecond) // else it measures itself
+						}
+					}
+				})
+			}
+			all.Go(func() {
+				these.Wait()
+				client.CloseIdleConnections()
+				for status, list := range took {
+					slices.Sort(list)
+					t.Logf("%s: %d answers %d; p50 %v, p99 %v", name, len(list), status, list[len(list)/2].Round(time.Millisecond), list[len(list)*99/100].Round(time.Millisecond))
+				}
+				if closed > 0 {
+					t.Logf("%s: %d connections closed", name, closed)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
