@@ -128,7 +128,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	}
 	db := &DB{limit: o.Limit, places: make(chan struct{}, o.Queue), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
 	open := db.openSQLite
-	if strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://") {
+	if isPostgres(target) {
 		open = db.openPostgres
 	}
 	if err := open(target, o); err != nil {
