@@ -496,8 +496,11 @@ func (s *target) tell(request string, body func(io.Writer), want ...int) error {
 	if status == closed && slices.Contains(want, closed) {
 		return nil
 	}
-	if err != nil || !slices.Contains(want, status) {
-		return fmt.Errorf("%.60q: got %q, %v; want %d", request, answer, err, want)
+	if err != nil {
+		return fmt.Errorf("%.60q: want %d: %w", request, want, err)
+	}
+	if !slices.Contains(want, status) {
+		return fmt.Errorf("%.60q: got %q, want %d", request, answer, want)
 	}
 	return nil
 }

@@ -10,5 +10,5 @@ func maxFiles() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<20 {
 		return 1 << 20
 	}
-	return int(limit.Cur) //nolint:gosec // it is at most 1<<20
+	return int(limit.Cur)
 }
