@@ -195,7 +195,7 @@ type slowTokens struct {
 	asked, answer chan struct{}
 }
 
-func (s slowTokens) TokenMerchant(ctx context.Context, digest []byte, now int64) (string, error) {
+func (s slowTokens) TokenMerchant(ctx context.Context, digest []byte, now int64) (string, string, error) {
 	s.asked <- struct{}{}
 	<-s.answer
 	return s.clinicOnly.TokenMerchant(ctx, digest, now)

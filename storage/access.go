@@ -106,8 +106,13 @@ func (db *DB) RevokeKey(ctx context.Context, digest []byte, nowSec int64) error 
 	})
 }
 
-// PutToken implements [booking.Store]. It sweeps out what has expired.
+// PutToken implements [booking.Store]. It sweeps out what has expired. Anybody can
+// ask with a key that is a guess: that it is unknown is read, so that guesses do
+// not hold up those who write.
 func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, expiresSec int64) error {
+	if err := take(db.read.WithContext(ctx).Where("digest = ?", keyDigest), &keyRow{}); err != nil {
+		return unavailable(err)
+	}
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		// Locked, so that a key that is being revoked gives no token behind its back.
 		var row keyRow
