@@ -49,7 +49,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	watched := newMetrics()
 	db, err := storage.Open(ctx, s.Database, storage.Options{
-		Retried: func(error) { watched.retries.Inc() }, Observed: watched.committed,
+		Retried: func(error) { watched.retries.Inc() }, Observed: watched.committed, Fault: fault,
 	})
 	if err != nil {
 		return err
@@ -61,6 +61,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	watched.registry.MustRegister(secrets)
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
+	service.Store = weakened(service.Store)
 	srv := newServer(api.Config{
 		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
 		Attempts: api.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
@@ -125,7 +126,7 @@ func networks(texts []string) ([]*net.IPNet, error) {
 // large headers cost us little.
 func newServer(config api.Config) *http.Server {
 	return &http.Server{
-		Handler:           api.New(config),
+		Handler:           breaking(api.New(config)),
 		ReadHeaderTimeout: 3 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -169,7 +170,7 @@ func serve(ctx context.Context, srv *http.Server, listener net.Listener, log *sl
 		log.Info("stopping")
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
-		stopped <- srv.Shutdown(limited)
+		stopped <- shutdown(limited, srv)
 	}()
 	start := srv.Serve
 	if srv.TLSConfig != nil {

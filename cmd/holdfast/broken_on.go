@@ -1,0 +1,201 @@
+//go:build broken
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/booking"
+	"holdfast/inventory"
+)
+
+// A server built with the tag broken breaks the one promise that HOLDFAST_BROKEN
+// names, as a plausible program would break it. `make torture-selftest` demands
+// that every one of them is caught; with the variable unset nothing is broken.
+
+var broken = os.Getenv("HOLDFAST_BROKEN")
+
+func weakened(s booking.Store) booking.Store { return &weakStore{Store: s, seen: map[string]cached{}} }
+
+func shutdown(ctx context.Context, srv *http.Server) error {
+	if broken == "close-instead-of-shutdown" {
+		return srv.Close()
+	}
+	return srv.Shutdown(ctx)
+}
+
+type weakStore struct {
+	booking.Store
+	sync.Mutex
+	seen map[string]cached
+}
+
+type cached struct {
+	slots map[inventory.SlotKey]inventory.Slot
+	until time.Time
+}
+
+// InTx runs an operation in one of the ways in which one should not.
+func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) error) error {
+	switch broken {
+	case "read-then-save": // what is decided on may no longer be so when it is written
+		var stale map[inventory.SlotKey]inventory.Slot
+		err := w.Store.InTx(ctx, k, func(tx booking.Tx) error {
+			look := &reader{Tx: tx, slots: map[inventory.SlotKey]inventory.Slot{}}
+			if err := f(look); err != nil {
+				return err
+			}
+			stale = look.slots
+			return errLooked
+		})
+		if !errors.Is(err, errLooked) {
+			return err
+		}
+		return w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&believer{Tx: tx, slots: stale}) })
+	case "answer-before-commit":
+		answer := make(chan error, 16)
+		go func() {
+			answer <- w.Store.InTx(context.WithoutCancel(ctx), k, func(tx booking.Tx) error {
+				err := f(tx)
+				if err == nil {
+					answer <- nil
+				}
+				return err
+			})
+		}()
+		return <-answer
+	case "no-unique-key":
+		if k.Claim != nil {
+			claim := *k.Claim
+			claim.Token += uuid.NewString()
+			k.Claim = &claim
+		}
+	case "slot-before-token":
+		if k.Claim != nil && len(k.Bookings) == 0 {
+			slots, err := w.Store.Slots(ctx, k.MerchantID, k.CatalogueVersion, k.Slots, time.Now().Unix())
+			if err != nil {
+				return err
+			}
+			for _, s := range slots {
+				if s.Taken >= s.Capacity {
+					return &booking.Failure{Cause: booking.SlotUnavailable, Resource: -1, Detail: "the slot is full"}
+				}
+			}
+		}
+	case "error-told-as-failure":
+		err := w.Store.InTx(ctx, k, f)
+		if errors.Is(err, booking.ErrUnavailable) {
+			return &booking.Failure{Cause: booking.SlotUnavailable, Resource: -1, Detail: "something went wrong"}
+		}
+		return err
+	case "token-kept":
+		err := w.Store.InTx(ctx, k, f)
+		var f *booking.Failure
+		if errors.As(err, &f) && k.Claim != nil {
+			return errors.Join(err, w.Store.InTx(ctx, booking.Keys{Claim: k.Claim}, func(booking.Tx) error { return nil }))
+		}
+		return err
+	case "move-in-two-transactions": // the room, and then the booking
+		if k.Claim == nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
+			if err := w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&roomOnly{tx}) }); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Store.InTx(ctx, k, f)
+}
+
+// LapsedLeases leaves lapsed leases to the sweeper.
+func (w *weakStore) LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error) {
+	if broken == "sweeper-needed" && len(slots) > 0 {
+		return nil, nil
+	}
+	return w.Store.LapsedLeases(ctx, slots, nowSec)
+}
+
+// Slots remembers what it read for a while.
+func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
+	if broken != "cached-availability" {
+		return w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+	}
+	w.Lock()
+	defer w.Unlock()
+	name := fmt.Sprint(merchantID, keys)
+	if c, ok := w.seen[name]; ok && time.Now().Before(c.until) {
+		return c.slots, nil
+	}
+	slots, err := w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+	if err == nil {
+		w.seen[name] = cached{slots: slots, until: time.Now().Add(2 * time.Second)}
+	}
+	return slots, err
+}
+
+var errLooked = errors.New("looked, and wrote nothing")
+
+// reader remembers which slots an operation looked at, and writes nothing.
+type reader struct {
+	booking.Tx
+	slots map[inventory.SlotKey]inventory.Slot
+}
+
+func (r *reader) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
+	found, err := r.Tx.Slots(keys)
+	for k, s := range found {
+		r.slots[k] = s
+	}
+	return found, err
+}
+
+func (r *reader) Take([]inventory.Change) error                                { return nil }
+func (r *reader) SetHolds(uuid.UUID, []inventory.Hold, []inventory.Hold) error { return nil }
+func (r *reader) PutGuest(booking.Guest)                                       {}
+func (r *reader) PutBooking(booking.Booking, booking.Event)                    {}
+
+// believer shows an operation slots as they were.
+type believer struct {
+	booking.Tx
+	slots map[inventory.SlotKey]inventory.Slot
+}
+
+func (b *believer) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
+	found, err := b.Tx.Slots(keys)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[inventory.SlotKey]inventory.Slot, len(found))
+	for k, s := range found {
+		if was, ok := b.slots[k]; ok {
+			s = was
+		}
+		now[k] = s
+	}
+	return now, nil
+}
+
+// roomOnly moves room and writes no booking.
+type roomOnly struct{ booking.Tx }
+
+func (r *roomOnly) PutGuest(booking.Guest)                    {}
+func (r *roomOnly) PutBooking(booking.Booking, booking.Event) {}
+
+// variants are what HOLDFAST_BROKEN may name.
+var variants = []string{
+	"", "read-then-save", "answer-before-commit", "no-unique-key", "slot-before-token", "error-told-as-failure", "token-kept",
+	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown",
+}
+
+func init() {
+	if !slices.Contains(variants, broken) {
+		panic("no variant is called " + broken)
+	}
+}
