@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// client is one of those who book, change and look at the same time.
+type client struct {
+	r    *round
+	n    int
+	rng  *rand.Rand
+	made int
+
+	own   []*visit
+	again []*asked // refused, to be asked again with the same token
+}
+
+// visit is a booking that the client has, and may change.
+type visit struct {
+	by   *asked // that made it
+	id   string
+	at   place
+	lane int // of its service: Google's calls know no other
+}
+
+// asked is an operation that makes a booking and how it is asked for.
+type asked struct {
+	op    string
+	deed  deed
+	of    string
+	to    place
+	lease string
+}
+
+// work does operations until the round has enough.
+func (c *client) work(ctx context.Context) {
+	for c.r.next() {
+		c.one(ctx)
+		c.r.finished.Add(1)
+	}
+}
+
+func (c *client) one(ctx context.Context) {
+	const many = 8 // visits: then it is time to give some up
+	n := c.rng.IntN(100)
+	switch {
+	case len(c.own) >= many && n < 60:
+		c.cancel(ctx)
+	case len(c.own) == 0 || n < 42:
+		c.create(ctx)
+	case n < 48 && len(c.again) > 0:
+		a := c.again[0]
+		c.again = c.again[1:]
+		c.ask(ctx, a)
+	case n < 57:
+		c.replay(ctx)
+	case n < 67:
+		c.move(ctx)
+	case n < 77:
+		c.desk(ctx)
+	case n < 86:
+		c.cancel(ctx)
+	case n < 95:
+		c.look(ctx)
+	default:
+		c.lease(ctx)
+	}
+}
+
+func (c *client) name() string {
+	c.made++
+	return fmt.Sprintf("r%dc%d-%d", c.r.n, c.n, c.made)
+}
+
+func (c *client) place(length int) place {
+	return place{Lane: c.rng.IntN(lanes), Slot: c.rng.IntN(slotsPerLane - length + 1), Len: length}
+}
+
+func (c *client) length() int {
+	if c.rng.IntN(8) == 0 {
+		return 2
+	}
+	return 1
+}
+
+// create books, now and then with copies of the request at the same time.
+func (c *client) create(ctx context.Context) {
+	a := &asked{op: c.name(), deed: create, to: c.place(c.length())}
+	if c.rng.IntN(20) > 0 {
+		c.ask(ctx, a)
+		return
+	}
+	var copies sync.WaitGroup
+	for range 1 + c.rng.IntN(7) {
+		copies.Go(func() { c.r.try(ctx, a.record(), a.request(c.r.n)) })
+	}
+	c.ask(ctx, a)
+	copies.Wait()
+}
+
+func (a *asked) record() record {
+	return record{Op: a.op, Deed: a.deed, Of: a.of, To: &a.to}
+}
+
+func (a *asked) request(round int) request {
+	user := a.op
+	if a.deed == use {
+		user = a.of
+	}
+	return createRequest(round, a.op, user, a.to, a.lease)
+}
+
+// ask tries until it knows. Its token makes each try the same operation, so that
+// one which is still on its way does nothing that another has not done.
+func (c *client) ask(ctx context.Context, a *asked) {
+	got := c.persist(ctx, func() answer {
+		return c.r.try(ctx, a.record(), a.request(c.r.n))
+	})
+	switch {
+	case got.outcome == done:
+		c.own = append(c.own, &visit{by: a, id: got.booking, at: a.to, lane: a.to.Lane})
+	case got.outcome == refused && a.deed == create && c.rng.IntN(4) == 0:
+		c.again = append(c.again, a)
+	}
+}
+
+// persist repeats what came to nothing known, a few times: what is not known then
+// is asked again at the end of the round.
+func (c *client) persist(ctx context.Context, try func() answer) answer {
+	for n := 1; ; n++ {
+		got := try()
+		if got.outcome != unknown || n == 6 || ctx.Err() != nil {
+			return got
+		}
+		select {
+		case <-time.After(time.Duration(n*20+c.rng.IntN(100*n)) * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *client) any() (int, *visit) {
+	i := c.rng.IntN(len(c.own))
+	return i, c.own[i]
+}
+
+// replay sends the request of a booking that has been acknowledged once more.
+func (c *client) replay(ctx context.Context) {
+	_, v := c.any()
+	c.r.try(ctx, v.by.record(), v.by.request(c.r.n))
+}
+
+// change does one change of a visit. One that is in doubt may still be on its
+// way, and would undo what is done after it; so the visit is left alone from then
+// on.
+func (c *client) change(ctx context.Context, d deed, i int, to *place, req request) {
+	v := c.own[i]
+	op, doubt := c.name(), false
+	got := c.persist(ctx, func() answer {
+		got := c.r.try(ctx, record{Op: op, Deed: d, Of: v.by.op, ID: v.id, To: to}, req)
+		doubt = doubt || got.outcome == unknown
+		return got
+	})
+	switch {
+	case doubt || d == cancel && got.outcome == done || got.outcome == odd:
+		c.own = slices.Delete(c.own, i, i+1)
+	case got.outcome == done:
+		v.at = *to
+	}
+}
+
+func (c *client) cancel(ctx context.Context) {
+	i, v := c.any()
+	c.change(ctx, cancel, i, nil, cancelRequest(v.id))
+}
+
+func (c *client) move(ctx context.Context) {
+	i, v := c.any()
+	to := c.place(v.at.Len)
+	to.Lane = v.lane
+	if v.at.Lane != v.lane || to == v.at { // the desk has put it where its service is not
+		c.desk(ctx)
+		return
+	}
+	c.change(ctx, move, i, &to, moveRequest(c.r.n, v.id, to))
+}
+
+func (c *client) desk(ctx context.Context) {
+	i, v := c.any()
+	to := c.place(v.at.Len)
+	schedule, err := scheduleID(v.id)
+	if err != nil {
+		c.r.accuse("odd", err.Error())
+		return
+	}
+	if to != v.at {
+		c.change(ctx, desk, i, &to, deskRequest(c.r.n, schedule, to))
+	}
+}
+
+func (c *client) look(ctx context.Context) {
+	var places []place
+	for range 1 + c.rng.IntN(4) {
+		places = append(places, c.place(1))
+	}
+	c.r.try(ctx, record{Op: c.name(), Deed: look, Looks: places}, lookRequest(c.r.n, places))
+}
+
+// lease takes a lease and, most times, uses it.
+func (c *client) lease(ctx context.Context) {
+	op, to := c.name(), c.place(1)
+	got := c.r.try(ctx, record{Op: op, Deed: lease, To: &to}, leaseRequest(c.r.n, op, to))
+	if got.outcome == done && c.rng.IntN(10) < 7 {
+		c.ask(ctx, &asked{op: c.name(), deed: use, of: op, to: to, lease: got.booking})
+	}
+}

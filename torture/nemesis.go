@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// blow is one thing that the nemesis does.
+type blow string
+
+const (
+	killServer    blow = "kill -9 of the server"
+	dieAtPoint    blow = "server dies at a named point"
+	cutAnswer     blow = "client's connection cut in an answer"
+	freezeServer  blow = "server stopped and continued"
+	takeOver      blow = "SIGTERM under load, second server takes over"
+	swallowCommit blow = "COMMIT swallowed or delayed"
+	killPostgres  blow = "kill -9 of PostgreSQL"
+	killBackend   blow = "kill -9 of one PostgreSQL backend"
+	stopPostgres  blow = "immediate stop of PostgreSQL"
+	terminate     blow = "backends terminated"
+	exhaust       blow = "all connections taken by another client"
+	lockTable     blow = "slots locked by another client"
+	fillDisk      blow = "disk full"
+)
+
+// needsPostgres are the blows that SQLite cannot get.
+var needsPostgres = []blow{swallowCommit, killPostgres, killBackend, stopPostgres, terminate, exhaust, lockTable}
+
+// lethal blows end a server's process.
+var lethal = []blow{killServer, dieAtPoint, takeOver}
+
+// points are where a server can be told to die.
+var points = []string{"after the token", "after the slots", "before COMMIT", "after COMMIT", "half an answer"}
+
+// event is a blow that falls once so many operations are done.
+type event struct {
+	after int
+	blow
+	point  string        // of dieAtPoint
+	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: so many backends
+	mishap               // of swallowCommit
+	pause  time.Duration // how long it lasts
+}
+
+// schedule draws up what the nemesis does during so many operations, the same for
+// the same seed.
+func schedule(seed uint64, operations int, counts map[blow]int) []event {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	var all []event
+	for _, b := range sortedKeys(counts) {
+		for i := range counts[b] {
+			e := event{blow: b, after: (2*i+1)*operations/(2*counts[b]) + rng.IntN(operations/counts[b]+1) - operations/(2*counts[b])}
+			e.pause = time.Duration(100+rng.IntN(900)) * time.Millisecond
+			switch b {
+			case dieAtPoint: // each point as often as any other
+				e.point, e.times = points[i%len(points)], 1+rng.IntN(10)
+			case terminate:
+				e.times = 1 + rng.IntN(32)
+			case freezeServer, lockTable, fillDisk:
+				e.pause *= 3
+			case swallowCommit:
+				// Most answers are lost at once, which is the usual case and takes no
+				// time; one in ten is any mishap, up to longer than the server waits.
+				e.mishap = mishaps[i%2]
+				if i%10 == 9 {
+					e.mishap, e.pause = mishaps[rng.IntN(len(mishaps))], e.pause*5
+				}
+			}
+			all = append(all, e)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return cmp.Compare(a.after, b.after) })
+	return all
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"holdfast/storage/storagetest"
+)
+
+// variant is a server that breaks a promise, and what is done to it so that it
+// shows. Its name is what HOLDFAST_BROKEN is set to.
+type variant struct {
+	promise, name string
+	prepare       func(t *trial) error // what the database has to lack as well
+	settings      []string
+	counts        map[blow]int // in each round
+}
+
+var variants = []variant{
+	{"none", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}},
+	{"P1 no slot is oversold", "read-then-save", dropCheck, nil, nil},
+	{"P1, with the CHECK in place", "read-then-save", nil, nil, nil},
+	{"P2 what is acknowledged survives the server", "answer-before-commit", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}},
+	{"P3 … and the database", "", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}},
+	{"P4 one booking per token", "no-unique-key", nil, nil, nil},
+	{"P5 asked again is a success", "slot-before-token", nil, nil, nil},
+	{"P6 unknown is never told as a failure", "error-told-as-failure", nil, nil, map[blow]int{killPostgres: 3, lockTable: 2, swallowCommit: 60}},
+	{"P8 a failure leaves no trace", "token-kept", nil, nil, nil},
+	{"P9 a move is atomic", "move-in-two-transactions", nil, nil, map[blow]int{killServer: 3, dieAtPoint: 20}},
+	{"P10 leases end by the clock", "sweeper-needed", nil, nil, nil},
+	{"P11 one truth for both channels", "cached-availability", nil, nil, nil},
+	{"P16 SIGTERM answers what was accepted", "close-instead-of-shutdown", nil, nil, map[blow]int{takeOver: 2}},
+}
+
+// dropCheck takes away the net below the locks.
+func dropCheck(t *trial) error {
+	return storagetest.Execute(t.admin, "ALTER TABLE slots DROP CONSTRAINT slots_not_oversold")
+}
+
+// forgetful turns synchronous_commit off behind the back of a running server,
+// which refuses to start with it.
+func forgetful(t *trial) error {
+	if err := storagetest.Execute(t.admin, "ALTER ROLE torture SET synchronous_commit = off"); err != nil {
+		return err
+	}
+	t.before = func() error { return storagetest.Execute(t.admin, "ALTER ROLE torture RESET synchronous_commit") }
+	_, err := storagetest.Count(t.admin, "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+	return err
+}
+
+// testSelf runs every variant until it is caught, and prints which proof caught
+// it in how long. The server without a variant must not be caught.
+func testSelf(ctx context.Context, o options, only string) (good bool, err error) {
+	dir, err := workDir(o)
+	if err != nil {
+		return false, err
+	}
+	binary, err := build(dir, "faults broken")
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("seed %d\n\n| promise | broken by | caught by | after | at first |\n|---|---|---|---|---|\n", o.seed)
+	good = true
+	for i, v := range variants {
+		if only != "" && v.name != only {
+			continue
+		}
+		rep := newReport()
+		err := v.run(ctx, o, filepath.Join(dir, fmt.Sprint(i)), binary, rep)
+		if err != nil && !rep.guilty() {
+			return false, errors.Join(fmt.Errorf("%s: %w", v.promise, err), os.RemoveAll(dir))
+		}
+		caught, text := "nothing", ""
+		if rep.guilty() {
+			seen := map[string]int{}
+			for _, a := range rep.wrong {
+				seen[a.what]++
+			}
+			caught = fmt.Sprint(sortedKeys(seen))
+			text = rep.wrong[0].text
+			if len(text) > 90 {
+				text = text[:90] + "…"
+			}
+		}
+		broken := v.name
+		if broken == "" && v.prepare != nil {
+			broken = "synchronous_commit=off"
+		}
+		fmt.Printf("| %s | %s | %s | %s | %s |\n", v.promise, broken, caught, rep.first.Round(time.Second), text)
+		if rep.guilty() != (v.promise != "none") {
+			good = false
+		}
+	}
+	return good, os.RemoveAll(dir)
+}
+
+// run gives a variant a few rounds.
+func (v variant) run(ctx context.Context, o options, dir, binary string, rep *report) (err error) {
+	t, err := newTrial(setup{
+		name: "postgres", dir: dir, binary: binary, postgres: true, settings: v.settings,
+		env: []string{"HOLDFAST_BROKEN=" + v.name}, seed: o.seed, report: rep,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if v.prepare != nil {
+		if err := v.prepare(t); err != nil {
+			return err
+		}
+	}
+	for i := range 4 {
+		if rep.guilty() || v.promise == "none" && i == 1 {
+			break
+		}
+		rep.began = time.Now() // of the round: building and starting does not count
+		if err := t.play(ctx, i+1, rounds{operations: o.round, clients: o.clients, limit: time.Minute, counts: v.counts}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

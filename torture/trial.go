@@ -1,0 +1,410 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"holdfast/storage/storagetest"
+)
+
+// rounds is what one round, or each of several, is to be.
+type rounds struct {
+	operations, clients int
+	limit               time.Duration
+	counts              map[blow]int
+}
+
+// calm reports whether one server lives through all of it.
+func (r rounds) calm() bool {
+	for _, b := range lethal {
+		if r.counts[b] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// trial is one database with its server, under torture.
+type trial struct {
+	name, dir, binary string
+	seed              uint64
+	report            *report
+	caller            *caller
+	fleet             *fleet
+	direct            string // the database, as those reach it who are not tortured
+	small             bool   // the disk can be filled
+
+	cluster *storagetest.Cluster // nil: SQLite
+	admin   string               // the same database for a superuser
+	proxy   *proxy
+
+	before func() error // of a variant: to be done before a server is stopped
+}
+
+// setup is what a trial is made of.
+type setup struct {
+	name, dir, binary string
+	postgres          bool
+	settings          []string // of PostgreSQL
+	env               []string // of the servers
+	seed              uint64
+	report            *report
+	small             bool
+}
+
+func newTrial(s setup) (t *trial, err error) {
+	t = &trial{name: s.name, dir: s.dir, binary: s.binary, seed: s.seed, report: s.report, caller: newCaller(s.seed), small: s.small}
+	if err := os.MkdirAll(s.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL, another user, has to get through
+		return nil, err
+	}
+	t.direct = filepath.Join(s.dir, "holdfast.db")
+	target := t.direct
+	if s.postgres {
+		if target, err = t.openPostgres(s.settings); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.close())
+		}
+	}()
+	catalogue := filepath.Join(s.dir, "clinic.yaml")
+	if err := os.WriteFile(catalogue, []byte(clinic()), 0o600); err != nil {
+		return nil, err
+	}
+	if out, err := command(s.binary, t.direct, nil, "import", catalogue).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("import: %w\n%s", err, out)
+	}
+	key, err := command(s.binary, t.direct, nil, "key", "create", "--merchant", merchant).Output()
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	t.fleet = &fleet{binary: s.binary, dir: s.dir, target: target, env: s.env, caller: t.caller, report: func(what, text string) {
+		t.report.accuse(t.name, 0, what, text)
+	}}
+	t.fleet.keep()
+	return t, t.signIn(strings.TrimSpace(string(key)))
+}
+
+func (t *trial) openPostgres(settings []string) (target string, err error) {
+	dir := filepath.Join(t.dir, "pg")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	if t.cluster, err = storagetest.NewCluster(dir, settings...); err != nil {
+		return "", err
+	}
+	if t.direct, err = t.cluster.NewDatabase("torture"); err != nil {
+		return "", err
+	}
+	if t.admin, err = t.cluster.As(t.direct); err != nil {
+		return "", err
+	}
+	if t.proxy, err = startProxy(t.cluster.Socket()); err != nil {
+		return "", err
+	}
+	u := url.URL{Scheme: "postgres", User: url.User("torture"), Host: t.proxy.listener.Addr().String(), Path: "/torture"}
+	u.RawQuery = url.Values{"sslmode": {"disable"}, "connect_timeout": {"2"}}.Encode()
+	return u.String(), nil
+}
+
+// signIn gets the clinic's token.
+func (t *trial) signIn(key string) error {
+	resp, err := t.caller.http.Post("http://server/open/authorization/commands/exchange-token", "application/json", strings.NewReader(fmt.Sprintf(`{"key":%q}`, key)))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(resp.Body); err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(b.String(), `"token":"`)
+	token, _, found := strings.Cut(rest, `"`)
+	if !found {
+		return fmt.Errorf("no token for the clinic's key: %d %s", resp.StatusCode, b.String())
+	}
+	t.caller.token.Store(token)
+	return nil
+}
+
+// close ends everything; the files stay.
+func (t *trial) close() error {
+	var errs []error
+	t.caller.http.CloseIdleConnections()
+	if t.fleet != nil && t.fleet.stop != nil {
+		errs = append(errs, t.fleet.halt())
+	}
+	if t.proxy != nil {
+		errs = append(errs, t.proxy.close())
+	}
+	if t.cluster != nil {
+		errs = append(errs, t.cluster.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// drained waits until PostgreSQL has no session of a server any more.
+func (t *trial) drained() error {
+	if t.cluster == nil {
+		return nil
+	}
+	for range 200 {
+		n, err := storagetest.Count(t.admin, "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+		if err == nil && n == 0 {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return errors.New("PostgreSQL has sessions of a server that has ended")
+}
+
+func (t *trial) measure(ctx context.Context) (size, error) {
+	t.caller.http.CloseIdleConnections()
+	p, err := t.fleet.up()
+	if err != nil {
+		return size{}, err
+	}
+	s, err := p.measure(ctx)
+	if err == nil {
+		t.report.measured(t.name, s)
+	}
+	return s, err
+}
+
+// torment does what the schedule says, one blow after the other, until the
+// clients are done; then it heals what is still broken.
+func (t *trial) torment(ctx context.Context, r *round, events []event, over <-chan struct{}) {
+	for _, e := range events {
+		for r.finished.Load() < int64(e.after) {
+			select {
+			case <-over:
+				if t.proxy != nil {
+					t.proxy.heal()
+				}
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+		if err := t.strike(ctx, r, e); err != nil {
+			t.report.missed(t.name, e.blow, err.Error())
+		}
+	}
+	<-over
+	if t.proxy != nil {
+		t.proxy.heal()
+	}
+}
+
+// strike is one blow.
+func (t *trial) strike(ctx context.Context, r *round, e event) error {
+	if e.blow == swallowCommit {
+		t.proxy.plan(e.mishap, e.pause) // counted by the proxy, when it happens
+		return nil
+	}
+	p, err := t.fleet.up()
+	if err != nil {
+		return err
+	}
+	struck := string(e.blow)
+	switch e.blow {
+	case killServer:
+		p.kill()
+	case dieAtPoint:
+		reached, err := p.arm(e.point, e.times, 10*time.Second)
+		if err != nil || !reached {
+			return errors.Join(err, fmt.Errorf("nobody came to %q", e.point))
+		}
+		struck = "server dies " + e.point
+	case cutAnswer:
+		t.caller.cuts.Add(1)
+	case freezeServer:
+		if err := errors.Join(p.cmd.Process.Signal(syscall.SIGSTOP), sleep(ctx, e.pause), p.cmd.Process.Signal(syscall.SIGCONT)); err != nil {
+			return err
+		}
+	case takeOver:
+		if err := t.takeOver(ctx, r, p); err != nil {
+			return err
+		}
+	case killPostgres:
+		err = errors.Join(t.cluster.Kill(), sleep(ctx, e.pause), t.cluster.Start())
+	case stopPostgres:
+		err = errors.Join(t.cluster.StopAtOnce(), sleep(ctx, e.pause), t.cluster.Start())
+	case killBackend:
+		err = t.cluster.KillBackend("holdfast")
+	case terminate:
+		_, err = storagetest.Count(t.admin, `SELECT COUNT(pg_terminate_backend(pid)) FROM
+			(SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast' ORDER BY pid LIMIT $1) s`, e.times)
+	case exhaust:
+		_, release := storagetest.Occupy(t.direct)
+		_, err = storagetest.Count(t.admin, "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+		n, more := storagetest.Occupy(t.direct) // what the servers had
+		err = errors.Join(err, sleep(ctx, e.pause))
+		release()
+		more()
+		if n == 0 {
+			err = errors.Join(err, errors.New("the servers were quicker"))
+		}
+	case lockTable:
+		undo, failed := storagetest.During(t.direct, "LOCK TABLE slots IN EXCLUSIVE MODE")
+		if failed != nil {
+			return failed
+		}
+		err = sleep(ctx, e.pause)
+		undo()
+	case fillDisk:
+		err = t.fill(ctx, e.pause)
+	}
+	if err != nil {
+		return err
+	}
+	t.report.struck(t.name, struck)
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// fill leaves no room on the disk for a while.
+func (t *trial) fill(ctx context.Context, pause time.Duration) error {
+	path := filepath.Join(t.dir, "ballast")
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for size := 1 << 20; size >= 4096; { // smaller and smaller, until nothing fits
+		if _, err := file.Write(make([]byte, size)); err != nil {
+			size /= 4
+		}
+	}
+	err = errors.Join(file.Close(), sleep(ctx, pause), os.Remove(path))
+	if t.cluster != nil && !t.cluster.Running() { // it could not write its log
+		err = errors.Join(err, t.cluster.Start())
+	}
+	return err
+}
+
+// takeOver starts a second server, sends clients there, and stops the first under
+// load: what the first has accepted, it must answer.
+func (t *trial) takeOver(ctx context.Context, r *round, old *process) error {
+	next, err := t.fleet.launch()
+	if err != nil {
+		return err
+	}
+	old.doom(true)
+	// Requests that the old server has begun to read and not finished.
+	const halves = 8
+	var open []*half
+	for i := range halves {
+		h, err := r.begin(old.address, fmt.Sprintf("r%dt%d-%d", r.n, old.cmd.Process.Pid, i), place{Lane: i % lanes, Slot: i % slotsPerLane, Len: 1})
+		if err != nil {
+			return errors.Join(err, next.finish())
+		}
+		open = append(open, h)
+	}
+	_ = sleep(ctx, 300*time.Millisecond)
+	t.fleet.put(next)
+	var stopping sync.WaitGroup
+	var stopped error
+	stopping.Go(func() { stopped = old.finish() })
+	_ = sleep(ctx, 200*time.Millisecond)
+	for _, h := range open {
+		if got := h.finish(); got.outcome == unknown && !strings.HasPrefix(got.text, "503") {
+			r.accuse("SIGTERM", "a request that was accepted got no answer: "+got.text)
+		}
+	}
+	stopping.Wait()
+	if stopped != nil {
+		r.accuse("SIGTERM", stopped.Error())
+	}
+	return nil
+}
+
+// half is a request of which all but the last byte has been sent.
+type half struct {
+	r    *round
+	rec  record
+	try  int
+	last []byte
+	conn net.Conn
+}
+
+func (r *round) begin(address, op string, to place) (*half, error) {
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return nil, err
+	}
+	h := &half{r: r, rec: record{At: r.now(), Op: op, Deed: create, To: &to}, conn: conn}
+	req := createRequest(r.n, op, op, to, "")
+	httpReq, err := http.NewRequest(http.MethodPost, "http://"+address+req.path, strings.NewReader(req.body)) //nolint:noctx // it is written by hand
+	if err != nil {
+		return nil, err
+	}
+	user, password, _ := strings.Cut(credentials, ":")
+	httpReq.SetBasicAuth(user, password)
+	var wire bytes.Buffer
+	if err := httpReq.Write(&wire); err != nil {
+		return nil, err
+	}
+	if h.try, err = r.journal.sent(h.rec); err != nil {
+		return nil, err
+	}
+	text := wire.Bytes()
+	h.last = text[len(text)-1:]
+	_, err = conn.Write(text[:len(text)-1])
+	return h, err
+}
+
+// finish sends the last byte and reads the answer.
+func (h *half) finish() answer {
+	defer h.conn.Close()
+	got := answer{outcome: unknown}
+	_ = h.conn.SetDeadline(time.Now().Add(patience))
+	_, err := h.conn.Write(h.last)
+	var resp *http.Response
+	if err == nil {
+		resp, err = http.ReadResponse(bufio.NewReader(h.conn), nil)
+	}
+	if err == nil {
+		defer resp.Body.Close()
+		var b bytes.Buffer
+		if _, err = b.ReadFrom(resp.Body); err == nil {
+			got = read(create, resp.StatusCode, resp.Header.Get("Retry-After"), b.Bytes())
+		}
+	}
+	if err != nil {
+		got.text = err.Error()
+	}
+	return h.r.tell(h.rec, h.try, got)
+}
+
+// build makes the server, with what the build tags add: faults, named deaths;
+// broken, promises that can be broken.
+func build(dir, tags string) (binary string, err error) {
+	binary = filepath.Join(dir, "holdfast")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", binary, "./cmd/holdfast")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
