@@ -20,7 +20,7 @@ type class int
 const (
 	broken     class = iota // our bug, or the operator's: do not try again
 	rolledBack              // certainly undone, by a conflict: run again
-	timedOut                // undone, after waiting too long: once more
+	timedOut                // undone, after waiting too long or for want of disk or memory: once more
 	cutOff                  // the connection is gone: run again on another one
 )
 
@@ -51,6 +51,8 @@ func classify(err error) class {
 			pg.Code == "57P01", pg.Code == "57P02", pg.Code == "57P03", // shutdown, crash, starting up
 			pg.Code == "53300", pg.Code == "25P03": // too many connections, idle in transaction
 			return cutOff
+		case strings.HasPrefix(pg.Code, "53"): // insufficient resources: disk full, out of memory
+			return timedOut
 		}
 		return broken
 	}
@@ -59,7 +61,7 @@ func classify(err error) class {
 		switch lite.Code() & 0xff {
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return rolledBack
-		case sqlite3.SQLITE_INTERRUPT:
+		case sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM:
 			return timedOut
 		}
 		return broken
@@ -69,7 +71,7 @@ func classify(err error) class {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	for _, gone := range []error{driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+	for _, gone := range []error{driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed} {
 		if errors.Is(err, gone) {
 			return cutOff
 		}

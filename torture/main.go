@@ -205,15 +205,15 @@ func possible(counts map[blow]int, postgres bool) map[blow]int {
 // returns why it was not run, if it could not be.
 func fullDisk(ctx context.Context, o options, s setup) (why string, err error) {
 	s.name += ", disk full"
-	s.dir += "-small"
-	s.small = true
-	if err := os.MkdirAll(s.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL, another user, has to get through
+	s.dir += "-full"
+	s.data = filepath.Join(s.dir, "disk")
+	if err := os.MkdirAll(s.data, 0o711); err != nil { //nolint:gosec // PostgreSQL, another user, has to get through
 		return "", err
 	}
-	if err := mountSmall(s.dir, 256<<20); err != nil {
+	if err := mountSmall(s.data, 256<<20); err != nil {
 		return err.Error(), nil //nolint:nilerr // the report says so
 	}
-	defer func() { err = errors.Join(err, unmount(s.dir)) }()
+	defer func() { err = errors.Join(err, unmount(s.data)) }()
 	s.settings = []string{"min_wal_size=32MB", "max_wal_size=64MB"}
 	t, err := newTrial(s)
 	if err != nil {

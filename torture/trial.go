@@ -40,12 +40,12 @@ func (r rounds) calm() bool {
 // trial is one database with its server, under torture.
 type trial struct {
 	name, dir, binary string
+	data              string // the directory of the database
 	seed              uint64
 	report            *report
 	caller            *caller
 	fleet             *fleet
 	direct            string // the database, as those reach it who are not tortured
-	small             bool   // the disk can be filled
 
 	cluster *storagetest.Cluster // nil: SQLite
 	admin   string               // the same database for a superuser
@@ -57,20 +57,23 @@ type trial struct {
 // setup is what a trial is made of.
 type setup struct {
 	name, dir, binary string
+	data              string // where the database is to be; empty is dir
 	postgres          bool
 	settings          []string // of PostgreSQL
 	env               []string // of the servers
 	seed              uint64
 	report            *report
-	small             bool
 }
 
 func newTrial(s setup) (t *trial, err error) {
-	t = &trial{name: s.name, dir: s.dir, binary: s.binary, seed: s.seed, report: s.report, caller: newCaller(s.seed), small: s.small}
+	if s.data == "" {
+		s.data = s.dir
+	}
+	t = &trial{name: s.name, dir: s.dir, data: s.data, binary: s.binary, seed: s.seed, report: s.report, caller: newCaller(s.seed)}
 	if err := os.MkdirAll(s.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL, another user, has to get through
 		return nil, err
 	}
-	t.direct = filepath.Join(s.dir, "holdfast.db")
+	t.direct = filepath.Join(s.data, "holdfast.db")
 	target := t.direct
 	if s.postgres {
 		if target, err = t.openPostgres(s.settings); err != nil {
@@ -101,7 +104,7 @@ func newTrial(s setup) (t *trial, err error) {
 }
 
 func (t *trial) openPostgres(settings []string) (target string, err error) {
-	dir := filepath.Join(t.dir, "pg")
+	dir := filepath.Join(t.data, "pg")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -190,15 +193,12 @@ func (t *trial) measure(ctx context.Context) (size, error) {
 // clients are done; then it heals what is still broken.
 func (t *trial) torment(ctx context.Context, r *round, events []event, over <-chan struct{}) {
 	for _, e := range events {
-		for r.finished.Load() < int64(e.after) {
-			select {
-			case <-over:
-				if t.proxy != nil {
-					t.proxy.heal()
-				}
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
+		for r.finished.Load() < int64(e.after) && !isOver(over) {
+			time.Sleep(2 * time.Millisecond)
+		}
+		if isOver(over) {
+			t.report.missed(t.name, e.blow, "the round was over")
+			continue
 		}
 		if err := t.strike(ctx, r, e); err != nil {
 			t.report.missed(t.name, e.blow, err.Error())
@@ -207,6 +207,15 @@ func (t *trial) torment(ctx context.Context, r *round, events []event, over <-ch
 	<-over
 	if t.proxy != nil {
 		t.proxy.heal()
+	}
+}
+
+func isOver(over <-chan struct{}) bool {
+	select {
+	case <-over:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -286,7 +295,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // fill leaves no room on the disk for a while.
 func (t *trial) fill(ctx context.Context, pause time.Duration) error {
-	path := filepath.Join(t.dir, "ballast")
+	path := filepath.Join(t.data, "ballast")
 	file, err := os.Create(path)
 	if err != nil {
 		return err
