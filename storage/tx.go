@@ -89,7 +89,7 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 
 // attempt is one database transaction.
 func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error) {
-	tx := db.write.WithContext(ctx).Begin()
+	tx := begin(db.write.WithContext(ctx))
 	if tx.Error != nil {
 		return fmt.Errorf("begin: %w", tx.Error)
 	}

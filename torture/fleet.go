@@ -70,7 +70,7 @@ func (p *process) running() bool {
 
 // command is the holdfast program on a database.
 func command(binary, database string, env []string, args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, args...)
+	cmd := exec.CommandContext(context.Background(), binary, args...)
 	cmd.Env = append(append(os.Environ(), "HOLDFAST_DATABASE="+database, "HOLDFAST_GOOGLE_CREDENTIALS="+credentials), env...)
 	return cmd
 }
@@ -100,7 +100,7 @@ func (f *fleet) launch() (*process, error) {
 	}
 	ready := make(chan bool, 1)
 	go func() {
-		defer log.Close()
+		defer func() { _ = log.Close() }()
 		lines := bufio.NewReader(stderr)
 		for {
 			text, err := lines.ReadBytes('\n')

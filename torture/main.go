@@ -127,7 +127,7 @@ func torture(ctx context.Context, o options) (good bool, err error) {
 }
 
 func version(program string, args ...string) string {
-	out, err := exec.Command(program, args...).Output()
+	out, err := exec.CommandContext(context.Background(), program, args...).Output()
 	if err != nil {
 		return program + " unknown"
 	}
@@ -145,7 +145,7 @@ func postgresVersion() string {
 // endure is one database's trial, round after round; the last is without restarts,
 // to see whether the server grows.
 func endure(ctx context.Context, o options, s setup) (err error) {
-	t, err := newTrial(s)
+	t, err := newTrial(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -211,11 +211,11 @@ func fullDisk(ctx context.Context, o options, s setup) (why string, err error) {
 		return "", err
 	}
 	if err := mountSmall(s.data, 256<<20); err != nil {
-		return err.Error(), nil //nolint:nilerr // the report says so
+		return err.Error(), nil
 	}
 	defer func() { err = errors.Join(err, unmount(s.data)) }()
 	s.settings = []string{"min_wal_size=32MB", "max_wal_size=64MB"}
-	t, err := newTrial(s)
+	t, err := newTrial(ctx, s)
 	if err != nil {
 		return "", err
 	}

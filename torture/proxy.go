@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type planned struct {
 }
 
 func startProxy(target string) (*proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ type link struct {
 
 func (p *proxy) serve(client net.Conn) {
 	defer p.track(client)()
-	server, err := net.Dial("unix", p.target)
+	server, err := new(net.Dialer).DialContext(context.Background(), "unix", p.target)
 	if err != nil {
 		return // the client sees the connection close, as if there were no proxy
 	}
@@ -139,7 +140,7 @@ func (p *proxy) serve(client net.Conn) {
 	l := &link{client: client, server: server}
 	var both sync.WaitGroup
 	both.Go(func() { // either direction's end is the end of both
-		defer client.Close()
+		defer func() { _ = client.Close() }()
 		l.answers()
 	})
 	l.requests(p)

@@ -76,10 +76,11 @@ func (t *trial) play(ctx context.Context, n int, plan rounds) error {
 	if err != nil {
 		return err
 	}
-	events := schedule(t.seed+uint64(n), plan.operations, plan.counts)
+	seed := t.seed + uint64(n) //nolint:gosec // rounds are counted from 1
+	events := schedule(seed, plan.operations, plan.counts)
 	var clients, nemesis sync.WaitGroup
 	for i := range plan.clients {
-		c := &client{r: r, n: i, rng: rand.New(rand.NewPCG(t.seed+uint64(n), uint64(100+i)))}
+		c := &client{r: r, n: i, rng: rand.New(rand.NewPCG(seed, uint64(100+i)))}
 		clients.Go(func() { c.work(ctx) })
 	}
 	over := make(chan struct{})
@@ -181,7 +182,7 @@ func replayFile(path string) ([]*operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return replay(file)
 }
 

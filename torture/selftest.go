@@ -15,25 +15,28 @@ import (
 // shows. Its name is what HOLDFAST_BROKEN is set to.
 type variant struct {
 	promise, name string
+	outside       string               // what is broken outside the server, if its name is empty
 	prepare       func(t *trial) error // what the database has to lack as well
 	settings      []string
 	counts        map[blow]int // in each round
 }
 
 var variants = []variant{
-	{"none", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}},
-	{"P1 no slot is oversold", "read-then-save", dropCheck, nil, nil},
-	{"P1, with the CHECK in place", "read-then-save", nil, nil, nil},
-	{"P2 what is acknowledged survives the server", "answer-before-commit", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}},
-	{"P3 … and the database", "", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}},
-	{"P4 one booking per token", "no-unique-key", nil, nil, nil},
-	{"P5 asked again is a success", "slot-before-token", nil, nil, nil},
-	{"P6 unknown is never told as a failure", "error-told-as-failure", nil, nil, map[blow]int{killPostgres: 3, lockTable: 2, swallowCommit: 60}},
-	{"P8 a failure leaves no trace", "token-kept", nil, nil, nil},
-	{"P9 a move is atomic", "move-in-two-transactions", nil, nil, map[blow]int{killServer: 3, dieAtPoint: 20}},
-	{"P10 leases end by the clock", "sweeper-needed", nil, nil, nil},
-	{"P11 one truth for both channels", "cached-availability", nil, nil, nil},
-	{"P16 SIGTERM answers what was accepted", "close-instead-of-shutdown", nil, nil, map[blow]int{takeOver: 2}},
+	{"none", "", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}},
+	{"P1 no slot is oversold", "read-then-save", "", dropCheck, nil, nil},
+	{"P1, with the CHECK in place", "read-then-save", "", nil, nil, nil},
+	{"P2 what is acknowledged survives the server", "answer-before-commit", "", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}},
+	{"P3 … and the database", "", "synchronous_commit=off", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}},
+	{"P4 one booking per token", "no-unique-key", "", nil, nil, nil},
+	{"P5 asked again is a success", "slot-before-token", "", nil, nil, nil},
+	{"P6 unknown is never told as a failure", "error-told-as-failure", "", nil, nil, map[blow]int{killPostgres: 3, lockTable: 2, swallowCommit: 60}},
+	{"P7 nothing runs twice, or in part", "autocommit", "", nil, nil, map[blow]int{killServer: 2, dieAtPoint: 8, swallowCommit: 10, terminate: 4}},
+	{"P8 a failure leaves no trace", "token-kept", "", nil, nil, nil},
+	{"P9 a move is atomic", "move-in-two-transactions", "", nil, nil, map[blow]int{killServer: 3, dieAtPoint: 20}},
+	{"P10 leases end by the clock", "sweeper-needed", "", nil, nil, nil},
+	{"P11 one truth for both channels", "cached-availability", "", nil, nil, nil},
+	{"P12 a change has its outbox row", "", "outbox row written after the commit", outboxLater, nil, map[blow]int{killPostgres: 2, stopPostgres: 1}},
+	{"P16 SIGTERM answers what was accepted", "close-instead-of-shutdown", "", nil, nil, map[blow]int{takeOver: 2}},
 }
 
 // dropCheck takes away the net below the locks.
@@ -50,6 +53,21 @@ func forgetful(t *trial) error {
 	t.before = func() error { return storagetest.Execute(t.admin, "ALTER ROLE torture RESET synchronous_commit") }
 	_, err := storagetest.Count(t.admin, "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holdfast'")
 	return err
+}
+
+// outboxLater keeps outbox rows in memory, and writes them some time after the
+// commit: a table that is not logged is empty after a crash.
+func outboxLater(t *trial) error {
+	t.before = func() error {
+		return storagetest.Execute(t.admin, `SET session_replication_role = replica;
+			INSERT INTO outbox SELECT * FROM outbox_later; DELETE FROM outbox_later`)
+	}
+	return storagetest.Execute(t.admin, `CREATE UNLOGGED TABLE outbox_later (LIKE outbox);
+		CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+			INSERT INTO public.outbox_later SELECT NEW.*;
+			DELETE FROM public.outbox WHERE booking_id = NEW.booking_id AND version = NEW.version;
+			RETURN NULL; END $$;
+		CREATE TRIGGER later AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION later()`)
 }
 
 // testSelf runs every variant until it is caught, and prints which proof caught
@@ -87,8 +105,8 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 			}
 		}
 		broken := v.name
-		if broken == "" && v.prepare != nil {
-			broken = "synchronous_commit=off"
+		if broken == "" {
+			broken = v.outside
 		}
 		fmt.Printf("| %s | %s | %s | %s | %s |\n", v.promise, broken, caught, rep.first.Round(time.Second), text)
 		if rep.guilty() != (v.promise != "none") {
@@ -100,7 +118,7 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 
 // run gives a variant a few rounds.
 func (v variant) run(ctx context.Context, o options, dir, binary string, rep *report) (err error) {
-	t, err := newTrial(setup{
+	t, err := newTrial(ctx, setup{
 		name: "postgres", dir: dir, binary: binary, postgres: true, settings: v.settings,
 		env: []string{"HOLDFAST_BROKEN=" + v.name}, seed: o.seed, report: rep,
 	})

@@ -65,7 +65,7 @@ type setup struct {
 	report            *report
 }
 
-func newTrial(s setup) (t *trial, err error) {
+func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 	if s.data == "" {
 		s.data = s.dir
 	}
@@ -100,7 +100,7 @@ func newTrial(s setup) (t *trial, err error) {
 		t.report.accuse(t.name, 0, what, text)
 	}}
 	t.fleet.keep()
-	return t, t.signIn(strings.TrimSpace(string(key)))
+	return t, t.signIn(ctx, strings.TrimSpace(string(key)))
 }
 
 func (t *trial) openPostgres(settings []string) (target string, err error) {
@@ -126,8 +126,12 @@ func (t *trial) openPostgres(settings []string) (target string, err error) {
 }
 
 // signIn gets the clinic's token.
-func (t *trial) signIn(key string) error {
-	resp, err := t.caller.http.Post("http://server/open/authorization/commands/exchange-token", "application/json", strings.NewReader(fmt.Sprintf(`{"key":%q}`, key)))
+func (t *trial) signIn(ctx context.Context, key string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server/open/authorization/commands/exchange-token", strings.NewReader(fmt.Sprintf(`{"key":%q}`, key)))
+	if err != nil {
+		return err
+	}
+	resp, err := t.caller.http.Do(req)
 	if err != nil {
 		return err
 	}
@@ -358,7 +362,7 @@ type half struct {
 }
 
 func (r *round) begin(address, op string, to place) (*half, error) {
-	conn, err := net.DialTimeout("tcp", address, patience)
+	conn, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -385,7 +389,7 @@ func (r *round) begin(address, op string, to place) (*half, error) {
 
 // finish sends the last byte and reads the answer.
 func (h *half) finish() answer {
-	defer h.conn.Close()
+	defer func() { _ = h.conn.Close() }()
 	got := answer{outcome: unknown}
 	_ = h.conn.SetDeadline(time.Now().Add(patience))
 	_, err := h.conn.Write(h.last)
@@ -410,7 +414,7 @@ func (h *half) finish() answer {
 // broken, promises that can be broken.
 func build(dir, tags string) (binary string, err error) {
 	binary = filepath.Join(dir, "holdfast")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", binary, "./cmd/holdfast")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", tags, "-o", binary, "./cmd/holdfast")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)

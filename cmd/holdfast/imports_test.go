@@ -22,6 +22,7 @@ var permitted = map[string][]string{
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
 	"holdfast/bench":               {"holdfast/storage/storagetest"},
+	"holdfast/torture":             {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
 		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
@@ -40,7 +41,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench", "holdfast/conform"},
+	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench", "holdfast/conform", "holdfast/torture"},
 }
 
 func TestImportsPointDown(t *testing.T) {
