@@ -2,10 +2,10 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-.PHONY: help test lint vulnerable abuse demo build bench bench-quick generate
+.PHONY: help test lint vulnerable abuse demo build bench bench-quick torture torture-quick torture-selftest generate
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## run all tests, on SQLite and PostgreSQL, with the race detector
 	@echo 'The first run compiles SQLite: a few minutes before the first line.'
@@ -15,6 +15,7 @@ lint: ## check format, vet and golangci-lint
 	@files=$$(gofmt -l .) || exit 1; \
 	if [ -n "$$files" ]; then echo "not as gofmt writes it:"; echo "$$files"; exit 1; fi
 	go vet ./...
+	go vet -tags 'faults broken' ./...
 	go tool -modfile=.ci/lint.mod golangci-lint run
 
 vulnerable: ## look for known vulnerabilities that are called; says so if it cannot
@@ -34,6 +35,15 @@ bench: ## measure the real server against pgbench, on both databases, half an ho
 
 bench-quick: ## the same in under three minutes: short rounds, no growth
 	go run ./bench -pairs 3 -round 1s -only pairs,paced,race,sqlite
+
+torture: ## try to break the promises: 1,000,000 operations, 500 server kills, 200 database kills, on PostgreSQL
+	go run ./torture -databases postgres -operations 1000000 -round 10000 -blows 36
+
+torture-quick: ## the same in under five minutes, on both databases (docs/reliability.md)
+	go run ./torture -operations 12000
+
+torture-selftest: ## break each promise on purpose, and demand that it is noticed
+	go run ./torture -selftest -round 2000
 
 generate: ## write the Go code of api/mapsbooking/*.proto anew
 	go generate ./api/mapsbooking

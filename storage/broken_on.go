@@ -20,14 +20,14 @@ func begin(db *gorm.DB) *gorm.DB {
 		panic(err)
 	}
 	tx := db.Session(&gorm.Session{NewDB: true, Context: db.Statement.Context})
-	tx.Statement.ConnPool = none{pool}
+	tx.Statement.ConnPool = &none{pool}
 	return tx
 }
 
 // none is a transaction that is none.
 type none struct{ *sql.DB }
 
-func (none) Commit() error   { return nil }
-func (none) Rollback() error { return nil }
+func (*none) Commit() error   { return nil }
+func (*none) Rollback() error { return nil }
 
-var _ gorm.TxCommitter = none{}
+var _ gorm.TxCommitter = (*none)(nil)

@@ -136,7 +136,7 @@ func (v variant) run(ctx context.Context, o options, dir, binary string, rep *re
 			break
 		}
 		rep.began = time.Now() // of the round: building and starting does not count
-		if err := t.play(ctx, i+1, rounds{operations: o.round, clients: o.clients, limit: time.Minute, counts: v.counts}); err != nil {
+		if err := t.play(ctx, i+1, rounds{operations: o.round, clients: o.clients, limit: time.Minute, counts: v.counts, verify: true}); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ type rounds struct {
 	operations, clients int
 	limit               time.Duration
 	counts              map[blow]int
+	verify              bool // read the whole database afterwards
 }
 
 // calm reports whether one server lives through all of it.
