@@ -51,13 +51,14 @@ func schedule(seed uint64, operations int, counts map[blow]int) []event {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	operations = operations * 9 / 10 // the last blow needs somebody to fall on
 	var all []event
+	first := rng.IntN(len(points)) // a round may have fewer deaths than there are points
 	for _, b := range sortedKeys(counts) {
 		for i := range counts[b] {
 			e := event{blow: b, after: (2*i+1)*operations/(2*counts[b]) + rng.IntN(operations/counts[b]+1) - operations/(2*counts[b])}
 			e.pause = time.Duration(100+rng.IntN(900)) * time.Millisecond
 			switch b {
 			case dieAtPoint: // each point as often as any other
-				e.point, e.times = points[i%len(points)], 1+rng.IntN(10)
+				e.point, e.times = points[(first+i)%len(points)], 1+rng.IntN(10)
 			case terminate:
 				e.times = 1 + rng.IntN(32)
 			case freezeServer, lockTable, fillDisk:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"holdfast/storage/storagetest"
@@ -99,7 +100,7 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 				seen[a.what]++
 			}
 			caught = fmt.Sprint(sortedKeys(seen))
-			text = rep.wrong[0].text
+			text = strings.ReplaceAll(strings.Join(strings.Fields(rep.wrong[0].text), " "), "|", "/")
 			if len(text) > 90 {
 				text = text[:90] + "…"
 			}
