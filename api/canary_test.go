@@ -188,7 +188,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 			}
 		}
 		// That there is a log at all, with what an operator needs.
-		for _, word := range []string{`"panic"`, `"unavailable"`, "SLOT_UNAVAILABLE", visit.ID.String(), `"route":"/v3/CreateBooking"`, `"caller":"clinic-1"`} {
+		for _, word := range []string{`"panic"`, "panicky.InTx.func1", `"unavailable"`, "SLOT_UNAVAILABLE", visit.ID.String(), `"route":"/v3/CreateBooking"`, `"caller":"clinic-1"`} {
 			if !strings.Contains(log, word) {
 				w.t.Errorf("%s is not in the log", word)
 			}

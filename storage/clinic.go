@@ -234,7 +234,7 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 			return err
 		}
 		g.holds = maps.Clone(g.held)
-		v := newView(g, booking.Keys{Bookings: ids})
+		v := newView(g, nil, booking.Keys{Bookings: ids})
 		for _, keys := range doctorKeys(m, some, now) {
 			for part := range slices.Chunk(keys, batch) {
 				rows, err := db.lockSlots(tx, part) // they are

@@ -21,7 +21,7 @@ import (
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
 	g := newGroup(db.dialect)
 	for _, op := range ops {
-		g.views = append(g.views, newView(g, op.touches))
+		g.views = append(g.views, newView(g, op, op.touches))
 	}
 	for _, step := range []func(*gorm.DB, *group) error{
 		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots,

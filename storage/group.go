@@ -31,15 +31,16 @@ func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) 
 	switch {
 	case err == nil:
 		alone = nil
-		for i, v := range g.views {
+		for _, v := range g.views {
 			if v.stray != nil {
-				alone = append(alone, ops[i])
+				alone = append(alone, v.op)
 				continue
 			}
-			ops[i].panicked = v.panicked
-			ops[i].answer(v.err)
+			v.op.panicked = v.panicked
+			v.op.answer(v.err)
 		}
 	case errors.Is(err, errHeldUp):
+		db.retried(err)
 		db.aside(ops, deadline)
 		return
 	case len(ops) == 1 || errors.Is(err, booking.ErrUnavailable):
@@ -48,6 +49,8 @@ func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) 
 			errors.As(err, &op.panicked)
 			op.answer(err)
 		}
+	default:
+		db.retried(err)
 	}
 	for _, op := range alone {
 		one := []*operation{op}
@@ -130,8 +133,8 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 			}
 		}
 		g, last = next, nil
-		for i, op := range ops {
-			g.run(g.views[i], op.f)
+		for _, v := range g.views {
+			g.run(v)
 		}
 		if !g.dirty && slices.ContainsFunc(g.views, (*view).failed) {
 			return &refusal{errNothing}
@@ -228,7 +231,7 @@ type put struct {
 }
 
 // run runs an operation on its view and keeps what it did, if it succeeded.
-func (g *group) run(v *view, f func(booking.Tx) error) {
+func (g *group) run(v *view) {
 	defer func() {
 		if p := recover(); p != nil {
 			v.panicked = &Panic{Value: p, stack: debug.Stack()}
@@ -239,7 +242,7 @@ func (g *group) run(v *view, f func(booking.Tx) error) {
 		return
 	}
 	v.running = true
-	v.err = f(v)
+	v.err = v.op.f(v)
 	if len(g.views) == 1 {
 		v.stray = nil // it is alone already
 	}

@@ -16,6 +16,7 @@ import (
 // nothing else, and what it did.
 type view struct {
 	group   *group
+	op      *operation // nil: what an import does
 	touches booking.Keys
 	prior   *idempotency.Claim
 	stale   bool // planned with an old catalogue
@@ -34,9 +35,9 @@ type view struct {
 	stray    error // it touched what its group has not fetched for it
 }
 
-func newView(g *group, touches booking.Keys) *view {
+func newView(g *group, op *operation, touches booking.Keys) *view {
 	return &view{
-		group: g, touches: touches, slots: map[inventory.SlotKey]slot{},
+		group: g, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
 		holds: map[uuid.UUID][]inventory.Hold{}, bookings: map[uuid.UUID]booking.Booking{},
 	}
 }
