@@ -242,6 +242,28 @@ func TestUnknownCommit(t *testing.T) {
 	}
 }
 
+// A lease has no token by which a COMMIT without an answer is found again. It is
+// not told that the slot is full, of itself, and does not fail on its own row.
+func TestUnknownLease(t *testing.T) {
+	var lose sync.Map // the databases' next answer to COMMIT, of this test only
+	fault := func(p string) error {
+		if _, ok := lose.LoadAndDelete(p); ok {
+			return errCutOff
+		}
+		return nil
+	}
+	eachWith(t, storage.Options{Fault: fault}, func(w *world) {
+		for _, zone := range []string{suite, bed} { // room for one, and for more
+			c := w.request(at(9, 0))
+			c.RoomID = zone
+			lose.Store("after COMMIT", true)
+			if _, err := w.Lease(w.t.Context(), booking.Lease{Slot: c.Slot, UserID: "user of " + zone}); err != nil {
+				w.t.Errorf("%s: %v", zone, err)
+			}
+		}
+	})
+}
+
 // When the database never answers, the caller is told to come again, and the
 // booking is there when it does.
 func TestUnavailable(t *testing.T) {
