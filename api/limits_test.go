@@ -58,8 +58,15 @@ func TestServedAtATime(t *testing.T) {
 					t.Fatalf("answered %d without asking the store", got)
 				}
 			}
-			if got := send(h, "POST", createPath, c.body, "Authorization", basic); got.status != 503 || got.header.Get("Retry-After") != "1" {
-				t.Errorf("one more: got %d %s", got.status, got.body)
+			more := make(chan answer, 1)
+			go func() { more <- send(h, "POST", createPath, c.body, "Authorization", basic) }()
+			select {
+			case got := <-more:
+				if got.status != 503 || got.header.Get("Retry-After") != "1" {
+					t.Errorf("one more: got %d %s", got.status, got.body)
+				}
+			case <-store.asked:
+				t.Fatal("one more is served")
 			}
 			if got := send(h, "POST", createPath, "{}", "Authorization", "Basic eDp4").status; got != 401 {
 				t.Errorf("a stranger: got %d, want 401", got)

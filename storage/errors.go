@@ -45,6 +45,8 @@ func classify(err error) class {
 		switch {
 		case pg.Code == "40001", pg.Code == "40P01": // serialization_failure, deadlock_detected
 			return rolledBack
+		case pg.Code == "0A000": // feature_not_supported: a statement was prepared before a migration changed its table
+			return rolledBack
 		case pg.Code == "55P03", pg.Code == "57014": // lock_not_available, query_canceled
 			return timedOut
 		case strings.HasPrefix(pg.Code, "08"), // connection exceptions

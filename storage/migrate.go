@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -20,20 +21,42 @@ type migration struct {
 	dialect goose.Dialect
 	options func() ([]goose.ProviderOption, error)
 	tries   int
+	again   func(error) bool // whether to try again after this
 	own     map[int64]string // the versions that each dialect has to spell in its own way
 }
 
-// postgresMigration takes turns by an advisory lock.
+// postgresMigration takes turns by an advisory lock. Against a server that is
+// serving, a migration can lose a deadlock or wait too long for a lock; it is
+// undone then, and tried again.
 var postgresMigration = migration{
 	dialect: goose.DialectPostgres,
 	options: func() ([]goose.ProviderOption, error) {
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-		return []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
+		return []goose.ProviderOption{goose.WithSessionLocker(unhurriedLocker{locker})}, err
 	},
-	tries: 1,
+	tries: 100,
+	again: func(err error) bool { return classify(err) == rolledBack || classify(err) == timedOut },
 	own: map[int64]string{
 		7: "ALTER TABLE resources DROP CONSTRAINT resources_kind_check",
 	},
+}
+
+// unhurriedLocker lifts the limit on single statements from the session that
+// migrates: how long one takes grows with the table. That on waiting for a lock
+// stays, because everybody else waits behind who waits.
+type unhurriedLocker struct{ lock.SessionLocker }
+
+func (l unhurriedLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
+		return err
+	}
+	return l.SessionLocker.SessionLock(ctx, conn)
+}
+
+func (l unhurriedLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	err := l.SessionLocker.SessionUnlock(ctx, conn)
+	_, err2 := conn.ExecContext(ctx, "RESET statement_timeout")
+	return errors.Join(err, err2)
 }
 
 // sqliteMigration has no such lock: who loses the race finds a table that is
@@ -42,6 +65,7 @@ var sqliteMigration = migration{
 	dialect: goose.DialectSQLite3,
 	options: func() ([]goose.ProviderOption, error) { return nil, nil },
 	tries:   20,
+	again:   func(error) bool { return true },
 	own: map[int64]string{
 		// The list of kinds is the program's. SQLite cannot drop a CHECK, so
 		// the table is made anew; who refers to it is asked when all is done.
@@ -101,7 +125,7 @@ func migrate(ctx context.Context, db *DB) error {
 		if err == nil {
 			break
 		}
-		if try == m.tries {
+		if try == m.tries || !m.again(err) {
 			return fmt.Errorf("migrate: %w", err)
 		}
 		select {
