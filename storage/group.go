@@ -217,6 +217,15 @@ type slot struct {
 	offered int
 }
 
+// take adds spots to what is taken. Room that is given back shrinks a capacity
+// that was kept above the offer only because it was taken.
+func (s *slot) take(spots int) {
+	s.Taken += spots
+	if spots < 0 {
+		s.Capacity = max(s.offered, s.Taken)
+	}
+}
+
 // span is a time, [from, to) in Unix seconds.
 type span struct{ from, to int64 }
 

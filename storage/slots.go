@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -19,8 +20,10 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		Version    int64
 		ResourceID *uuid.UUID // nil: no slot
 		StartSec   int64
+		Offered    int
 		Capacity   int
 		Taken      int
+		Lapsed     int // of what is taken
 		Blocked    int
 
 		FirstBookableSec *int64
@@ -33,11 +36,12 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH lapsed AS (
 			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM {1} a CROSS JOIN bookings b CROSS JOIN holds h
 			WHERE b.state = 'HELD' AND b.expires_sec <= a.now_sec AND h.booking_id = b.id)
-		SELECT m.version, f.resource_id, COALESCE(f.start_sec, 0) AS start_sec, COALESCE(f.capacity, 0) AS capacity,
-			COALESCE(f.taken, 0) - COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
-				AND (l.start_sec = f.start_sec OR f.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS taken,
+		SELECT m.version, f.resource_id, COALESCE(f.start_sec, 0) AS start_sec, COALESCE(f.offered, 0) AS offered,
+			COALESCE(f.capacity, 0) AS capacity, COALESCE(f.taken, 0) AS taken,
+			COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
+				AND (l.start_sec = f.start_sec OR f.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS lapsed,
 			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec
-		FROM {1} a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.capacity, s.taken, s.blocked,
+		FROM {1} a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked,
 				s.first_bookable_sec, s.last_bookable_sec, r.kind
 			FROM {0} k CROSS JOIN slots s CROSS JOIN resources r
 			WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec AND r.id = s.resource_id) f ON true
@@ -53,9 +57,11 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 	for _, r := range rows {
 		if r.ResourceID != nil {
 			k := inventory.SlotKey{Resource: *r.ResourceID, StartSec: r.StartSec}
-			found[k] = inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
+			s := slot{offered: r.Offered, Slot: inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
 				FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
-			}}
+			}}}
+			s.take(-r.Lapsed)
+			found[k] = s.Slot
 		}
 	}
 	return found, nil
@@ -64,7 +70,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 // SlotsBetween implements [booking.Store]. One snapshot, one query each for
 // merchants, bookings with their holds, and slots.
 func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[inventory.SlotKey]inventory.Slot, error) {
-	found := map[inventory.SlotKey]inventory.Slot{}
+	found, offered := map[inventory.SlotKey]inventory.Slot{}, map[inventory.SlotKey]int{}
 	err := db.snapshot(ctx, func(tx *gorm.DB) error {
 		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion, ""); err != nil {
 			return err
@@ -87,9 +93,16 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 				if found[row.key()], err = row.slot(); err != nil {
 					return err
 				}
+				offered[row.key()] = row.Offered
 			}
 		}
+		before := maps.Clone(found)
 		inventory.Without(found, lapsed)
+		for k, s := range found {
+			shrunk := slot{Slot: before[k], offered: offered[k]}
+			shrunk.take(s.Taken - before[k].Taken)
+			found[k] = shrunk.Slot
+		}
 		inventory.Leaving(found, own)
 		return nil
 	})

@@ -209,16 +209,12 @@ func (v *view) slot(key inventory.SlotKey) (slot, bool) {
 	return s, ok
 }
 
-// Take implements [inventory.Tx]. Room that is given back shrinks a capacity
-// that was kept above the offer only because it was taken.
+// Take implements [inventory.Tx].
 func (v *view) Take(changes []inventory.Change) error {
 	for _, c := range changes {
 		s, _ := v.slot(c.SlotKey)
-		s.Taken += c.Spots
+		s.take(c.Spots)
 		s.Blocked += c.Blocks
-		if c.Spots < 0 {
-			s.Capacity = max(s.offered, s.Taken)
-		}
 		v.slots[c.SlotKey] = s
 	}
 	v.taken = append(v.taken, changes...)
