@@ -223,7 +223,8 @@ func (d dialect) render(text string, sets []set) (string, []any) {
 }
 
 // query runs a statement on sets and returns what it finds as rows of type T,
-// by the names of its columns.
+// by the names of its columns. One that a row does not have is passed over: a newer
+// server may have added it.
 func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error) {
 	text, args := d.render(text, sets)
 	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, text, args...)
@@ -242,9 +243,6 @@ func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error)
 				fields[i] = c
 			}
 		}
-		if fields[i].name == "" {
-			return nil, fmt.Errorf("%T has no column %s", *new(T), name)
-		}
 	}
 	var rows []T
 	into := make([]any, len(names))
@@ -252,6 +250,10 @@ func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error)
 		var row T
 		v := reflect.ValueOf(&row).Elem()
 		for i, c := range fields {
+			if c.name == "" {
+				into[i] = new(any)
+				continue
+			}
 			into[i] = v.FieldByIndex(c.index).Addr().Interface()
 		}
 		if err := found.Scan(into...); err != nil {
