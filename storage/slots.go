@@ -33,18 +33,17 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		ID     string
 		NowSec int64
 	}{{merchantID, nowSec}}
-	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH lapsed AS (
-			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots FROM {1} a CROSS JOIN bookings b CROSS JOIN holds h
-			WHERE b.state = 'HELD' AND b.expires_sec <= a.now_sec AND h.booking_id = b.id)
+	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH lapsed AS MATERIALIZED (
+			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots, r.kind FROM bookings b CROSS JOIN holds h CROSS JOIN resources r
+			WHERE b.state = 'HELD' AND b.expires_sec <= (SELECT a.now_sec FROM {1} a) AND h.booking_id = b.id AND r.id = h.resource_id)
 		SELECT m.version, f.resource_id, COALESCE(f.start_sec, 0) AS start_sec, COALESCE(f.offered, 0) AS offered,
 			COALESCE(f.capacity, 0) AS capacity, COALESCE(f.taken, 0) AS taken,
 			COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
-				AND (l.start_sec = f.start_sec OR f.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS lapsed,
+				AND (l.start_sec = f.start_sec OR l.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS lapsed,
 			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec
 		FROM {1} a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked,
-				s.first_bookable_sec, s.last_bookable_sec, r.kind
-			FROM {0} k CROSS JOIN slots s CROSS JOIN resources r
-			WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec AND r.id = s.resource_id) f ON true
+				s.first_bookable_sec, s.last_bookable_sec
+			FROM {0} k CROSS JOIN slots s WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec) f ON true
 		WHERE m.id = a.id`, slotSet(keys), setOf(asked))
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("read slots: %w", err))
