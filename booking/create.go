@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -99,16 +100,15 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	if f := welcome(c.Contact, m.Guests, tx.Visits(), now); f != nil {
 		return Booking{}, f
 	}
-	if noOffer == nil {
-		noOffer, err = usedUp(tx, use)
-		if err != nil {
-			return Booking{}, err
-		}
-	}
 	if noOffer != nil {
 		return Booking{}, noOffer
 	}
-	if err := inventory.Move(tx, id, tx.Holds(id), slices.Concat(pl.holds, use)); err != nil {
+	var full *inventory.Full
+	err = inventory.Move(tx, id, tx.Holds(id), slices.Concat(pl.holds, use))
+	switch {
+	case errors.As(err, &full) && len(use) > 0: // the place has room
+		return Booking{}, refuse(OfferUnavailable, "the offer is used up")
+	case err != nil:
 		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
 	}
 	if c.Payment != nil && c.Payment.ProcessedBy == ProcessedByPartner {

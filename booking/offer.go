@@ -1,7 +1,6 @@
 package booking
 
 import (
-	"errors"
 	"time"
 
 	"holdfast/inventory"
@@ -29,21 +28,6 @@ func notFor(o *inventory.Offer, m *inventory.Merchant, serviceID string, startSe
 		return nil
 	}
 	return refuse(OfferUnavailable, "the offer is not for this service or day")
-}
-
-// usedUp refuses an offer that has been had as often as it may be.
-func usedUp(tx Tx, use []inventory.Hold) (*Failure, error) {
-	slots, err := tx.Slots(inventory.Keys(use...))
-	if err != nil {
-		return nil, err
-	}
-	var full *inventory.Full
-	if err := inventory.Fits(slots, nil, use); errors.As(err, &full) {
-		return refuse(OfferUnavailable, "the offer is used up"), nil
-	} else if err != nil {
-		return nil, err
-	}
-	return nil, nil
 }
 
 // keepsOffer refuses to move a booking with an offer to where the offer is not

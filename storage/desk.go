@@ -33,7 +33,7 @@ func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey) (booking.Sc
 func (db *DB) Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]booking.Schedule, error) {
 	var found []booking.Schedule
 	err := db.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := db.catalogueIsAt(tx, merchantID, catalogueVersion, ""); err != nil {
+		if err := db.catalogueIsAt(tx, merchantID, catalogueVersion); err != nil {
 			return err
 		}
 		all, err := readSchedules(tx, tx.Where("merchant_id = ? AND start_sec >= ? AND start_sec < ?", merchantID, fromSec, toSec).Order("start_sec, id"))

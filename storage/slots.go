@@ -71,7 +71,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[inventory.SlotKey]inventory.Slot, error) {
 	found, offered := map[inventory.SlotKey]inventory.Slot{}, map[inventory.SlotKey]int{}
 	err := db.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion, ""); err != nil {
+		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion); err != nil {
 			return err
 		}
 		lapsed, own, err := holdsWithout(tx, r)
@@ -112,10 +112,10 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 }
 
 // catalogueIsAt returns ErrStale, and forgets the copy in memory, if a
-// merchant's catalogue is at another version. lock is put behind the SELECT.
-func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64, lock string) error {
+// merchant's catalogue is at another version.
+func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error {
 	var now int64
-	if err := tx.Raw("SELECT version FROM merchants WHERE id = ?"+lock, merchantID).Scan(&now).Error; err != nil {
+	if err := tx.Raw("SELECT version FROM merchants WHERE id = ?", merchantID).Scan(&now).Error; err != nil {
 		return fmt.Errorf("read catalogue version: %w", err)
 	}
 	if now != version {
