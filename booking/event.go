@@ -1,9 +1,12 @@
 package booking
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -47,81 +50,83 @@ var private = []string{
 	"contact", "additional_request", "funnel", "reservation_memo", "requested_procedures", "connected_channel",
 }
 
-// privateOfPayment are such members of the payment.
-var privateOfPayment = []string{"payment_transaction_id", "user_payment_option_id"}
-
 // withheld stands for what a private member is.
 var withheld = json.RawMessage(`"withheld"`)
 
-// difference is what changes from one state of a booking to the next, member
-// by member. Both are "{}" when nothing does.
-func difference(before, after Booking) (was, is json.RawMessage, err error) {
-	old, err := members(before)
-	if err != nil {
-		return nil, nil, err
-	}
-	now, err := members(after)
-	if err != nil {
-		return nil, nil, err
-	}
-	for name, value := range now {
-		if bytes.Equal(old[name], value) {
-			delete(old, name)
-			delete(now, name)
+// member is one of a booking's members, as an event has it.
+type member struct {
+	name    string
+	field   int
+	omitted bool // when it is empty
+	private bool
+}
+
+// eventMembers are the members that an event has, by name.
+var eventMembers = func() []member {
+	var all []member
+	booking := reflect.TypeFor[Booking]()
+	for i := range booking.NumField() {
+		name, omitted := strings.CutSuffix(booking.Field(i).Tag.Get("json"), ",omitempty")
+		if !slices.Contains(silent, name) {
+			all = append(all, member{name: name, field: i, omitted: omitted, private: slices.Contains(private, name)})
 		}
 	}
-	for _, m := range []map[string]json.RawMessage{old, now} {
-		if err := withhold(m); err != nil {
+	slices.SortFunc(all, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	return all
+}()
+
+// difference is what changes from one state of a booking to the next, member
+// by member. Both are "{}" when nothing does; was is, too, if there was no booking.
+func difference(before, after Booking) (was, is json.RawMessage, err error) {
+	old, now := reflect.ValueOf(before), reflect.ValueOf(after)
+	was, is = json.RawMessage{'{'}, json.RawMessage{'{'}
+	for _, m := range eventMembers {
+		old, now := old.Field(m.field), now.Field(m.field)
+		if before.ID != uuid.Nil {
+			if reflect.DeepEqual(old.Interface(), now.Interface()) {
+				continue
+			}
+			if was, err = m.appendTo(was, old); err != nil {
+				return nil, nil, err
+			}
+		}
+		if is, err = m.appendTo(is, now); err != nil {
 			return nil, nil, err
 		}
 	}
-	if was, err = json.Marshal(old); err != nil {
-		return nil, nil, fmt.Errorf("encode event: %w", err)
-	}
-	if is, err = json.Marshal(now); err != nil {
-		return nil, nil, fmt.Errorf("encode event: %w", err)
-	}
-	return was, is, nil
+	return append(was, '}'), append(is, '}'), nil
 }
 
-// withhold takes out of an event's members what is private.
-func withhold(m map[string]json.RawMessage) (err error) {
-	hide := func(m map[string]json.RawMessage, names []string) {
-		for _, name := range names {
-			if m[name] != nil {
-				m[name] = withheld
-			}
+// appendTo adds the member to an object that is being written, unless there is
+// nothing to say.
+func (m member) appendTo(object json.RawMessage, v reflect.Value) (json.RawMessage, error) {
+	if m.omitted && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
+		return object, nil
+	}
+	text := withheld
+	if !m.private {
+		said := v.Interface()
+		if payment, ok := said.(*Payment); ok {
+			said = payment.withheld()
+		}
+		var err error
+		if text, err = json.Marshal(said); err != nil {
+			return nil, fmt.Errorf("encode event: %w", err)
 		}
 	}
-	hide(m, private)
-	if m["payment"] == nil {
-		return nil
+	if len(object) > 1 {
+		object = append(object, ',')
 	}
-	var payment map[string]json.RawMessage
-	if err := json.Unmarshal(m["payment"], &payment); err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	hide(payment, privateOfPayment)
-	if m["payment"], err = json.Marshal(payment); err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	return nil
+	object = strconv.AppendQuote(object, m.name)
+	return append(append(object, ':'), text...), nil
 }
 
-func members(b Booking) (map[string]json.RawMessage, error) {
-	if b.ID == uuid.Nil {
-		return map[string]json.RawMessage{}, nil // there was no booking
+// withheld is the payment without what is private.
+func (p Payment) withheld() Payment {
+	for _, private := range []*string{&p.TransactionID, &p.UserPaymentOptionID} {
+		if *private != "" {
+			*private = "withheld"
+		}
 	}
-	text, err := json.Marshal(b)
-	if err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	m := map[string]json.RawMessage{}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	for _, name := range silent {
-		delete(m, name)
-	}
-	return m, nil
+	return p
 }

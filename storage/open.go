@@ -240,7 +240,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: jsonRows, check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some.
 	if db.write, err = dial(1); err != nil {

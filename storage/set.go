@@ -1,8 +1,6 @@
 package storage
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -152,7 +150,7 @@ func (c column) array(rows reflect.Value) any {
 	}
 }
 
-func collect[T any](c column, rows reflect.Value, into []T, of func(reflect.Value) T) []T {
+func collect[T any](c column, rows reflect.Value, into pgtype.FlatArray[T], of func(reflect.Value) T) pgtype.FlatArray[T] {
 	for i := range into {
 		if v, ok := c.value(rows.Index(i)); ok {
 			into[i] = of(v)
@@ -161,59 +159,55 @@ func collect[T any](c column, rows reflect.Value, into []T, of func(reflect.Valu
 	return into
 }
 
-// jsonRows is the set as SQLite takes it: one JSON text, an array for each row.
-func jsonRows(s set, first int) (expression string, args []any) {
+// values is the set as SQLite takes it: one argument for each value. They have no
+// numbers, since SQLite looks each up among all of them.
+func values(s set, _ int) (expression string, args []any) {
 	terms := make([]string, len(s.columns))
 	for i, c := range s.columns {
-		term := "value ->> " + strconv.Itoa(i)
-		if c.kind == kindBytes {
-			term = "unhex(" + term + ")"
-		}
-		terms[i] = term + " AS " + c.name
+		terms[i] = "column" + strconv.Itoa(i+1) + " AS " + c.name
 	}
-	text := []byte{'['}
-	for i := range s.rows.Len() {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		for j, c := range s.columns {
-			text = append(text, "[,"[min(j, 1)])
-			text = c.appendJSON(text, s.rows.Index(i))
-		}
-		text = append(text, ']')
+	from := "(SELECT " + strings.Join(terms, ", ") + " FROM (VALUES "
+	n := s.rows.Len()
+	if n == 0 {
+		return from + "(NULL" + strings.Repeat(", NULL", len(terms)-1) + ")) WHERE false)", nil
 	}
-	return "(SELECT " + strings.Join(terms, ", ") + " FROM json_each($" + strconv.Itoa(first) + "))", []any{string(append(text, ']'))}
+	args = make([]any, 0, n*len(terms))
+	for i := range n {
+		for _, c := range s.columns {
+			args = append(args, c.argument(s.rows.Index(i)))
+		}
+	}
+	row := "(?" + strings.Repeat(", ?", len(terms)-1) + ")"
+	return from + row + strings.Repeat(", "+row, n-1) + "))", args
 }
 
-func (c column) appendJSON(text []byte, row reflect.Value) []byte {
+// argument is a value as SQLite keeps it.
+func (c column) argument(row reflect.Value) any {
 	v, ok := c.value(row)
 	if !ok {
-		return append(text, "null"...)
+		return nil
 	}
 	switch c.kind {
 	case kindUUID:
-		return append(append(append(text, '"'), v.Interface().(uuid.UUID).String()...), '"')
+		return v.Interface().(uuid.UUID).String()
 	case kindBytes:
-		return append(hex.AppendEncode(append(text, '"'), v.Bytes()), '"')
+		return v.Bytes()
 	case kindText:
-		quoted, err := json.Marshal(v.String())
-		if err != nil { // of a string there is none
-			panic(err)
-		}
-		return append(text, quoted...)
+		return v.String()
 	case kindBool:
-		return strconv.AppendBool(text, v.Bool())
+		return v.Bool()
 	default:
-		return strconv.AppendInt(text, v.Int(), 10)
+		return v.Int()
 	}
 }
 
-// render puts the sets into a statement, in which {0}, {1}, … stand for them.
+// render puts the sets into a statement, in which {0}, {1}, … stand for them, each
+// once and in this order.
 func (d dialect) render(text string, sets []set) (string, []any) {
 	var args []any
 	for i, s := range sets {
 		expression, more := d.rows(s, len(args)+1)
-		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", expression)
+		text = strings.Replace(text, "{"+strconv.Itoa(i)+"}", expression, 1)
 		args = append(args, more...)
 	}
 	if d.traced != nil {

@@ -33,18 +33,18 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		ID     string
 		NowSec int64
 	}{{merchantID, nowSec}}
-	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH lapsed AS MATERIALIZED (
+	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH asked AS MATERIALIZED (SELECT * FROM {0} a), lapsed AS MATERIALIZED (
 			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots, r.kind FROM bookings b CROSS JOIN holds h CROSS JOIN resources r
-			WHERE b.state = 'HELD' AND b.expires_sec <= (SELECT a.now_sec FROM {1} a) AND h.booking_id = b.id AND r.id = h.resource_id)
+			WHERE b.state = 'HELD' AND b.expires_sec <= (SELECT a.now_sec FROM asked a) AND h.booking_id = b.id AND r.id = h.resource_id)
 		SELECT m.version, f.resource_id, COALESCE(f.start_sec, 0) AS start_sec, COALESCE(f.offered, 0) AS offered,
 			COALESCE(f.capacity, 0) AS capacity, COALESCE(f.taken, 0) AS taken,
 			COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
 				AND (l.start_sec = f.start_sec OR l.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS lapsed,
 			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec
-		FROM {1} a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked,
+		FROM asked a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked,
 				s.first_bookable_sec, s.last_bookable_sec
-			FROM {0} k CROSS JOIN slots s WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec) f ON true
-		WHERE m.id = a.id`, slotSet(keys), setOf(asked))
+			FROM {1} k CROSS JOIN slots s WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec) f ON true
+		WHERE m.id = a.id`, setOf(asked), slotSet(keys))
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("read slots: %w", err))
 	}
