@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -280,5 +281,6 @@ func readBody(c echo.Context) ([]byte, error) {
 
 // writeJSON answers with a JSON text.
 func writeJSON(c echo.Context, status int, text []byte) error {
+	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text))) // else a long one goes in chunks
 	return c.Blob(status, echo.MIMEApplicationJSON, text)
 }

@@ -103,13 +103,12 @@ func fit(slots map[SlotKey]Slot, changes []Change) error {
 
 // Keys are the slots that any of the holds covers, once each, in lock order.
 func Keys(holds ...Hold) []SlotKey {
-	set := map[SlotKey]bool{}
+	var keys []SlotKey
 	for _, h := range holds {
-		for _, k := range h.Keys() {
-			set[k] = true
-		}
+		keys = append(keys, h.Keys()...)
 	}
-	return slices.SortedFunc(maps.Keys(set), SlotKey.Compare)
+	slices.SortFunc(keys, SlotKey.Compare)
+	return slices.Compact(keys)
 }
 
 // Merge puts holds into their one normal form: sorted, disjoint, equal
