@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,32 +21,34 @@ const (
 )
 
 // connections accepts no more connections than we can bear. When there are too
-// many, the one on which nothing has happened for the longest time is closed for
-// the new one; and if there is none on which nothing happens, the new one. So
-// whoever opens many and leaves them idle keeps nobody out.
+// many, one is closed for the new one: the one that has been told for the longest
+// time that we close it; if there is none, the one on which nothing has happened
+// for the longest time; and if there is none either, the new one. So whoever opens
+// many and leaves them idle, or is refused and comes again, keeps nobody out.
 type connections struct {
 	net.Listener
 	most, each int
 	trusted    []*net.IPNet // proxies, which may have them all
 
-	mu     sync.Mutex
-	open   int
-	peers  map[netip.Addr]int // open ones of each address
-	idle   *list.List         // of *connection, the longest idle first
-	closed int                // by us so far, because there were too many
+	mu      sync.Mutex
+	open    int
+	peers   map[netip.Addr]int // open ones of each address
+	leaving *list.List         // of *connection: we have said all we had to say, for longest on the first
+	idle    *list.List         // of *connection, the longest idle first
+	closed  int                // by us so far, because there were too many
 }
 
 // connection is one of them.
 type connection struct {
 	net.Conn
-	of   *connections
-	peer netip.Addr
-	idle *list.Element // nil while a request is served
-	gone bool
+	of    *connections
+	peer  netip.Addr
+	spare *list.Element // of leaving or idle; nil while a request is served
+	gone  bool
 }
 
 func newConnections(l net.Listener, most, each int, trusted []*net.IPNet) *connections {
-	return &connections{Listener: l, most: most, each: each, trusted: trusted, peers: map[netip.Addr]int{}, idle: list.New()}
+	return &connections{Listener: l, most: most, each: each, trusted: trusted, peers: map[netip.Addr]int{}, leaving: list.New(), idle: list.New()}
 }
 
 // Accept implements net.Listener.
@@ -86,22 +90,31 @@ func (l *connections) admit(c *connection) (victim *connection) {
 	defer l.mu.Unlock()
 	tooMany := c.peer.IsValid() && l.peers[c.peer] >= l.each
 	if tooMany || l.open >= l.most {
-		victim = c
-		for e := l.idle.Front(); e != nil; e = e.Next() {
-			if other := e.Value.(*connection); !tooMany || other.peer == c.peer {
-				victim = other
-				break
-			}
+		from := c.peer
+		if !tooMany {
+			from = netip.Addr{}
 		}
+		victim = cmp.Or(first(l.leaving, from), first(l.idle, from), c)
 	}
 	l.open++
 	l.peers[c.peer]++
-	c.idle = l.idle.PushBack(c)
+	c.spare = l.idle.PushBack(c)
 	if victim != nil {
 		l.closed++
 		victim.leave()
 	}
 	return victim
+}
+
+// first is the first one of that address, if there is one; of the zero address
+// all are.
+func first(list *list.List, from netip.Addr) *connection {
+	for e := list.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*connection); !from.IsValid() || c.peer == from {
+			return c
+		}
+	}
+	return nil
 }
 
 // leave is no longer counted. It needs the lock.
@@ -117,11 +130,42 @@ func (c *connection) leave() {
 	c.busy()
 }
 
-// busy takes it from the idle ones. It needs the lock.
+// busy takes it from those that can be spared. It needs the lock.
 func (c *connection) busy() {
-	if c.idle != nil {
-		c.of.idle.Remove(c.idle)
-		c.idle = nil
+	if c.spare != nil {
+		c.of.leaving.Remove(c.spare) // it is in one of the two
+		c.of.idle.Remove(c.spare)
+		c.spare = nil
+	}
+}
+
+// CloseWrite is what the server does when it has refused a request without reading
+// it to its end. Then it waits half a second for the caller to read that, and
+// closes.
+func (c *connection) CloseWrite() error {
+	c.leaves()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn. The CloseWrite of a [tls.Conn] does not
+// reach ours, but ends with a deadline that has passed.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() && !t.After(time.Now()) {
+		c.leaves()
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// leaves makes it one of the first that go.
+func (c *connection) leaves() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	if !c.gone {
+		c.busy()
+		c.spare = c.of.leaving.PushBack(c)
 	}
 }
 
@@ -148,8 +192,8 @@ func (l *connections) state(conn net.Conn, s http.ConnState) {
 	case c.gone:
 	case s == http.StateActive:
 		c.busy()
-	case s == http.StateIdle && c.idle == nil:
-		c.idle = l.idle.PushBack(c)
+	case s == http.StateIdle && c.spare == nil:
+		c.spare = l.idle.PushBack(c)
 	}
 }
 
