@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,31 +78,41 @@ func TestFairness(t *testing.T) {
 	})
 }
 
-// More than the queue takes is told to come again at once, and what waits for
-// its turn too long, later. Neither is run.
+// More than the queue takes is told to come again at once, of one merchant more
+// than half of that, and what waits for its turn too long, later. None is run, and
+// afterwards there is room again.
 func TestBackPressure(t *testing.T) {
 	g := newGate(100)
-	storagetest.EachWith(t, storage.Options{Limit: 100 * time.Millisecond, Queue: 3, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+	storagetest.EachWith(t, storage.Options{Limit: time.Second, Queue: 4, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
 		g.waiting = 0
-		ask := func() error {
-			return db.InTx(t.Context(), booking.Keys{}, func(booking.Tx) error {
+		ask := func(merchant string) error {
+			k := booking.Keys{Schedule: booking.ScheduleKey{MerchantID: merchant, ScheduleID: "none"}}
+			return db.InTx(t.Context(), k, func(booking.Tx) error {
 				t.Error("it was run")
 				return nil
 			})
 		}
-		var done sync.WaitGroup
-		for range 3 {
-			done.Go(func() {
-				if err := ask(); !errors.Is(err, booking.ErrUnavailable) {
-					t.Errorf("got %v", err)
-				}
-			})
+		const share, all, turn = "2 operations of one merchant", "4 operations", "waited"
+		refused := func(merchant, why string) {
+			t.Helper()
+			if err := ask(merchant); !errors.Is(err, booking.ErrUnavailable) || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s: got %v, want %s", merchant, err, why)
+			}
 		}
-		g.await(3)
-		if err := ask(); !errors.Is(err, booking.ErrUnavailable) {
-			t.Errorf("got %v", err)
+		for range 2 {
+			var done sync.WaitGroup
+			wait := func(merchant string) { done.Go(func() { refused(merchant, turn) }) }
+			wait("crowded")
+			wait("crowded")
+			g.await(2)
+			refused("crowded", share)
+			wait("quiet")
+			wait("quiet")
+			g.await(4)
+			refused("another", all)
+			done.Wait()
+			g.waiting = 0
 		}
-		done.Wait()
 	})
 }
 

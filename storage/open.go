@@ -38,7 +38,6 @@ type DB struct {
 	read    *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
 	dialect dialect
 	limit   time.Duration // of one InTx
-	places  chan struct{} // one for every operation that waits or runs
 	queue   *queue
 	group   int            // operations in one transaction, at most
 	lanes   chan struct{}  // one for every operation that runs beside the committers
@@ -83,8 +82,8 @@ type Options struct {
 	// Connections bounds the pool; 0 is 32. An SQLite file has one connection
 	// that writes, whatever this says.
 	Connections int
-	// Queue is how many operations may wait or run at once; more are told to
-	// come again at once. 0 is 1,024.
+	// Queue is how many operations may wait or run at once, of one merchant half
+	// as many; more are told to come again at once. 0 is 1,024.
 	Queue int
 	// Group is how many operations may share one transaction; 0 is 64.
 	Group int
@@ -126,7 +125,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Group == 0 {
 		o.Group = 64
 	}
-	db := &DB{limit: o.Limit, places: make(chan struct{}, o.Queue), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
+	db := &DB{limit: o.Limit, group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
 	open := db.openSQLite
 	if isPostgres(target) {
 		open = db.openPostgres
@@ -138,7 +137,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 		o.Committers = db.dialect.committers
 	}
 	db.lanes = make(chan struct{}, max(1, o.Connections/4))
-	db.queue = newQueue(o.Committers, o.Hold)
+	db.queue = newQueue(o.Queue, o.Committers, o.Hold)
 	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
 		if err := step(ctx, db); err != nil {
 			return nil, errors.Join(err, db.Close())

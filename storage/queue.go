@@ -44,16 +44,11 @@ func (p *Panic) Stack() []byte { return p.stack }
 // A caller who hangs up is not waited for any less: what was accepted is run, and
 // its outcome is known.
 func (db *DB) InTx(_ context.Context, touches booking.Keys, f func(booking.Tx) error) error {
-	select {
-	case db.places <- struct{}{}:
-		defer func() { <-db.places }()
-	default:
-		return fmt.Errorf("%w: %d operations are waiting", booking.ErrUnavailable, cap(db.places))
-	}
 	op := &operation{touches: touches, f: f, since: now(), done: make(chan struct{})}
-	if !db.queue.put(op, db.commit) {
-		return fmt.Errorf("%w: the database is being closed", booking.ErrUnavailable)
+	if err := db.queue.put(op, db.commit); err != nil {
+		return err
 	}
+	defer db.queue.leave(op)
 	patience := time.NewTimer(db.limit / 2)
 	defer patience.Stop()
 	select {
@@ -96,9 +91,13 @@ func (op *operation) answer(err error) {
 }
 
 // queue holds operations until a committer takes them. Each merchant has a list
-// of its own and they take turns, so that one in demand cannot starve the others.
+// of its own and they take turns, and at most half of the places, so that one in
+// demand can neither starve the others nor shut them out.
 type queue struct {
 	sync.Mutex
+	places     int            // for operations that wait or run
+	accepted   int            // operations that have one
+	acceptedBy map[string]int // the same of each list
 	lists      map[string][]*operation
 	turns      []string // the lists that are not empty, the next one first
 	waiting    int
@@ -110,8 +109,8 @@ type queue struct {
 	idle       *sync.Cond // no committer is at work
 }
 
-func newQueue(committers int, hold func(waiting int) bool) *queue {
-	q := &queue{lists: map[string][]*operation{}, most: committers, hold: hold}
+func newQueue(places, committers int, hold func(waiting int) bool) *queue {
+	q := &queue{places: places, acceptedBy: map[string]int{}, lists: map[string][]*operation{}, most: committers, hold: hold}
 	q.idle = sync.NewCond(&q.Mutex)
 	return q
 }
@@ -129,15 +128,22 @@ func (op *operation) list() string {
 	return ""
 }
 
-// put adds an operation and starts a committer if one is free. It is false if
-// the queue is closed.
-func (q *queue) put(op *operation, commit func()) bool {
+// put adds an operation, if there is a place for it, and starts a committer if one
+// is free. Whoever is given a place leaves it.
+func (q *queue) put(op *operation, commit func()) error {
 	q.Lock()
 	defer q.Unlock()
-	if q.closed {
-		return false
-	}
 	name := op.list()
+	switch {
+	case q.closed:
+		return fmt.Errorf("%w: the database is being closed", booking.ErrUnavailable)
+	case q.accepted == q.places:
+		return fmt.Errorf("%w: %d operations are waiting", booking.ErrUnavailable, q.accepted)
+	case q.acceptedBy[name] == (q.places+1)/2:
+		return fmt.Errorf("%w: %d operations of one merchant are waiting", booking.ErrUnavailable, q.acceptedBy[name])
+	}
+	q.accepted++
+	q.acceptedBy[name]++
 	if len(q.lists[name]) == 0 {
 		q.turns = append(q.turns, name)
 	}
@@ -148,7 +154,18 @@ func (q *queue) put(op *operation, commit func()) bool {
 		q.committers++
 		go commit()
 	}
-	return true
+	return nil
+}
+
+// leave gives the place of an operation that was answered to another.
+func (q *queue) leave(op *operation) {
+	q.Lock()
+	defer q.Unlock()
+	q.accepted--
+	name := op.list()
+	if q.acceptedBy[name]--; q.acceptedBy[name] == 0 {
+		delete(q.acceptedBy, name)
+	}
 }
 
 // slotsAtOnce bounds how many slots the operations of one group announce.
