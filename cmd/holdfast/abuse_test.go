@@ -236,7 +236,8 @@ func spread(took []time.Duration) string {
 		return "never"
 	}
 	slices.Sort(took)
-	return fmt.Sprintf("p50 %v, p99 %v, longest %v", took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	at := func(i int) time.Duration { return took[i].Round(100 * time.Microsecond) }
+	return fmt.Sprintf("p50 %v, p99 %v, longest %v", at(len(took)/2), at(len(took)*99/100), at(len(took)-1))
 }
 
 var googleHeader = func() string {
