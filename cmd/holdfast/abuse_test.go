@@ -296,7 +296,7 @@ func TestAbuse(t *testing.T) {
 			inNewYork.end(t)
 			s.memory(t)
 			// The one where it is quiet is not in anybody's line.
-			if made := inNewYork.made(); !t.Failed() && made <= inNewYork.asked {
+			if made := inNewYork.made(); !t.Failed() && made <= 2*inNewYork.asked {
 				t.Errorf("the guest of %s made %d bookings and was put off %d times", newYork.id, made, inNewYork.asked)
 			}
 		})

@@ -182,6 +182,7 @@ func TestRefusedMakesRoom(t *testing.T) {
 				must(t, err)
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				must(t, err)
+				must(t, resp.Body.Close())
 				if resp.StatusCode != want {
 					t.Errorf("got %d, want %d", resp.StatusCode, want)
 				}
