@@ -87,7 +87,7 @@ func (c *caller) create(lane, n int, made func(id, user string)) call {
 	user := fmt.Sprintf("user-%d", serial)
 	body := fmt.Appendf(nil, `{"slot":%s,"user_information":{"user_id":"%s","given_name":"John","family_name":"Smith",`+
 		`"telephone":"+82 10 %d","email":"john%d@example.com"},"idempotency_token":"token-%d-%d"}`,
-		c.slot(lane, n), user, 100_000_000_000+serial, serial, time.Now().UnixNano(), serial)
+		c.slot(lane, n), user, 1_000_000_000_000+serial, serial, time.Now().UnixNano(), serial)
 	right := has(`{"booking":{"booking_id":"`, fmt.Sprintf(`"start_sec":"%d"`, c.startSec(n)), `"user_id":"`+user+`"`, `"status":"CONFIRMED"`)
 	return call{path: "/v3/CreateBooking", auth: c.google, body: body, check: func(status int, answer []byte) error {
 		if err := right(status, answer); err != nil {

@@ -121,7 +121,11 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 	return good, os.RemoveAll(dir)
 }
 
-// run gives a variant a few rounds.
+// mostRounds is how many rounds a variant has to be caught in. Most take one; what
+// needs the server to die between two statements takes luck.
+const mostRounds = 12
+
+// run gives a variant its rounds.
 func (v variant) run(ctx context.Context, o options, dir, binary string, rep *report) (err error) {
 	t, err := newTrial(ctx, setup{
 		name: "postgres", dir: dir, binary: binary, postgres: true, settings: v.settings,
@@ -136,7 +140,7 @@ func (v variant) run(ctx context.Context, o options, dir, binary string, rep *re
 			return err
 		}
 	}
-	for i := range 4 {
+	for i := range mostRounds {
 		if rep.guilty() || v.promise == "none" && i == 1 {
 			break
 		}

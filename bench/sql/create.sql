@@ -3,7 +3,8 @@
 \set lane random(0, :lanes - 1)
 \set merchant :lane / :lanes_per_merchant
 \set start :base + 1800 * (20 * random(0, :blocks - 1) + random(0, :per_block - 1))
-\set n random(1, 999999999999)
+-- Telephone numbers of 13 digits, as the server is sent, and none of those.
+\set n random(2000000000000, 9999999999999)
 \set low random(1, 9000000000000000000)
 \set low_guest random(1, 9000000000000000000)
 BEGIN;
