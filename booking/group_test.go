@@ -43,10 +43,11 @@ func newGate() *gate {
 	return g
 }
 
-// options are those of a store with one committer and the gate.
+// options are those of a store with one committer, whose groups are large whatever
+// TEST_GROUP says, and the gate.
 func (g *gate) options() storage.Options {
 	return storage.Options{
-		Committers: 1,
+		Committers: 1, Group: 64,
 		Hold: func(waiting int) bool {
 			g.Lock()
 			defer g.Unlock()

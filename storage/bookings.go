@@ -66,12 +66,15 @@ func (db *DB) BookingNamed(ctx context.Context, name string) (booking.Booking, e
 	return found[0], nil
 }
 
+// userKey is a condition that a user's key keeps, and the index guest_keys_user.
+const userKey = "substr(key, 1, 5) = 'user:'"
+
 // GuestBookings implements [booking.Store].
 func (db *DB) GuestBookings(ctx context.Context, googleUserID string, states []booking.State, nowSec int64) ([]booking.Booking, error) {
 	var found []booking.Booking
 	err := db.snapshot(ctx, func(tx *gorm.DB) error {
 		var ids []uuid.UUID
-		if err := tx.Raw("SELECT DISTINCT guest_id FROM guest_keys WHERE key = ?", booking.UserKey(googleUserID)).Scan(&ids).Error; err != nil {
+		if err := tx.Raw("SELECT DISTINCT guest_id FROM guest_keys WHERE key = ? AND "+userKey, booking.UserKey(googleUserID)).Scan(&ids).Error; err != nil {
 			return fmt.Errorf("look for guest: %w", err)
 		}
 		if len(ids) == 0 {

@@ -50,7 +50,8 @@ func (db *DB) IdleGuests(ctx context.Context, untilSec int64, after uuid.UUID, l
 // GuestsNamed implements [booking.Store].
 func (db *DB) GuestsNamed(ctx context.Context, merchantID string, keys []string, visitorID string) ([]booking.Guest, error) {
 	var rows []guestRow
-	query := db.read.WithContext(ctx).Where("(id IN (SELECT guest_id FROM guest_keys WHERE key IN ?) OR visitor_id = ? AND visitor_id <> '')", append([]string{""}, keys...), visitorID)
+	query := db.read.WithContext(ctx).Where(`(id IN (SELECT k.guest_id FROM merchants m CROSS JOIN guest_keys k WHERE k.merchant_id = m.id AND k.key IN ?)
+		OR visitor_id = ? AND visitor_id <> '')`, append([]string{""}, keys...), visitorID)
 	if merchantID != "" {
 		query = query.Where("merchant_id = ?", merchantID)
 	}
@@ -112,7 +113,7 @@ func (db *DB) ForgetMarketing(ctx context.Context, googleUserID string) (forgott
 
 // forgetMarketing leaves the wish of somebody who is a guest elsewhere.
 func forgetMarketing(tx *gorm.DB, googleUserID string) (forgotten bool, err error) {
-	gone := tx.Where("google_user_id = ? AND NOT EXISTS (SELECT 1 FROM guest_keys WHERE key = ?)",
+	gone := tx.Where("google_user_id = ? AND NOT EXISTS (SELECT 1 FROM guest_keys WHERE key = ? AND "+userKey+")",
 		googleUserID, booking.UserKey(googleUserID)).Delete(&marketingRow{})
 	if gone.Error != nil {
 		return false, fmt.Errorf("forget marketing preference: %w", gone.Error)
