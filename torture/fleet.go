@@ -282,7 +282,7 @@ func (p *process) measure(ctx context.Context) (size, error) {
 		case err != nil:
 		case name == "process_resident_memory_bytes":
 			s.Resident = int64(n)
-		case name == "go_memstats_heap_inuse_bytes":
+		case name == "go_memstats_heap_alloc_bytes":
 			s.Heap = int64(n)
 		case name == "go_goroutines":
 			s.Goroutines = int64(n)
