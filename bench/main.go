@@ -119,7 +119,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	note("starting PostgreSQL")
-	admin, stop, err := storagetest.StartPostgres()
+	buffers, err := quarterOfMemory()
+	if err != nil {
+		return err
+	}
+	admin, stop, err := storagetest.StartPostgres("shared_buffers=" + buffers)
 	if err != nil {
 		return err
 	}

@@ -223,3 +223,16 @@ func peakMemory(pid int) (int64, error) {
 	}
 	return kilobytes << 10, nil
 }
+
+// quarterOfMemory is what PostgreSQL's manual advises for shared_buffers.
+func quarterOfMemory() (string, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return "", err
+	}
+	var kB int
+	if _, err := fmt.Sscanf(string(text), "MemTotal: %d kB", &kB); err != nil {
+		return "", fmt.Errorf("/proc/meminfo: %w", err)
+	}
+	return fmt.Sprintf("%dMB", kB>>12), nil
+}

@@ -220,7 +220,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 	if err != nil {
 		return err
 	}
-	dial := func(connections int) (*gorm.DB, error) {
+	dial := func(connections int, dsn string) (*gorm.DB, error) {
 		pool, err := sql.Open("sqlite", dsn)
 		if err != nil {
 			return nil, err
@@ -242,11 +242,12 @@ func (db *DB) openSQLite(target string, o Options) error {
 	}
 	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
-	// queue is fair where waiting for the file's lock starves some.
-	if db.write, err = dial(1); err != nil {
+	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
+	// of the file in memory, unless the caller chose, which comes later in the name.
+	if db.write, err = dial(1, strings.Replace(dsn, "?", "?_pragma=cache_size(-32768)&", 1)); err != nil {
 		return err
 	}
-	db.read, err = dial(max(4, runtime.NumCPU()))
+	db.read, err = dial(max(4, runtime.NumCPU()), dsn)
 	return err
 }
 

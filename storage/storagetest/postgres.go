@@ -144,10 +144,10 @@ func Stop() {
 }
 
 // openServer finds or starts the server. stop is nil when it is not ours.
-func openServer() (admin string, stop func() error, err error) {
+func openServer(settings ...string) (admin string, stop func() error, err error) {
 	given := os.Getenv("TEST_POSTGRES_URL")
 	if given == "" {
-		return startServer()
+		return startServer(settings...)
 	}
 	u, err := url.Parse(given)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
@@ -223,9 +223,10 @@ func randomHex() string {
 
 // StartPostgres is PostgresURL for a program that is no test, such as a
 // benchmark: it returns the admin database of the server that TEST_POSTGRES_URL
-// names or of a private one, which stop ends.
-func StartPostgres() (admin string, stop func() error, err error) {
-	admin, stop, err = openServer()
+// names or of a private one, which stop ends. The private one has more settings, if
+// there are any, as postgres -c takes them.
+func StartPostgres(settings ...string) (admin string, stop func() error, err error) {
+	admin, stop, err = openServer(settings...)
 	if stop == nil {
 		stop = func() error { return nil }
 	}

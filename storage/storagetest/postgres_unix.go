@@ -43,8 +43,8 @@ cd / && rm -rf "$dir"
 `
 
 // startServer starts a private server that listens on a socket in its own
-// directory and nowhere else.
-func startServer() (admin string, stop func() error, err error) {
+// directory and nowhere else, with more settings, if there are any.
+func startServer(settings ...string) (admin string, stop func() error, err error) {
 	removeLeftovers()
 	bin, err := findBinaries()
 	if err != nil {
@@ -58,7 +58,7 @@ func startServer() (admin string, stop func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	stop, err = startIn(dir, bin, owner)
+	stop, err = startIn(dir, bin, owner, settings...)
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
