@@ -84,6 +84,11 @@ type Store interface {
 	// marketing, if anything.
 	ForgetMarketing(ctx context.Context, googleUserID string) (forgotten bool, err error)
 
+	// PruneSlots deletes the slots that started before untilSec and that nobody has
+	// booked or blocked, of so many resources after that one, by id. It returns the
+	// last of them, uuid.Nil if there was none, and how many slots it has deleted.
+	PruneSlots(ctx context.Context, untilSec int64, after uuid.UUID, limit int) (last uuid.UUID, pruned int, err error)
+
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such clinic.
 	PutKey(ctx context.Context, hash []byte, merchantID, name string, nowSec int64) error

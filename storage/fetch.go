@@ -382,6 +382,9 @@ func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock slots: %w", err)
 	}
+	if len(rows) < len(there)+len(made) { // pruned meanwhile
+		return nil, nil, errVanished
+	}
 	return rows, made, nil
 }
 

@@ -27,6 +27,28 @@ func TestRetainCommand(t *testing.T) {
 	})
 }
 
+func TestPruneCommand(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", catalogue2))
+		db := p.open(t)
+		john := book(t, db, guest("John", at(9, 0))) // in March 2026: past, by the real time
+		if out := p.ok(t, "prune"); out != "deleted: slots 0\n" {
+			t.Errorf("of a visit: %s", out)
+		}
+		p.ok(t, "booking", "cancel", john.ID.String())
+		if out := p.ok(t, "prune", "--keep", "876000h"); out != "deleted: slots 0\n" {
+			t.Errorf("after a hundred years: %s", out)
+		}
+		if out := p.ok(t, "prune"); out != "deleted: slots 2\n" {
+			t.Errorf("got %s", out)
+		}
+		if r := p.run(t, "prune", "--keep=-1h"); r.status != 1 || !strings.Contains(r.err, "--keep") {
+			t.Errorf("exit status %d\n%s", r.status, r.err)
+		}
+		p.ok(t, "verify")
+	})
+}
+
 func TestEraseCommand(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))

@@ -43,6 +43,7 @@ type commands struct {
 	Key      keyCommand      `cmd:"" help:"Make, list, replace and end API keys of clinics."`
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
 	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
+	Prune    pruneCommand    `cmd:"" help:"Delete slots that are over and that nobody has booked."`
 	Retain   retainCommand   `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
 	Erase    eraseCommand    `cmd:"" help:"Erase what is known of one person."`
 	Backup   backupCommand   `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
