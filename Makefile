@@ -30,7 +30,7 @@ demo: ## start a server with a clinic to try out, nothing to set up
 build: ## build bin/holdfast
 	go build -trimpath -o bin/holdfast ./cmd/holdfast
 
-bench: ## measure the real server against pgbench, on both databases, half an hour (docs/performance.md)
+bench: ## measure the real server against pgbench, on both databases, a quarter of an hour (docs/performance.md)
 	go run ./bench -chart docs/bench.svg
 
 bench-quick: ## the same in under three minutes: short rounds, no growth
