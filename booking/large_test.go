@@ -34,6 +34,34 @@ func TestLookupOfAThousandSlots(t *testing.T) {
 	})
 }
 
+// A day of each of a hundred doctors, whose time is in slots of five minutes: 28,800 of
+// them in one lookup, and the last doctor is taken.
+func TestLookupOfLongVisits(t *testing.T) {
+	each(t, func(w *world) {
+		m := testClinic()
+		m.Groups[0].Timetable, m.Groups[0].ClosedDays = nil, nil
+		m.Services[0].DurationSec = 86400
+		for i := range 100 {
+			m.Staff = append(m.Staff, inventory.Staff{ID: fmt.Sprintf("65d%021d", i), Name: "의사", Exclusive: true})
+		}
+		w.must(w.db.PutClinic(w.t.Context(), m, eight.Unix()))
+		taken := w.request(at(9, 0))
+		taken.StaffID, taken.DurationSec = m.Staff[len(m.Staff)-1].ID, 86400
+		w.booked(taken)
+		var slots []booking.Slot
+		for _, s := range m.Staff {
+			slots = append(slots, booking.Slot{ServiceID: skinCare, StartSec: at(9, 0), DurationSec: 86400, StaffID: s.ID})
+		}
+		got, err := w.Available(w.t.Context(), clinic, slots)
+		w.must(err)
+		for i := range got {
+			if want := i != len(got)-1; got[i] != want {
+				w.t.Errorf("slot %d is %v", i, got[i])
+			}
+		}
+	})
+}
+
 // As many stretches as a command may have, a day long each and each with an
 // exclusive doctor: 14,400 slots of the doctors alone.
 func TestVisitOfFiftyStretches(t *testing.T) {

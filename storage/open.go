@@ -55,6 +55,7 @@ type dialect struct {
 	share      string // behind a SELECT: nobody changes these rows
 	lower      string // an expression in which the letters A to Z of %s are small
 	slow       string // a statement before those of a long transaction, or nothing
+	arguments  int    // of one statement, at most; 0: as many as you like
 	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
 	rows       func(s set, first int) (expression string, args []any)
@@ -240,7 +241,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, arguments: 32766, check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.

@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -216,10 +217,38 @@ func (d dialect) render(text string, sets []set) (string, []any) {
 	return text, args
 }
 
+// parts are the sets of as many statements as it takes to keep each within what the
+// database takes as arguments. Only the last set can be that large: it is of slots.
+func (d dialect) parts(sets []set) [][]set {
+	if d.arguments == 0 {
+		return [][]set{sets}
+	}
+	others, last := sets[:len(sets)-1], sets[len(sets)-1]
+	room := d.arguments
+	for _, s := range others {
+		room -= s.rows.Len() * len(s.columns)
+	}
+	var parts [][]set
+	for most := room / len(last.columns); last.rows.Len() > most; last.rows = last.rows.Slice(most, last.rows.Len()) {
+		parts = append(parts, append(slices.Clip(others), set{last.columns, last.rows.Slice(0, most)}))
+	}
+	return append(parts, append(slices.Clip(others), last))
+}
+
 // query runs a statement on sets and returns what it finds as rows of type T,
 // by the names of its columns. One that a row does not have is passed over: a newer
 // server may have added it.
-func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error) {
+func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) (rows []T, err error) {
+	for _, part := range d.parts(sets) {
+		if rows, err = queryPart(d, tx, rows, text, part); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// queryPart adds what one statement finds to rows.
+func queryPart[T any](d dialect, tx *gorm.DB, rows []T, text string, sets []set) ([]T, error) {
 	text, args := d.render(text, sets)
 	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, text, args...)
 	if err != nil {
@@ -238,7 +267,6 @@ func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error)
 			}
 		}
 	}
-	var rows []T
 	into := make([]any, len(names))
 	for found.Next() {
 		var row T
@@ -260,16 +288,23 @@ func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) ([]T, error)
 
 // exec runs a statement on sets that has to touch n rows.
 func exec(d dialect, tx *gorm.DB, n int, text string, sets ...set) error {
-	text, args := d.render(text, sets)
-	done, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, text, args...)
-	if err != nil {
-		return err
+	touched := int64(0)
+	for _, part := range d.parts(sets) {
+		text, args := d.render(text, part)
+		done, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, text, args...)
+		if err != nil {
+			return err
+		}
+		more, err := done.RowsAffected()
+		if err != nil {
+			return err
+		}
+		touched += more
 	}
-	touched, err := done.RowsAffected()
-	if err == nil && touched != int64(n) {
-		err = fmt.Errorf("%d rows instead of %d", touched, n)
+	if touched != int64(n) {
+		return fmt.Errorf("%d rows instead of %d", touched, n)
 	}
-	return err
+	return nil
 }
 
 // insert writes all rows with one statement, unless there are none.
