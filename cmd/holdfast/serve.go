@@ -33,11 +33,11 @@ type serveCommand struct {
 }
 
 // Of the server's heap little lives long, so collecting it seldom is cheap: it may
-// grow to five times what lives, but the whole to 160 MiB at most before it is
+// grow to five times what lives, but the whole to 112 MiB at most before it is
 // collected as often as must be. GOGC and GOMEMLIMIT say otherwise.
 const (
 	heapGrowth  = 400       // percent
-	memoryLimit = 160 << 20 // bytes
+	memoryLimit = 112 << 20 // bytes
 )
 
 func collectSeldom() {
