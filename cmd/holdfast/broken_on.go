@@ -105,7 +105,8 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx)
 		}
 		return err
 	case "move-in-two-transactions": // the room, and then the booking
-		if k.Claim == nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
+		// Not a new lease: its room without its row the database would refuse.
+		if k.Claim == nil && k.NewGuest == uuid.Nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
 			if err := w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&roomOnly{tx}) }); err != nil {
 				return err
 			}
