@@ -30,12 +30,9 @@ func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err
 		return err
 	}
 	defer closing(db, &err)
-	said := time.Now()
+	tell := c.progress()
 	done, err := newService(db).Retain(ctx, cmd.After, func(r booking.Retention) {
-		if now := time.Now(); now.Sub(said) >= time.Second {
-			said = now
-			fmt.Fprintf(c.err, "erased: visits %d, guests %d\n", r.Visits, r.Guests)
-		}
+		tell("erased: visits %d, guests %d", r.Visits, r.Guests)
 	})
 	if err != nil {
 		return err

@@ -299,13 +299,13 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 	if err := i.db.StaleAvailability(ctx, f.Meta.GenerationSec); err != nil {
 		return err
 	}
-	f.Progress = i.progress("checking "+name(f), f.Size())
+	f.Progress = i.reading("checking "+name(f), f.Size())
 	slots, skipped, err := f.CheckAvailability(i)
 	if err != nil {
 		return err
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
-		f.Progress = i.progress("writing "+name(f), f.Size())
+		f.Progress = i.reading("writing "+name(f), f.Size())
 		if err := i.writeAvailability(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
@@ -360,13 +360,12 @@ func leftAlone(skipped int) string {
 	return fmt.Sprintf(", rows left alone because they are of clinics of the catalogue: %d", skipped)
 }
 
-// progress says every second how far a long reading has come.
-func (i *importer) progress(what string, size int64) func(int64) {
-	said := time.Now()
+// reading says every second how far a long reading has come.
+func (i *importer) reading(what string, size int64) func(int64) {
+	tell := i.progress()
 	return func(bytes int64) {
-		if now := time.Now(); now.Sub(said) >= time.Second && size > 0 {
-			said = now
-			fmt.Fprintf(i.err, "%s: %d%%\n", what, 100*bytes/size)
+		if size > 0 {
+			tell("%s: %d%%", what, 100*bytes/size)
 		}
 	}
 }

@@ -59,6 +59,18 @@ type console struct {
 	log *slog.Logger
 }
 
+// progress returns what tells a line of how far something is, at most once a
+// second.
+func (c *console) progress() func(format string, args ...any) {
+	said := time.Now()
+	return func(format string, args ...any) {
+		if now := time.Now(); now.Sub(said) >= time.Second {
+			said = now
+			fmt.Fprintf(c.err, format+"\n", args...)
+		}
+	}
+}
+
 // run is the program; main adds signals, and tests call it as it is. It returns
 // the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {

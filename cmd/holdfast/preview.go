@@ -98,7 +98,7 @@ func (i *importer) previewServices(ctx context.Context, f catalogue.Feed, list [
 }
 
 func (i *importer) previewAvailability(ctx context.Context, f catalogue.Feed) error {
-	f.Progress = i.progress("comparing "+name(f), f.Size())
+	f.Progress = i.reading("comparing "+name(f), f.Size())
 	var sum storage.PublishedChange
 	rows := 0
 	err := i.eachChunk(ctx, f, func(some []inventory.Published) error {

@@ -27,13 +27,8 @@ func (cmd *pruneCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return err
 	}
 	defer closing(db, &err)
-	said := time.Now()
-	pruned, err := newService(db).Prune(ctx, cmd.Keep, func(pruned int) {
-		if now := time.Now(); now.Sub(said) >= time.Second {
-			said = now
-			fmt.Fprintf(c.err, "deleted: slots %d\n", pruned)
-		}
-	})
+	tell := c.progress()
+	pruned, err := newService(db).Prune(ctx, cmd.Keep, func(pruned int) { tell("deleted: slots %d", pruned) })
 	if err != nil {
 		return err
 	}
