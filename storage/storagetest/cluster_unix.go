@@ -54,10 +54,8 @@ func NewCluster(dir string, settings ...string) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(dir, "data"),
-		"--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync")
-	if output, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", initdb.Path, err, output)
+	if err := initialize(dir, bin, owner); err != nil {
+		return nil, err
 	}
 	c := &Cluster{dir: dir, bin: bin, owner: owner, settings: settings, reaper: command(dir, owner, "/bin/sh", "-c", reaper)}
 	if c.alive, err = c.reaper.StdinPipe(); err != nil {

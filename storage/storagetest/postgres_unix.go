@@ -65,17 +65,24 @@ func startServer(settings ...string) (admin string, stop func() error, err error
 	return socketURL(dir), stop, nil
 }
 
+// initialize makes a new cluster. It is not synced, because losing power here loses
+// nothing; the server itself is.
+func initialize(dir, bin string, owner *syscall.Credential) error {
+	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(dir, "data"),
+		"--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync")
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", initdb.Path, err, output)
+	}
+	return nil
+}
+
 // startIn fills dir with a new cluster, starts it and waits until it answers,
 // with more settings, if there are any, as postgres -c takes them.
 func startIn(dir, bin string, owner *syscall.Credential, settings ...string) (stop func() error, err error) {
 	data := filepath.Join(dir, "data")
-	// Not synced, because losing power here loses nothing; the server itself is.
-	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+data,
-		"--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync")
-	if output, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", initdb.Path, err, output)
+	if err := initialize(dir, bin, owner); err != nil {
+		return nil, err
 	}
-
 	args := []string{
 		"-c", supervisor, "sh", dir,
 		filepath.Join(bin, "postgres"), "-D", data, "-p", "5432",
