@@ -209,30 +209,29 @@ func cpuOfChildren(pid int) (total time.Duration, err error) {
 
 // peakMemory is the most memory that a process has had resident, in bytes.
 func peakMemory(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, found := strings.Cut(string(text), "VmHWM:")
-	if !found {
-		return 0, errors.New("/proc status has no VmHWM")
-	}
-	var kilobytes int64
-	if _, err := fmt.Sscan(rest, &kilobytes); err != nil {
-		return 0, fmt.Errorf("VmHWM: %w", err)
-	}
-	return kilobytes << 10, nil
+	kB, err := kilobytes(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
+	return kB << 10, err
 }
 
 // quarterOfMemory is what PostgreSQL's manual advises for shared_buffers.
 func quarterOfMemory() (string, error) {
-	text, err := os.ReadFile("/proc/meminfo")
+	kB, err := kilobytes("/proc/meminfo", "MemTotal")
+	return fmt.Sprintf("%dMB", kB>>12), err
+}
+
+// kilobytes reads one line of a file of /proc.
+func kilobytes(file, name string) (int64, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	var kB int
-	if _, err := fmt.Sscanf(string(text), "MemTotal: %d kB", &kB); err != nil {
-		return "", fmt.Errorf("/proc/meminfo: %w", err)
+	_, rest, found := strings.Cut(string(text), name+":")
+	if !found {
+		return 0, fmt.Errorf("%s has no %s", file, name)
 	}
-	return fmt.Sprintf("%dMB", kB>>12), nil
+	var kB int64
+	if _, err := fmt.Sscan(rest, &kB); err != nil {
+		return 0, fmt.Errorf("%s: %s: %w", file, name, err)
+	}
+	return kB, nil
 }
