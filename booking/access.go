@@ -72,6 +72,9 @@ func (s *Service) RotateKey(ctx context.Context, id string, overlap time.Duratio
 	}
 	now := s.Now()
 	if old.ExpiresSec != 0 || old.RevokedSec != 0 {
+		if err := s.Store.Settled(ctx); err != nil {
+			return "", err
+		}
 		return "", errKeyEnded
 	}
 	key = uuid.NewString()
@@ -82,8 +85,11 @@ func (s *Service) RotateKey(ctx context.Context, id string, overlap time.Duratio
 // succeeds. ErrNotFound if there is no such key.
 func (s *Service) RevokeKey(ctx context.Context, id string) error {
 	k, err := s.key(ctx, id)
-	if err != nil || k.RevokedSec != 0 {
+	switch {
+	case err != nil:
 		return err
+	case k.RevokedSec != 0:
+		return s.Store.Settled(ctx)
 	}
 	return s.Store.RevokeKey(ctx, k.Digest, s.Now().Unix())
 }

@@ -74,8 +74,8 @@ func (s *Service) Retain(ctx context.Context, after time.Duration, progress func
 		if err != nil {
 			return done, fmt.Errorf("look for guests: %w", err)
 		}
-		if len(ids) == 0 {
-			return done, nil
+		if len(ids) == 0 { // which may be the work of a run that was broken off
+			return done, s.Store.Settled(ctx)
 		}
 		n, err := s.Store.ForgetGuests(ctx, ids)
 		if done.Guests += n; err != nil {

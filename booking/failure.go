@@ -137,6 +137,26 @@ func unknown(f Field, detail string) *Invalid {
 	return &Invalid{Field: f, Resource: -1, Detail: detail}
 }
 
+// Acknowledges reports whether an operation that ends with err, which may be nil,
+// may tell its caller what an earlier operation did: that it is so already, that a
+// booking has been canceled, that the guest has another visit. Such an answer has to
+// wait until the earlier operation is durable, or it would be a promise that a
+// failover breaks (docs/reliability.md, P19).
+//
+// A full slot promises nobody anything: at worst somebody is turned away who need
+// not have been. Nothing is told by what is planned again, or fails.
+func Acknowledges(err error) bool {
+	var failure *Failure
+	var invalid *Invalid
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &failure):
+		return failure.Cause != SlotUnavailable
+	}
+	return errors.As(err, &invalid) // a block that is gone is told as one that never was
+}
+
 // Errors of a [Store].
 var (
 	// ErrNotFound: there is no such thing.

@@ -142,13 +142,19 @@ func (w *world) together(n, others int, f func(i int)) {
 
 func inWorld(t *testing.T, db storagetest.Database, test func(w *world)) {
 	t.Helper()
+	w := worldOn(t, db)
+	test(w)
+	w.verify()
+}
+
+func worldOn(t *testing.T, db storagetest.Database) *world {
+	t.Helper()
 	w := &world{t: t, db: db}
 	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {
 		return uuid.Must(uuid.NewV7())
 	}}
 	w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
-	test(w)
-	w.verify()
+	return w
 }
 
 func (w *world) must(err error) {

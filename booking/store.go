@@ -89,6 +89,11 @@ type Store interface {
 	// last of them, uuid.Nil if there was none, and how many slots it has deleted.
 	PruneSlots(ctx context.Context, untilSec int64, after uuid.UUID, limit int) (last uuid.UUID, pruned int, err error)
 
+	// Settled returns nil once everything that could be read before the call is
+	// durable, on the standby too if commits wait for one. Else it returns an error
+	// wrapping ErrUnavailable.
+	Settled(ctx context.Context) error
+
 	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
 	// such clinic.
 	PutKey(ctx context.Context, hash []byte, merchantID, name string, nowSec int64) error

@@ -40,6 +40,9 @@ func classify(err error) class {
 	if errors.Is(err, errVanished) {
 		return rolledBack
 	}
+	if readOnly(err) {
+		return cutOff
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {

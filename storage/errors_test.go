@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"holdfast/booking"
+	"holdfast/idempotency"
 	"holdfast/storage"
 	"holdfast/storage/storagetest"
 )
@@ -39,7 +40,8 @@ func TestFaultsBeforeCommit(t *testing.T) {
 				return nil
 			}
 			db := storagetest.Open(t, storagetest.SQLite(t), storage.Options{Fault: fault})
-			err := db.InTx(t.Context(), booking.Keys{}, func(booking.Tx) error { return nil })
+			claim := &idempotency.Claim{Caller: "google", Token: "t", Fingerprint: []byte{1}} // so that there is something to commit
+			err := db.InTx(t.Context(), booking.Keys{Claim: claim}, func(booking.Tx) error { return nil })
 			if got := errors.Is(err, booking.ErrUnavailable); err == nil || got != c.unavailable {
 				t.Errorf("got %v; unavailable: %t, want %t", err, got, c.unavailable)
 			}

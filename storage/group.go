@@ -96,14 +96,14 @@ func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
 var errNothing = errors.New("nothing to write")
 
 // together runs operations in one database transaction, with all that
-// [DB.transact] does when the database fails, and returns what became of them.
+// [DB.repeat] does when the database fails, and returns what became of them.
 //
 // Everything they announce is fetched and locked with one statement for each
 // table, they run one after the other on that in memory, each seeing what those
 // before it did, and what they did is written with one statement for each table.
 // One that refuses leaves nothing.
 //
-// All of it ends at the deadline, but for what transact does about a COMMIT
+// All of it ends at the deadline, but for what repeat does about a COMMIT
 // without an answer.
 func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err error) {
 	defer func() {
@@ -112,7 +112,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 		}
 	}()
 	var last *group // whose COMMIT was sent, perhaps
-	err = db.transact(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
+	err = db.repeat(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
 			return err
 		}
@@ -128,22 +128,32 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 			if err != nil {
 				return err
 			}
-			if done {
-				return next.write(tx) // the outcomes stand, only what was claimed again is given back
+			if done { // the outcomes stand, only what was claimed again is given back
+				if err := next.write(tx); err != nil {
+					return err
+				}
+				return db.outlast(tx)
 			}
 		}
 		g, last = next, nil
 		for _, v := range g.views {
 			g.run(v)
 		}
-		if !g.dirty && slices.ContainsFunc(g.views, (*view).failed) {
+		if !g.dirty {
 			return &refusal{errNothing}
 		}
 		last = g
 		return g.write(tx)
 	})
+	var refused *refusal
+	if errors.As(err, &refused) {
+		err = refused.err
+	}
 	if errors.Is(err, errNothing) {
 		err = nil
+		if slices.ContainsFunc(g.views, (*view).acknowledges) {
+			err = db.Settled(context.Background()) // with no lock held
+		}
 	}
 	return g, err
 }

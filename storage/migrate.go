@@ -1,12 +1,15 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -19,7 +22,8 @@ var migrations embed.FS
 // migration says how several servers that start at once share the work.
 type migration struct {
 	dialect goose.Dialect
-	options func() ([]goose.ProviderOption, error)
+	turn    func(context.Context, *DB) (release func() error, err error) // nil: nobody has to wait
+	first   string                                                       // a statement before those of each migration, or nothing
 	tries   int
 	again   func(error) bool // whether to try again after this
 	own     map[int64]string // the versions that each dialect has to spell in its own way
@@ -30,10 +34,10 @@ type migration struct {
 // undone then, and tried again.
 var postgresMigration = migration{
 	dialect: goose.DialectPostgres,
-	options: func() ([]goose.ProviderOption, error) {
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-		return []goose.ProviderOption{goose.WithSessionLocker(unhurriedLocker{locker})}, err
-	},
+	turn:    takeTurn,
+	// How long a statement takes grows with the table. The limit on waiting for a
+	// lock stays, because everybody else waits behind who waits.
+	first: "SET LOCAL statement_timeout = 0;",
 	tries: 100,
 	again: func(err error) bool { return classify(err) == rolledBack || classify(err) == timedOut },
 	own: map[int64]string{
@@ -44,29 +48,34 @@ var postgresMigration = migration{
 	},
 }
 
-// unhurriedLocker lifts the limit on single statements from the session that
-// migrates: how long one takes grows with the table. That on waiting for a lock
-// stays, because everybody else waits behind who waits.
-type unhurriedLocker struct{ lock.SessionLocker }
-
-func (l unhurriedLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
-		return err
+// takeTurn returns once nobody else migrates, and what lets the next one do so. The
+// lock belongs to a transaction that stays open: behind a pooler a session is not
+// ours to keep a lock in, a transaction is. Its number is that of goose's own lock,
+// which earlier versions of holdfast take.
+func takeTurn(ctx context.Context, db *DB) (release func() error, err error) {
+	tx := db.write.WithContext(ctx).Begin()
+	if tx.Error != nil {
+		return nil, tx.Error
 	}
-	return l.SessionLocker.SessionLock(ctx, conn)
-}
-
-func (l unhurriedLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	err := l.SessionLocker.SessionUnlock(ctx, conn)
-	_, err2 := conn.ExecContext(ctx, "RESET statement_timeout")
-	return errors.Join(err, err2)
+	for _, statement := range []string{
+		"SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL lock_timeout = '60s'",
+		fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lock.DefaultLockID),
+	} {
+		err := tx.Exec(statement).Error
+		if lockTimeout(err) {
+			err = errors.New("another holdfast has been migrating for a minute; try again when it is done")
+		}
+		if err != nil {
+			return nil, errors.Join(err, undo(tx))
+		}
+	}
+	return func() error { return undo(tx) }, nil
 }
 
 // sqliteMigration has no such lock: who loses the race finds a table that is
 // there already, looks again, and sees that there is nothing left to do.
 var sqliteMigration = migration{
 	dialect: goose.DialectSQLite3,
-	options: func() ([]goose.ProviderOption, error) { return nil, nil },
 	tries:   20,
 	again:   func(error) bool { return true },
 	own: map[int64]string{
@@ -102,7 +111,7 @@ func (m migration) steps() []*goose.Migration {
 	var steps []*goose.Migration
 	for version, text := range m.own {
 		up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, text)
+			_, err := tx.ExecContext(ctx, m.first+text)
 			return err
 		}}
 		steps = append(steps, goose.NewGoMigration(version, up, nil))
@@ -110,47 +119,87 @@ func (m migration) steps() []*goose.Migration {
 	return steps
 }
 
+// beginning is a directory of migrations each of which begins with a statement.
+type beginning struct {
+	fs.FS
+	first string
+}
+
+func (b beginning) Open(name string) (fs.File, error) {
+	file, err := b.FS.Open(name)
+	if err != nil || path.Ext(name) != ".sql" {
+		return file, err
+	}
+	text, err := io.ReadAll(file)
+	const up = "-- +goose Up\n"
+	return &begun{File: file, text: bytes.NewReader(bytes.Replace(text, []byte(up), []byte(up+b.first+"\n"), 1))}, err
+}
+
+type begun struct {
+	fs.File
+	text *bytes.Reader
+}
+
+func (b *begun) Read(p []byte) (int, error) { return b.text.Read(p) }
+
 // migrate brings the schema up to date. It refuses a database whose schema is
-// newer than this program.
-func migrate(ctx context.Context, db *DB) error {
+// newer than this program. If there is nothing to do it takes no lock.
+func migrate(ctx context.Context, db *DB) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("migrate: %w", err)
+		}
+	}()
 	pool, err := db.write.DB()
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	m := db.dialect.migration
-	options, err := m.options()
+	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
-	provider, err := goose.NewProvider(m.dialect, pool, files, append(options, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))...)
+	provider, err := goose.NewProvider(m.dialect, pool, beginning{files, m.first}, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	for try := 1; ; try++ {
-		_, err = provider.Up(ctx)
+		err = db.migrateOnce(ctx, provider)
 		if err == nil {
 			break
 		}
 		if try == m.tries || !m.again(err) {
-			return fmt.Errorf("migrate: %w", err)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("migrate: %w", ctx.Err())
+			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	have, err := provider.GetDBVersion(ctx)
+	have, newest, err := provider.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
-	sources := provider.ListSources()
-	if newest := sources[len(sources)-1].Version; have > newest {
+	if have > newest {
 		return fmt.Errorf("refusing to start: the database has schema %d and this program knows %d: run a newer holdfast", have, newest)
 	}
 	return nil
+}
+
+// migrateOnce runs what has not been run, if there is anything.
+func (db *DB) migrateOnce(ctx context.Context, provider *goose.Provider) (err error) {
+	pending, err := provider.HasPending(ctx)
+	if err != nil || !pending {
+		return err
+	}
+	if turn := db.dialect.migration.turn; turn != nil {
+		release, err := turn(ctx, db)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
+	_, err = provider.Up(ctx)
+	return err
 }

@@ -18,14 +18,11 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -34,14 +31,17 @@ import (
 
 // DB is an open database with the current schema and safe settings.
 type DB struct {
-	write   *gorm.DB
-	read    *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
-	dialect dialect
-	limit   time.Duration // of one InTx
-	queue   *queue
-	group   int            // operations in one transaction, at most
-	lanes   chan struct{}  // one for every operation that runs beside the committers
-	besides sync.WaitGroup // all that do or will
+	write       *gorm.DB
+	read        *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
+	dialect     dialect
+	limit       time.Duration // of one InTx
+	connections int           // of the pool that writes
+	queue       *queue
+	group       int            // operations in one transaction, at most
+	lanes       chan struct{}  // one for every operation that runs beside the committers
+	besides     sync.WaitGroup // all that do or will
+
+	impatient atomic.Int64 // COMMITs that have ended their wait for the standby
 
 	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
 	retried   func(reason error)
@@ -54,10 +54,13 @@ type dialect struct {
 	lock       string // behind a SELECT: nobody else changes these rows
 	share      string // behind a SELECT: nobody changes these rows
 	lower      string // an expression in which the letters A to Z of %s are small
+	writable   string // a query for whether bookings can be taken
+	local      string // a statement that every transaction begins with, or nothing
 	slow       string // a statement before those of a long transaction, or nothing
 	arguments  int    // of one statement, at most; 0: as many as you like
 	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
+	outlast    string // see [DB.outlast]; nothing where a COMMIT is durable before anybody sees it
 	rows       func(s set, first int) (expression string, args []any)
 	traced     func(text string, args []any) // told every statement on sets, in tests
 	check      func(ctx context.Context, db *DB) error
@@ -91,6 +94,12 @@ type Options struct {
 	// Committers is how many transactions of operations run at once; 0 is what
 	// suits the database. An SQLite file has one, whatever this says.
 	Committers int
+	// Wait is how long to wait for a PostgreSQL that takes bookings, if there is none
+	// yet; 0 is not at all.
+	Wait time.Duration
+	// Warn, if not nil, is told in one sentence what the operator should know and
+	// what does not keep the database from being used.
+	Warn func(message string)
 	// Retried, if not nil, is told why a transaction is run again.
 	Retried func(reason error)
 	// Observed, if not nil, is told of every transaction of operations.
@@ -126,12 +135,42 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Group == 0 {
 		o.Group = 64
 	}
-	db := &DB{limit: o.Limit, group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
-	open := db.openSQLite
-	if isPostgres(target) {
-		open = db.openPostgres
+	if o.Warn == nil {
+		o.Warn = func(string) {}
 	}
-	if err := open(target, o); err != nil {
+	patience := time.NewTimer(o.Wait)
+	defer patience.Stop()
+	for waited := false; ; waited = true {
+		db, err := open(ctx, target, o)
+		if err == nil || o.Wait == 0 || !mayPass(err) {
+			return db, err
+		}
+		if !waited {
+			o.Warn(fmt.Sprintf("there is no database that takes bookings yet; waiting for one, up to %s", o.Wait))
+		}
+		select {
+		case <-patience.C:
+			return nil, fmt.Errorf("waited %s: %w", o.Wait, err)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// mayPass reports whether a database that cannot be opened now may be there soon:
+// nobody listens, it is starting, or it is a standby that may become the primary.
+func mayPass(err error) bool {
+	return readOnly(err) || classify(err) == cutOff || classify(err) == timedOut
+}
+
+func open(ctx context.Context, target string, o Options) (*DB, error) {
+	db := &DB{limit: o.Limit, group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
+	connect := db.openSQLite
+	if isPostgres(target) {
+		connect = db.openPostgres
+	}
+	if err := connect(ctx, target, o); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if o.Committers == 0 || db.dialect.committers == 1 {
@@ -145,43 +184,6 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 		}
 	}
 	return db, nil
-}
-
-func (db *DB) openPostgres(target string, o Options) error {
-	config, err := pgx.ParseConfig(target)
-	if err != nil {
-		return errors.New("the postgres:// URL cannot be read") // pgx's error would repeat it
-	}
-	if config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
-		return unsafeSetting("default_query_exec_mode", "simple_protocol", "and names and telephone numbers would be part of statements, and of PostgreSQL's log", "take it out of --database, or say exec")
-	}
-	// A transaction that waits longer than this for one lock, or forgets to
-	// end, must not hold the others up.
-	for name, value := range map[string]string{
-		"lock_timeout":                        strconv.FormatInt((o.Limit * 2 / 3).Milliseconds(), 10),
-		"statement_timeout":                   strconv.FormatInt(o.Limit.Milliseconds(), 10),
-		"idle_in_transaction_session_timeout": strconv.FormatInt((3 * o.Limit).Milliseconds(), 10),
-		"application_name":                    "holdfast",
-	} {
-		if _, set := config.RuntimeParams[name]; !set {
-			config.RuntimeParams[name] = value
-		}
-	}
-	pool := stdlib.OpenDB(*config)
-	pool.SetMaxOpenConns(o.Connections)
-	pool.SetMaxIdleConns(o.Connections)
-	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}))
-	db.read = db.write
-	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
-	// keys take on the same rows.
-	db.dialect = dialect{
-		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
-		slow: "SET LOCAL statement_timeout = 0",
-		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
-			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
-		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
-	}
-	return err
 }
 
 // sqliteSettings are those under which an acknowledged booking survives the
@@ -212,7 +214,7 @@ func sqliteDSN(path, query string) (string, error) {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode(), nil
 }
 
-func (db *DB) openSQLite(target string, o Options) error {
+func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
 	if path == "" || strings.HasPrefix(path, ":memory:") {
 		return errors.New("an SQLite database must be a file")
@@ -241,7 +243,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, arguments: 32766, check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.
@@ -293,12 +295,6 @@ func (db *DB) Pools() (map[string]*sql.DB, error) {
 	return map[string]*sql.DB{"write": write, "read": read}, nil
 }
 
-// Ping reports whether the database answers.
-func (db *DB) Ping(ctx context.Context) error {
-	var one int
-	return db.read.WithContext(ctx).Raw("SELECT 1").Scan(&one).Error
-}
-
 // unhurried lifts the limits on single statements from a long transaction.
 func (db *DB) unhurried(tx *gorm.DB) error {
 	if db.dialect.slow == "" {
@@ -309,5 +305,10 @@ func (db *DB) unhurried(tx *gorm.DB) error {
 
 // snapshot runs f in a read-only transaction that sees one moment.
 func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
-	return db.read.WithContext(ctx).Transaction(f, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	return db.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := db.begun(tx); err != nil {
+			return err
+		}
+		return f(tx)
+	}, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 }

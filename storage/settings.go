@@ -20,18 +20,18 @@ func checkPostgres(ctx context.Context, db *DB) error {
 		Fsync             string
 		FullPageWrites    string
 		SynchronousCommit string
-		Standby           bool
+		ReadOnly          bool
 	}
 	err := db.write.WithContext(ctx).Raw(`SELECT current_setting('server_version_num')::int AS version,
 		current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-		current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS standby`).Scan(&s).Error
+		current_setting('synchronous_commit') AS synchronous_commit, current_setting('transaction_read_only') = 'on' AS read_only`).Scan(&s).Error
 	switch {
 	case err != nil:
 		return fmt.Errorf("reach the database: %w", err)
 	case s.Version < minPostgres:
 		return fmt.Errorf("PostgreSQL %d is too old: upgrade to 15 or newer", s.Version/10000)
-	case s.Standby:
-		return unsafeSetting("the server", "a standby", "and that cannot take bookings", "connect to the primary")
+	case s.ReadOnly:
+		return fmt.Errorf("refusing to start: %w", errReadOnly)
 	case s.Fsync != "on":
 		return unsafeSetting("fsync", s.Fsync, "and a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL")
 	case s.FullPageWrites != "on":

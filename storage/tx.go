@@ -30,24 +30,77 @@ type refusal struct{ err error }
 
 func (r *refusal) Error() string { return r.err.Error() }
 
-// transact runs f in a transaction that takes at most limit, and runs it again
+// transact runs f in a transaction that takes at most limit, with all that
+// [DB.repeat] does when the database fails. When it returns nil, or what f refused
+// with, everything that f has seen is durable (see [DB.outlast]).
+func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
+	err := db.repeat(ctx, limit, func(tx *gorm.DB) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return db.outlast(tx)
+	})
+	var refused *refusal
+	if errors.As(err, &refused) {
+		if err := db.Settled(ctx); err != nil {
+			return err
+		}
+		return refused.err
+	}
+	return err
+}
+
+// Settled implements [booking.Store].
+func (db *DB) Settled(ctx context.Context) error {
+	if db.dialect.outlast == "" {
+		return nil
+	}
+	err := db.inTime(context.WithoutCancel(ctx), db.limit, db.outlast)
+	var doubt *unknown
+	if errors.As(err, &doubt) { // another COMMIT would wait for the same standby
+		return fmt.Errorf("%w: %w", booking.ErrUnavailable, err)
+	}
+	return err
+}
+
+// outlast makes the COMMIT of a transaction that has written nothing wait as long
+// as that of one that has.
+//
+// With synchronous replication, PostgreSQL's COMMIT waits for the standby. Whoever
+// is tired of waiting (our limit, a canceled query) ends the wait and not the
+// transaction: from then on everybody can see what may still be lost with the
+// primary. So an answer that rests on what an earlier transaction did, such as the
+// replay of a token, must not be given before that is replicated. A COMMIT waits
+// for all of the WAL before it, whoever wrote that, but only if its own
+// transaction wrote some, too.
+func (db *DB) outlast(tx *gorm.DB) error {
+	if db.dialect.outlast == "" {
+		return nil
+	}
+	if err := tx.Exec(db.dialect.outlast).Error; err != nil {
+		return fmt.Errorf("write a mark to wait for: %w", err)
+	}
+	return nil
+}
+
+// errNotReplicated: PostgreSQL has committed, and ended its wait for the standby.
+var errNotReplicated = errors.New("COMMIT did not wait for the standby")
+
+// repeat runs f in a transaction that takes at most limit, and runs it again
 // where that is right. f may so run more than once, and even after it has
-// happened already.
+// happened already. It returns a *refusal as it comes.
 //
 // It runs on a context of its own: a caller who hangs up must not turn a decided
 // commit into an unknown one. A transaction whose COMMIT got no answer is run
 // again on a fresh connection and with a fresh limit: its token insert, or its
 // booking's lock, waits for the one in doubt and then finds what that one did.
 // Looking for its rows instead would prove nothing.
-func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
+func (db *DB) repeat(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
 	ctx = context.WithoutCancel(ctx)
 	for doubts := 0; ; doubts++ {
 		err := db.inTime(ctx, limit, f)
-		var refused *refusal
 		var doubt *unknown
 		switch {
-		case errors.As(err, &refused):
-			return refused.err
 		case !errors.As(err, &doubt):
 			return err
 		case doubts == maxDoubts:
@@ -69,6 +122,7 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 		if err == nil || errors.As(err, &refused) || errors.As(err, &doubt) {
 			return err
 		}
+		db.forsake(err)
 		switch classify(err) {
 		case broken:
 			return fmt.Errorf("transaction: %w", err)
@@ -99,6 +153,9 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 			err = errors.Join(err, undo(tx))
 		}
 	}()
+	if err := db.begun(tx); err != nil {
+		return err
+	}
 	if err := f(tx); err != nil {
 		return err
 	}
@@ -106,11 +163,15 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 		return err
 	}
 	sent = true
+	impatient := db.impatient.Load()
 	if err := tx.Commit().Error; err != nil {
 		if classify(err) == rolledBack {
 			return err
 		}
 		return &unknown{err}
+	}
+	if db.impatient.Load() != impatient { // perhaps another one's: running again does no harm
+		return &unknown{errNotReplicated}
 	}
 	if err := db.at("after COMMIT"); err != nil {
 		return &unknown{err}

@@ -81,7 +81,7 @@ func TestMigrationWhileServing(t *testing.T) {
 	}
 	opened := make(chan error, 1)
 	go func() {
-		db, err := storage.Open(context.Background(), target, storage.Options{Limit: 300 * time.Millisecond})
+		db, err := storage.Open(context.Background(), target, storage.Options{Limit: 300 * time.Millisecond, Wait: time.Minute})
 		if err == nil {
 			err = db.Close()
 		}

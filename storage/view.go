@@ -45,6 +45,15 @@ func newView(g *group, op *operation, touches booking.Keys) *view {
 // failed reports whether nothing of what the operation did is kept.
 func (v *view) failed() bool { return v.err != nil || v.panicked != nil || v.stray != nil }
 
+// acknowledges reports whether the operation's answer may say what an earlier one
+// did, and so has to wait until that is durable.
+func (v *view) acknowledges() bool {
+	if v.panicked != nil || v.stray != nil {
+		return false
+	}
+	return booking.Acknowledges(v.err)
+}
+
 // prior is the claim that stands under an operation's token, before it runs.
 func (g *group) prior(k booking.Keys) *idempotency.Claim {
 	if k.Claim == nil {

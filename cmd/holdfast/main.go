@@ -31,8 +31,11 @@ func main() {
 
 // settings belong to every command. Each is a flag and an environment variable.
 type settings struct {
-	Database  string `default:"holdfast.db" placeholder:"FILE|postgres://…" help:"SQLite file, or URL of a PostgreSQL database. (${default})"`
-	LogFormat string `default:"text" enum:"text,json" help:"How log lines are written on standard error: text or json. (${default})"`
+	Database     string        `default:"holdfast.db" placeholder:"FILE|postgres://…" help:"SQLite file, or URL of a PostgreSQL database. (${default})"`
+	DatabaseWait time.Duration `default:"30s" help:"How long to wait for a PostgreSQL that takes bookings, if there is none yet: it is starting, or failing over; 0 is not at all. (${default})"`
+	LogFormat    string        `default:"text" enum:"text,json" help:"How log lines are written on standard error: text or json. (${default})"`
+
+	log *slog.Logger
 }
 
 type commands struct {
@@ -103,6 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		handler = slog.NewJSONHandler(stderr, nil)
 	}
 	c := &console{out: stdout, err: stderr, log: slog.New(handler)}
+	cli.log = c.log
 	if err := parsed.Run(&cli.settings, c, settlementOf[parsed.Command()]); err != nil {
 		var quiet exitStatus
 		if errors.As(err, &quiet) {
@@ -121,7 +125,12 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 // open opens the database that the settings name.
 func (s *settings) open(ctx context.Context) (*storage.DB, error) {
-	return storage.Open(ctx, s.Database, storage.Options{})
+	return storage.Open(ctx, s.Database, s.options())
+}
+
+// options are those of every command that opens the database.
+func (s *settings) options() storage.Options {
+	return storage.Options{Wait: s.DatabaseWait, Warn: func(message string) { s.log.Warn("database", "message", message) }}
 }
 
 // newService is the booking service with the real time and real ids.

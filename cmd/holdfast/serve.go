@@ -68,9 +68,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return errors.New("--lease-duration must be above zero, --decline-after not below")
 	}
 	watched := newMetrics()
-	db, err := storage.Open(ctx, s.Database, storage.Options{
-		Retried: func(error) { watched.retries.Inc() }, Observed: watched.committed, Fault: fault,
-	})
+	options := s.options()
+	options.Retried, options.Observed, options.Fault = func(error) { watched.retries.Inc() }, watched.committed, fault
+	db, err := storage.Open(ctx, s.Database, options)
 	if err != nil {
 		return err
 	}

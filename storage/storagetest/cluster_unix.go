@@ -57,7 +57,12 @@ func NewCluster(dir string, settings ...string) (*Cluster, error) {
 	if err := initialize(dir, bin, owner); err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, bin: bin, owner: owner, settings: settings, reaper: command(dir, owner, "/bin/sh", "-c", reaper)}
+	return startCluster(dir, bin, owner, settings)
+}
+
+// startCluster starts a server on the data in dir.
+func startCluster(dir, bin string, owner *syscall.Credential, settings []string) (c *Cluster, err error) {
+	c = &Cluster{dir: dir, bin: bin, owner: owner, settings: settings, reaper: command(dir, owner, "/bin/sh", "-c", reaper)}
 	if c.alive, err = c.reaper.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -64,6 +64,9 @@ func Open(t testing.TB, target string, o storage.Options) *storage.DB {
 	if n, err := strconv.Atoi(os.Getenv("TEST_GROUP")); err == nil && o.Group == 0 {
 		o.Group = n
 	}
+	if o.Wait == 0 {
+		o.Wait = patience // the machine may be busy
+	}
 	db, err := storage.Open(context.Background(), target, o)
 	if err != nil {
 		t.Fatal(err)

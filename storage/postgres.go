@@ -1,0 +1,217 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"holdfast/booking"
+)
+
+// connectWithin is how long one try to connect to one host may take, unless the URL
+// says so: short enough that the next host still has its turn within an operation.
+const connectWithin = 2 * time.Second
+
+// timeouts bound what one session can cost the others: a transaction that waits
+// longer for a lock, or forgets to end, must not hold them up.
+func timeouts(limit time.Duration) []setting {
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	return []setting{
+		{"lock_timeout", ms(limit * 2 / 3)}, {"statement_timeout", ms(limit)}, {"idle_in_transaction_session_timeout", ms(3 * limit)},
+	}
+}
+
+type setting struct{ name, value string }
+
+// setLocal is a statement that makes the settings those of the transaction.
+func setLocal(settings []setting) string {
+	calls := make([]string, len(settings))
+	for i, s := range settings {
+		calls[i] = fmt.Sprintf("set_config('%s', '%s', true)", s.name, strings.ReplaceAll(s.value, "'", "''"))
+	}
+	return "SELECT " + strings.Join(calls, ", ")
+}
+
+// postgresConfig is what the URL says, and our own where it says nothing. chosen is
+// how it says statements are to be sent, "" if it does not.
+func postgresConfig(target string, limit time.Duration) (config *pgx.ConnConfig, chosen string, err error) {
+	config, err = pgx.ParseConfig(target)
+	u, err2 := url.Parse(target)
+	if err != nil || err2 != nil {
+		return nil, "", errors.New("the postgres:// URL cannot be read") // the errors would repeat it
+	}
+	if config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return nil, "", unsafeSetting("default_query_exec_mode", "simple_protocol", "and names and telephone numbers would be part of statements, and of PostgreSQL's log", "take it out of --database, or say exec")
+	}
+	for _, s := range append(timeouts(limit), setting{"application_name", "holdfast"}) {
+		if _, set := config.RuntimeParams[s.name]; !set {
+			config.RuntimeParams[s.name] = s.value
+		}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectWithin
+	}
+	// Of several hosts one takes bookings, and after a failover it is another.
+	if strings.Contains(u.Host, ",") && config.ValidateConnect == nil {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	return config, u.Query().Get("default_query_exec_mode"), nil
+}
+
+// session is what the first connection shows of what is between us and PostgreSQL.
+type session struct {
+	pooled  bool      // something that keeps its own sessions with PostgreSQL
+	dropped []setting // that it has not passed on and nothing else has set
+}
+
+// look connects once. It prepares nothing: a pooler may hand the name to somebody
+// else.
+func look(ctx context.Context, config *pgx.ConnConfig) (s session, err error) {
+	config = config.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return s, fmt.Errorf("reach the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	var backend uint32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
+		return s, fmt.Errorf("reach the database: %w", err)
+	}
+	s.pooled = backend != conn.PgConn().PID()
+	for _, want := range timeouts(0) {
+		var value string
+		if err := conn.QueryRow(ctx, "SELECT setting FROM pg_settings WHERE name = $1", want.name).Scan(&value); err != nil {
+			return s, fmt.Errorf("read %s: %w", want.name, err)
+		}
+		if asked := config.RuntimeParams[want.name]; value == "0" && asked != "0" {
+			s.dropped = append(s.dropped, setting{want.name, asked})
+		}
+	}
+	return s, nil
+}
+
+// poolerModes are the ways of sending statements that work when each transaction
+// may have another session, whatever the pooler knows of prepared statements.
+var poolerModes = []string{"exec", "cache_describe"}
+
+func (db *DB) openPostgres(ctx context.Context, target string, o Options) error {
+	config, chosen, err := postgresConfig(target, o.Limit)
+	if err != nil {
+		return err
+	}
+	s, err := look(ctx, config)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.pooled && chosen == "":
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	case s.pooled && !slices.Contains(poolerModes, chosen):
+		return unsafeSetting("default_query_exec_mode", chosen, "and behind a connection pooler some requests would fail, because a prepared statement belongs to one session",
+			"take it out of --database, or say exec")
+	}
+	local := ""
+	if s.dropped != nil {
+		names := make([]string, len(s.dropped))
+		for i, d := range s.dropped {
+			names[i] = d.name
+		}
+		o.Warn(strings.Join(names, ", ") + ": not passed on to PostgreSQL by what is between; set in each transaction instead. ALTER ROLE … SET saves the statement")
+		local = setLocal(s.dropped)
+	}
+	onError := config.OnPgError
+	config.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
+		return e.Code != readOnlyTransaction && (onError == nil || onError(c, e)) // false: this connection is not used again
+	}
+	onNotice := config.OnNotice
+	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
+		if n.Routine == "SyncRepWaitForLSN" {
+			db.impatient.Add(1)
+		}
+		if onNotice != nil {
+			onNotice(c, n)
+		}
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(o.Connections)
+	pool.SetMaxIdleConns(o.Connections)
+	db.connections = o.Connections
+	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}))
+	db.read = db.write
+	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
+	// keys take on the same rows.
+	db.dialect = dialect{
+		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
+		writable: "SELECT current_setting('transaction_read_only') = 'off'",
+		local:    local, slow: "SET LOCAL statement_timeout = 0",
+		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
+			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
+		// Without replication every COMMIT is durable before anybody sees it.
+		outlast:    "SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''",
+		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
+	}
+	return err
+}
+
+// readOnlyTransaction is the SQLSTATE of a server that takes no writes, for instance
+// because it has become a standby.
+const readOnlyTransaction = "25006"
+
+// errReadOnly: the server behind the connection takes no writes.
+var errReadOnly = errors.New("the server is a standby or read-only, and cannot take bookings; connect to the primary")
+
+// readOnly reports whether an error says that the server takes no writes.
+func readOnly(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == readOnlyTransaction || pg.Code == "55000" // of outlast: "recovery is in progress"
+	}
+	return errors.Is(err, errReadOnly) || errors.Is(err, pgconn.ErrReadOnlyConnection)
+}
+
+// forsake closes the idle connections when one has led to a server that takes no
+// writes: the others lead there too, and new ones to wherever the primary is now.
+func (db *DB) forsake(err error) {
+	if !readOnly(err) {
+		return
+	}
+	if pool, err := db.write.DB(); err == nil {
+		pool.SetMaxIdleConns(-1)
+		pool.SetMaxIdleConns(db.connections)
+	}
+}
+
+// Ping reports whether bookings can be taken: the database answers, and is not a
+// standby. It returns an error wrapping [booking.ErrUnavailable] if not.
+func (db *DB) Ping(ctx context.Context) error {
+	var writable bool
+	err := db.read.WithContext(ctx).Raw(db.dialect.writable).Scan(&writable).Error
+	if err == nil && !writable {
+		err = errReadOnly
+		db.forsake(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", booking.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// begun is what a transaction begins with, where sessions do not keep it.
+func (db *DB) begun(tx *gorm.DB) error {
+	if db.dialect.local == "" {
+		return nil
+	}
+	return tx.Exec(db.dialect.local).Error
+}

@@ -1,0 +1,111 @@
+//go:build unix
+
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Replica starts a hot standby of the cluster in dir, which must be empty and
+// reachable for the user that the server runs as, and returns once it follows. From
+// then on every COMMIT on the cluster waits until the standby has it on disk.
+func (c *Cluster) Replica(dir string) (*Cluster, error) {
+	if c.owner != nil {
+		if err := os.Chown(dir, int(c.owner.Uid), int(c.owner.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	backup := command(dir, c.owner, filepath.Join(c.bin, "pg_basebackup"), "--pgdata="+filepath.Join(dir, "data"),
+		"--host="+c.dir, "--port=5432", "--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+	if output, err := backup.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", backup.Path, err, output)
+	}
+	r, err := startCluster(dir, c.bin, c.owner, c.settings)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(c.Set("synchronous_standby_names", "*"), eventually("the standby follows", func() (bool, error) {
+		n, err := Count(c.Admin(), "SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
+		return n > 0, err
+	}))
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Set changes a setting of the running server.
+func (c *Cluster) Set(name, value string) error {
+	return errors.Join(execute(c.Admin(), "ALTER SYSTEM SET "+name+" = "+literal(value)), execute(c.Admin(), "SELECT pg_reload_conf()"))
+}
+
+// Deafen ends a standby's replication, as a network that fails does: it goes on
+// serving what it has, and the primary's COMMITs wait.
+func (c *Cluster) Deafen() error {
+	if err := c.Set("primary_conninfo", ""); err != nil {
+		return err
+	}
+	return eventually("the standby has no receiver", func() (bool, error) {
+		n, err := Count(c.Admin(), "SELECT COUNT(*) FROM pg_stat_wal_receiver")
+		return n == 0, err
+	})
+}
+
+// Promote makes a standby the primary. Its COMMITs wait for nobody.
+func (c *Cluster) Promote() error {
+	return errors.Join(execute(c.Admin(), "SELECT pg_promote(true, 60)"), c.Set("synchronous_standby_names", ""))
+}
+
+func literal(text string) string { return "'" + text + "'" }
+
+func eventually(what string, is func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		yes, err := is()
+		if yes {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(fmt.Errorf("still not so: %s", what), err)
+		}
+	}
+}
+
+// Pair starts a cluster with a synchronous standby for one test.
+func Pair(t testing.TB) (primary, standby *Cluster) {
+	t.Helper()
+	dirs := make([]string, 2)
+	owner, err := serverUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range dirs {
+		if dirs[i], err = makeDir(owner); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.RemoveAll(dirs[i]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if primary, err = NewCluster(dirs[0]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeCluster(t, primary) })
+	if standby, err = primary.Replica(dirs[1]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeCluster(t, standby) })
+	return primary, standby
+}
+
+func closeCluster(t testing.TB, c *Cluster) {
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
