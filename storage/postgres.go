@@ -63,7 +63,7 @@ func postgresConfig(target string, limit time.Duration) (config *pgx.ConnConfig,
 		config.ConnectTimeout = connectWithin
 	}
 	// Of several hosts one takes bookings, and after a failover it is another.
-	if strings.Contains(u.Host, ",") && config.ValidateConnect == nil {
+	if strings.Contains(u.Host+u.Query().Get("host"), ",") && config.ValidateConnect == nil {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return config, u.Query().Get("default_query_exec_mode"), nil
