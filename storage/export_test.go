@@ -72,3 +72,12 @@ func (db *DB) Explain(ctx context.Context, query string, args []any) (plan strin
 	}
 	return plan, rows.Err()
 }
+
+// Timeouts are the limits of a transaction that writes: on a lock, a statement, and
+// doing nothing.
+func Timeouts(ctx context.Context, db *DB) (limits string, err error) {
+	return limits, db.transact(ctx, db.limit, func(tx *gorm.DB) error {
+		return tx.Raw(`SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'),
+			current_setting('idle_in_transaction_session_timeout'))`).Scan(&limits).Error
+	})
+}

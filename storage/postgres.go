@@ -159,7 +159,7 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
 			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 		// Without replication every COMMIT is durable before anybody sees it.
-		outlast:    "SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''",
+		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
 		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
 	}
 	return err

@@ -110,6 +110,9 @@ func torture(ctx context.Context, o options) (good bool, err error) {
 			notRun = append(notRun, fmt.Sprintf("disk full on %s: %s", database, why))
 		}
 		errs = append(errs, err)
+		if s.postgres {
+			errs = append(errs, failovers(ctx, o, s))
+		}
 	}
 	err = errors.Join(errs...)
 	head := fmt.Sprintf("seed %d, %s, %s, %s\n%d processors, %s, %s", o.seed, runtime.Version(), version("git", "describe", "--always", "--dirty"), postgresVersion(),
@@ -222,6 +225,19 @@ func fullDisk(ctx context.Context, o options, s setup) (why string, err error) {
 	}
 	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
 	return "", t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: time.Minute, verify: true, counts: map[blow]int{fillDisk: 3, killServer: 1}})
+}
+
+// failovers is a short trial of a primary with a standby that dies twice.
+func failovers(ctx context.Context, o options, s setup) (err error) {
+	s.name += ", failover"
+	s.dir += "-failover"
+	s.standby = true
+	t, err := newTrial(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
+	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{failOver: 2, swallowCommit: 10, killServer: 1}})
 }
 
 func mountSmall(dir string, size int) error {

@@ -24,10 +24,11 @@ const (
 	exhaust       blow = "all connections taken by another client"
 	lockTable     blow = "slots locked by another client"
 	fillDisk      blow = "disk full"
+	failOver      blow = "standby cut off, primary killed, standby promoted"
 )
 
 // needsPostgres are the blows that SQLite cannot get.
-var needsPostgres = []blow{swallowCommit, killPostgres, killBackend, stopPostgres, terminate, exhaust, lockTable}
+var needsPostgres = []blow{swallowCommit, killPostgres, killBackend, stopPostgres, terminate, exhaust, lockTable, failOver}
 
 // lethal blows end a server's process.
 var lethal = []blow{killServer, dieAtPoint, takeOver}

@@ -30,13 +30,13 @@ var mishaps = []mishap{answerLost, neverSent, answerLate, sentLate, answerMissin
 // proxy stands between the server and PostgreSQL.
 type proxy struct {
 	listener net.Listener
-	target   string // a socket
 
-	mu    sync.Mutex
-	next  []planned // for the COMMITs to come
-	count map[mishap]int
-	open  map[net.Conn]bool
-	done  sync.WaitGroup
+	mu     sync.Mutex
+	target string    // a socket
+	next   []planned // for the COMMITs to come
+	count  map[mishap]int
+	open   map[net.Conn]bool
+	done   sync.WaitGroup
 }
 
 type planned struct {
@@ -67,6 +67,13 @@ func (p *proxy) plan(m mishap, pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next = append(p.next, planned{m, pause})
+}
+
+// lead sends new connections to another socket.
+func (p *proxy) lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 // heal forgets what was planned.
@@ -132,7 +139,10 @@ type link struct {
 
 func (p *proxy) serve(client net.Conn) {
 	defer p.track(client)()
-	server, err := new(net.Dialer).DialContext(context.Background(), "unix", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := new(net.Dialer).DialContext(context.Background(), "unix", target)
 	if err != nil {
 		return // the client sees the connection close, as if there were no proxy
 	}

@@ -21,27 +21,30 @@ type variant struct {
 	settings      []string
 	counts        map[blow]int // in each round
 	operations    int          // in a round, at least
+	standby       bool
 }
 
 // That a lease does not end shows only when it has certainly lapsed, and that a
 // move is two transactions only when a server dies between them: these two take
 // longer than a round.
 var variants = []variant{
-	{"none", "", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}, 0},
-	{"P1 no slot is oversold", "read-then-save", "", dropCheck, nil, nil, 0},
-	{"P1, with the CHECK in place", "read-then-save", "", nil, nil, nil, 0},
-	{"P2 what is acknowledged survives the server", "answer-before-commit", "", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}, 0},
-	{"P3 … and the database", "", "synchronous_commit=off", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}, 0},
-	{"P4 one booking per token", "no-unique-key", "", nil, nil, nil, 0},
-	{"P5 asked again is a success", "slot-before-token", "", nil, nil, nil, 0},
-	{"P6 unknown is never told as a failure", "error-told-as-failure", "", nil, nil, map[blow]int{killPostgres: 3, lockTable: 2, swallowCommit: 60}, 0},
-	{"P7 nothing runs twice, or in part", "autocommit", "", nil, nil, map[blow]int{killServer: 2, dieAtPoint: 8, swallowCommit: 10, terminate: 4}, 0},
-	{"P8 a failure leaves no trace", "token-kept", "", nil, nil, nil, 0},
-	{"P9 a move is atomic", "move-in-two-transactions", "", nil, nil, map[blow]int{killServer: 10, dieAtPoint: 50}, 6000},
-	{"P10 leases end by the clock", "sweeper-needed", "", nil, nil, nil, 15000},
-	{"P11 one truth for both channels", "cached-availability", "", nil, nil, nil, 0},
-	{"P12 a change has its outbox row", "", "outbox row written after the commit", outboxLater, nil, map[blow]int{killPostgres: 2, stopPostgres: 1}, 0},
-	{"P16 SIGTERM answers what was accepted", "close-instead-of-shutdown", "", nil, nil, map[blow]int{takeOver: 2}, 0},
+	{"none", "", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}, 0, false},
+	{"P1 no slot is oversold", "read-then-save", "", dropCheck, nil, nil, 0, false},
+	{"P1, with the CHECK in place", "read-then-save", "", nil, nil, nil, 0, false},
+	{"P2 what is acknowledged survives the server", "answer-before-commit", "", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}, 0, false},
+	{"P3 … and the database", "", "synchronous_commit=off", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}, 0, false},
+	{"P4 one booking per token", "no-unique-key", "", nil, nil, nil, 0, false},
+	{"P5 asked again is a success", "slot-before-token", "", nil, nil, nil, 0, false},
+	{"P6 unknown is never told as a failure", "error-told-as-failure", "", nil, nil, map[blow]int{killPostgres: 3, lockTable: 2, swallowCommit: 60}, 0, false},
+	{"P7 nothing runs twice, or in part", "autocommit", "", nil, nil, map[blow]int{killServer: 2, dieAtPoint: 8, swallowCommit: 10, terminate: 4}, 0, false},
+	{"P8 a failure leaves no trace", "token-kept", "", nil, nil, nil, 0, false},
+	{"P9 a move is atomic", "move-in-two-transactions", "", nil, nil, map[blow]int{killServer: 10, dieAtPoint: 50}, 6000, false},
+	{"P10 leases end by the clock", "sweeper-needed", "", nil, nil, nil, 15000, false},
+	{"P11 one truth for both channels", "cached-availability", "", nil, nil, nil, 0, false},
+	{"P12 a change has its outbox row", "", "outbox row written after the commit", outboxLater, nil, map[blow]int{killPostgres: 2, stopPostgres: 1}, 0, false},
+	{"P16 SIGTERM answers what was accepted", "close-instead-of-shutdown", "", nil, nil, map[blow]int{takeOver: 2}, 0, false},
+	{"P19 what is acknowledged is replicated", "replay-not-replicated", "", nil, nil, map[blow]int{failOver: 1}, 0, true},
+	{"P19, and waited for", "", "synchronous_commit=local", impatient, nil, map[blow]int{failOver: 1}, 0, true},
 }
 
 // dropCheck takes away the net below the locks.
@@ -52,10 +55,17 @@ func dropCheck(t *trial) error {
 // forgetful turns synchronous_commit off behind the back of a running server,
 // which refuses to start with it.
 func forgetful(t *trial) error {
-	if err := storagetest.Execute(t.admin, "ALTER ROLE torture SET synchronous_commit = off"); err != nil {
+	t.before = func() error { return storagetest.Execute(t.admin, "ALTER ROLE torture RESET synchronous_commit") }
+	return commitsAre(t, "off")
+}
+
+// impatient lets COMMITs not wait for the standby.
+func impatient(t *trial) error { return commitsAre(t, "local") }
+
+func commitsAre(t *trial, value string) error {
+	if err := storagetest.Execute(t.admin, "ALTER ROLE torture SET synchronous_commit = "+value); err != nil {
 		return err
 	}
-	t.before = func() error { return storagetest.Execute(t.admin, "ALTER ROLE torture RESET synchronous_commit") }
 	_, err := storagetest.Count(t.admin, "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holdfast'")
 	return err
 }
@@ -128,7 +138,7 @@ const mostRounds = 12
 // run gives a variant its rounds.
 func (v variant) run(ctx context.Context, o options, dir, binary string, rep *report) (err error) {
 	t, err := newTrial(ctx, setup{
-		name: "postgres", dir: dir, binary: binary, postgres: true, settings: v.settings,
+		name: "postgres", dir: dir, binary: binary, postgres: true, settings: v.settings, standby: v.standby,
 		env: []string{"HOLDFAST_BROKEN=" + v.name}, seed: o.seed, report: rep,
 	})
 	if err != nil {

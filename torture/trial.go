@@ -49,7 +49,9 @@ type trial struct {
 	direct            string // the database, as those reach it who are not tortured
 
 	cluster *storagetest.Cluster // nil: SQLite
-	admin   string               // the same database for a superuser
+	standby *storagetest.Cluster // that COMMITs wait for, or nil
+	killed  []*storagetest.Cluster
+	admin   string // the same database for a superuser
 	proxy   *proxy
 
 	before func() error // of a variant: to be done before a server is stopped
@@ -60,6 +62,7 @@ type setup struct {
 	name, dir, binary string
 	data              string // where the database is to be; empty is dir
 	postgres          bool
+	standby           bool     // PostgreSQL has one, and waits for it
 	settings          []string // of PostgreSQL
 	env               []string // of the servers
 	seed              uint64
@@ -86,6 +89,11 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 			err = errors.Join(err, t.close())
 		}
 	}()
+	if s.standby {
+		if err := t.follow(); err != nil {
+			return nil, err
+		}
+	}
 	catalogue := filepath.Join(s.dir, "clinic.yaml")
 	if err := os.WriteFile(catalogue, []byte(clinic()), 0o600); err != nil {
 		return nil, err
@@ -126,6 +134,41 @@ func (t *trial) openPostgres(settings []string) (target string, err error) {
 	return u.String(), nil
 }
 
+// follow gives PostgreSQL a standby that its COMMITs wait for.
+func (t *trial) follow() error {
+	dir := filepath.Join(t.data, fmt.Sprint("standby-", len(t.killed)))
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		t.standby, err = t.cluster.Replica(dir)
+	}
+	return err
+}
+
+// cutFor is how long a primary goes on without its standby before it dies: longer
+// than a server waits for a COMMIT, so that what it says then is lost if it was said
+// too early.
+const cutFor = 5 * time.Second
+
+// failOver cuts the standby off, kills the primary, lets the standby take over and
+// gives that a new one.
+func (t *trial) failOver(ctx context.Context) error {
+	if t.standby == nil {
+		return errors.New("there is no standby")
+	}
+	if err := errors.Join(t.standby.Deafen(), sleep(ctx, cutFor), t.cluster.Kill(), t.standby.Promote()); err != nil {
+		return err
+	}
+	t.killed = append(t.killed, t.cluster)
+	t.cluster, t.standby = t.standby, nil
+	var err error
+	if t.admin, err = t.cluster.As(t.direct); err != nil {
+		return err
+	}
+	t.direct = t.admin
+	t.proxy.lead(t.cluster.Socket())
+	return t.follow()
+}
+
 // signIn gets the clinic's token.
 func (t *trial) signIn(ctx context.Context, key string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server/open/authorization/commands/exchange-token", strings.NewReader(fmt.Sprintf(`{"key":%q}`, key)))
@@ -160,8 +203,10 @@ func (t *trial) close() error {
 	if t.proxy != nil {
 		errs = append(errs, t.proxy.close())
 	}
-	if t.cluster != nil {
-		errs = append(errs, t.cluster.Close())
+	for _, c := range append([]*storagetest.Cluster{t.standby, t.cluster}, t.killed...) {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -282,6 +327,8 @@ func (t *trial) strike(ctx context.Context, r *round, e event) error {
 		undo()
 	case fillDisk:
 		err = t.fill(ctx, e.pause)
+	case failOver:
+		err = t.failOver(ctx)
 	}
 	if err != nil {
 		return err

@@ -192,7 +192,7 @@ func (r *roomOnly) PutBooking(booking.Booking, booking.Event) {}
 // variants are what HOLDFAST_BROKEN may name.
 var variants = []string{
 	"", "read-then-save", "answer-before-commit", "no-unique-key", "slot-before-token", "error-told-as-failure", "token-kept",
-	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown", "autocommit",
+	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown", "autocommit", "replay-not-replicated",
 }
 
 func init() {

@@ -75,37 +75,52 @@ func eventually(what string, is func() (bool, error)) error {
 	}
 }
 
-// Pair starts a cluster with a synchronous standby for one test.
+// Alone starts a cluster for one test alone.
+func Alone(t testing.TB) *Cluster {
+	t.Helper()
+	c, err := NewCluster(ownDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, c)
+	return c
+}
+
+// Pair starts a cluster with a standby that its COMMITs wait for, for one test alone.
 func Pair(t testing.TB) (primary, standby *Cluster) {
 	t.Helper()
-	dirs := make([]string, 2)
+	primary = Alone(t)
+	standby, err := primary.Replica(ownDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, standby)
+	return primary, standby
+}
+
+// ownDir is an empty directory for a server of one test.
+func ownDir(t testing.TB) string {
+	t.Helper()
 	owner, err := serverUser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range dirs {
-		if dirs[i], err = makeDir(owner); err != nil {
-			t.Fatal(err)
+	dir, err := makeDir(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
 		}
-		t.Cleanup(func() {
-			if err := os.RemoveAll(dirs[i]); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if primary, err = NewCluster(dirs[0]); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeCluster(t, primary) })
-	if standby, err = primary.Replica(dirs[1]); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { closeCluster(t, standby) })
-	return primary, standby
+	})
+	return dir
 }
 
-func closeCluster(t testing.TB, c *Cluster) {
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+func closing(t testing.TB, c *Cluster) {
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
