@@ -2,7 +2,7 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-.PHONY: help test lint vulnerable abuse demo build bench bench-quick torture torture-quick torture-selftest generate
+.PHONY: help test lint vulnerable abuse ha demo build bench bench-quick torture torture-quick torture-selftest generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,7 @@ lint: ## check format, vet and golangci-lint
 	if [ -n "$$files" ]; then echo "not as gofmt writes it:"; echo "$$files"; exit 1; fi
 	go vet ./...
 	go vet -tags 'faults broken' ./...
+	go vet -tags 'abuse ha' ./...
 	go tool -modfile=.ci/lint.mod golangci-lint run
 
 vulnerable: ## look for known vulnerabilities that are called; says so if it cannot
@@ -23,6 +24,9 @@ vulnerable: ## look for known vulnerabilities that are called; says so if it can
 
 abuse: ## flood and starve a real server, and watch its memory (about a minute)
 	go test -tags abuse -count=1 -timeout 10m -v -run 'TestAbuse' ./cmd/holdfast
+
+ha: ## try what stands between holdfast and PostgreSQL (needs Debian's pgbouncer; a minute)
+	go test -tags ha -count=1 -timeout 10m -run 'TestPgBouncer' ./storage
 
 demo: ## start a server with a clinic to try out, nothing to set up
 	go run ./cmd/holdfast demo
