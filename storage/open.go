@@ -193,11 +193,7 @@ var sqliteSettings = []struct{ name, value string }{
 
 // sqliteDSN adds our settings to those that the caller chose; checkSQLite reads
 // back what became of them.
-func sqliteDSN(path, query string) (string, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return "", fmt.Errorf("the options behind the file's name cannot be read: %w", err)
-	}
+func sqliteDSN(path string, values url.Values) string {
 	for _, s := range sqliteSettings {
 		chosen := values.Has("_"+s.name) || slices.ContainsFunc(values["_pragma"], func(p string) bool {
 			return strings.HasPrefix(strings.ToLower(p), s.name)
@@ -209,18 +205,18 @@ func sqliteDSN(path, query string) (string, error) {
 	if !values.Has("_txlock") {
 		values.Set("_txlock", "immediate")
 	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode(), nil
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode()
 }
 
 func (db *DB) openSQLite(target string, o Options) error {
-	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
-	if path == "" || strings.HasPrefix(path, ":memory:") {
-		return errors.New("an SQLite database must be a file")
-	}
-	dsn, err := sqliteDSN(path, query)
+	path, options, err := sqliteFile(target)
 	if err != nil {
 		return err
 	}
+	if err := makePrivate(path, options); err != nil {
+		return err
+	}
+	dsn := sqliteDSN(path, options)
 	dial := func(connections int, dsn string) (*gorm.DB, error) {
 		pool, err := sql.Open("sqlite", dsn)
 		if err != nil {
