@@ -16,7 +16,7 @@ type retainCommand struct {
 func (cmd *retainCommand) Help() string {
 	return `Erases contact, memo, additional request, funnel, procedures and what else may say
 something about the guest of visits that ended so long ago, and then the guests
-who have no others. When and where a visit was and what happened to it stays. It
+who have no others, and what people who never came said of marketing. When and where a visit was and what happened to it stays. It
 works in small transactions, also while serving; broken off, run it again. Run it
 daily.`
 }
@@ -32,12 +32,12 @@ func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err
 	defer closing(db, &err)
 	tell := c.progress()
 	done, err := newService(db).Retain(ctx, cmd.After, func(r booking.Retention) {
-		tell("erased: visits %d, guests %d", r.Visits, r.Guests)
+		tell("erased: visits %d, guests %d, preferences %d", r.Visits, r.Guests, r.Preferences)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "erased: visits %d, guests %d\n", done.Visits, done.Guests)
+	_, err = fmt.Fprintf(c.out, "erased: visits %d, guests %d, preferences %d\n", done.Visits, done.Guests, done.Preferences)
 	return err
 }
 

@@ -11,10 +11,10 @@ func TestRetainCommand(t *testing.T) {
 		db := p.open(t)
 		book(t, db, guest("John", at(9, 0))) // in March 2026: past, by the real time
 		book(t, db, guest("Jane", ahead(9))) // to come
-		if out := p.ok(t, "retain", "--after", "876000h"); out != "erased: visits 0, guests 0\n" {
+		if out := p.ok(t, "retain", "--after", "876000h"); out != "erased: visits 0, guests 0, preferences 0\n" {
 			t.Errorf("after a hundred years: %s", out)
 		}
-		if out := p.ok(t, "retain", "--after", "0"); out != "erased: visits 1, guests 1\n" {
+		if out := p.ok(t, "retain", "--after", "0"); out != "erased: visits 1, guests 1, preferences 0\n" {
 			t.Errorf("got %s", out)
 		}
 		if out := p.ok(t, "bookings"); strings.Contains(out, "John") || !strings.Contains(out, "Jane") {
