@@ -61,6 +61,7 @@ type dialect struct {
 	rows       func(s set, first int) (expression string, args []any)
 	traced     func(text string, args []any) // told every statement on sets, in tests
 	check      func(ctx context.Context, db *DB) error
+	wipe       func(ctx context.Context, db *DB, rewrite bool) error
 	migration  migration
 }
 
@@ -179,14 +180,15 @@ func (db *DB) openPostgres(target string, o Options) error {
 		slow: "SET LOCAL statement_timeout = 0",
 		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
 			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
-		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
+		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
 	}
 	return err
 }
 
 // sqliteSettings are those under which an acknowledged booking survives the
-// loss of power. A WAL with synchronous=NORMAL would lose the last ones.
+// loss of power, and what is erased does not stay. A WAL with synchronous=NORMAL would lose the last ones.
 var sqliteSettings = []struct{ name, value string }{
+	{"secure_delete", "ON"}, // zeros over what is deleted, or an erased guest's name would stay in the file
 	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
 	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred groups waits for it, not one in three
 }
@@ -237,7 +239,7 @@ func (db *DB) openSQLite(target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, arguments: 32766, check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.

@@ -56,6 +56,9 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 		{"SQLite without foreign keys", func(t *testing.T) string {
 			return with(storagetest.SQLite(t), "_pragma=foreign_keys(OFF)")
 		}, "foreign_keys is 0"},
+		{"SQLite that keeps what is deleted", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=secure_delete(FAST)")
+		}, "secure_delete is 2"},
 		{"SQLite without patience", func(t *testing.T) string {
 			return with(storagetest.SQLite(t), "_pragma=busy_timeout(0)")
 		}, "busy_timeout is 0 ms"},
