@@ -124,7 +124,7 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
-	b.Payment = agreed(c.Payment, pl.charges.Over(m.Service(c.ServiceID).Charges), c.PartySize)
+	b.Payment = agreed(c.Payment, onSale(m, c.ServiceID, pl.charges), c.PartySize)
 	if c.LeaseID != nil {
 		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}

@@ -24,6 +24,15 @@ func charges(t inventory.Terms) inventory.Charges {
 	return *t.Charges
 }
 
+// onSale is what a visit of the service costs at a place: what was published with
+// that, over what the service says. A lease may outlive its service.
+func onSale(m *inventory.Merchant, serviceID string, at inventory.Charges) inventory.Charges {
+	if s := m.Service(serviceID); s != nil {
+		return at.Over(s.Charges)
+	}
+	return at
+}
+
 // agreed is the payment that is kept with a booking: what the guest was shown
 // and sent along, and what that leaves out, as the merchant charges now. A later
 // change of the catalogue does not change it.

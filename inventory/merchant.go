@@ -23,6 +23,8 @@ type Merchant struct {
 	Offers   []Offer
 
 	Guests GuestRules
+
+	Former map[Former]bool // what guests could ask for once
 }
 
 // GuestRules are whom a merchant takes bookings from. They bind Google's guests,
