@@ -34,10 +34,16 @@ func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
 		Email: canary + "@example.com", LanguageCode: canary, Address: &booking.Address{Country: canary, StreetAddress: canary},
 	}
 	c.AdditionalRequest = canary + " wish"
-	c.Payment = &booking.Payment{
-		PrepaymentStatus: booking.PrepaymentProvided, TransactionID: canary + "-transaction", UserPaymentOptionID: canary + "-option",
-	}
+	c.Payment = &booking.Payment{PrepaymentStatus: booking.PrepaymentProvided, TransactionID: canary + "-transaction"}
 	b := w.booked(c)
+	w.must(w.db.InTx(w.t.Context(), booking.Keys{Bookings: []uuid.UUID{b.ID}}, func(tx booking.Tx) error { // as it was booked once
+		next, _ := tx.Booking(b.ID)
+		payment := *next.Payment
+		payment.UserPaymentOptionID = canary + "-option"
+		next.Payment, next.Version = &payment, next.Version+1
+		tx.PutBooking(next, booking.Event{Actor: booking.ByOperator, Action: booking.Changed, Before: []byte("{}"), After: []byte("{}")})
+		return nil
+	}))
 	command := move(b, b.ZoneID, b.StartSec, b.EndSec)
 	command.Memo, command.ConnectedChannel = booking.Set(canary+" memo"), booking.Set(canary+" channel")
 	command.Funnel = booking.Set(json.RawMessage(`{"funnelDetail":"` + canary + `"}`))
