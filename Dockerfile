@@ -19,5 +19,6 @@ WORKDIR /data
 USER 65532:65532
 ENV HOLDFAST_ADDRESS=0.0.0.0:8080
 EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/holdfast", "health"]
 ENTRYPOINT ["/holdfast"]
 CMD ["serve"]

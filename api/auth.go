@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"holdfast/booking"
 )
@@ -48,16 +50,29 @@ func parseCredential(pair string) (c Credential, err error) {
 		return c, errors.New("the user is empty")
 	case password == "":
 		return c, errors.New("the password is empty")
+	case !utf8.ValidString(pair) || strings.ContainsFunc(pair, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return c, errors.New("there is a character that nobody can see or that is not UTF-8: save it as UTF-8 without a byte-order mark")
 	}
 	return Credential{User: user, Password: password}, nil
 }
 
+// leastPassword is how long a password should be, in bytes: with 16 random
+// letters and digits guessing finds nothing, whatever gets past the limit.
+const leastPassword = 16
+
+// Weak reports whether the password is so short that it could be guessed.
+func (c Credential) Weak() bool { return len(c.Password) < leastPassword }
+
 // ParseCredentialsFile reads a file with one pair a line, "user:password" or
 // "user:password 2027-01-31" with the day (UTC) on which Google stops to use it.
-// There is no white space in a password here. Empty lines, and those that begin
+// There is no white space in a password here, and no byte-order mark before the
+// first pair, which would be part of the user. Empty lines, and those that begin
 // with #, say nothing. A file without any pair is an error: it was half written.
 // An error says which line is wrong and not what it is.
 func ParseCredentialsFile(text string) ([]Credential, error) {
+	if !utf8.ValidString(text) || strings.HasPrefix(text, "\ufeff") {
+		return nil, errors.New("it is not UTF-8, or begins with a byte-order mark: save it as UTF-8 without one")
+	}
 	var all []Credential
 	n := 0
 	for line := range strings.Lines(text) {

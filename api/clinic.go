@@ -113,6 +113,7 @@ var clinicReason = map[booking.Cause]property{
 	booking.LeaseExpired:              {},
 	booking.OfferUnavailable:          {},
 	booking.PaymentError:              {},
+	booking.PaymentOptionNotValid:     {},
 	booking.AlreadyCanceled:           {},
 	booking.UserOverBookingLimit:      {},
 	booking.BannedUser:                {},

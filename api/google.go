@@ -114,6 +114,7 @@ var googleCause = map[booking.Cause]mapsbooking.BookingFailure_Cause{
 	booking.BannedUser:                mapsbooking.BookingFailure_BANNED_USER,
 	booking.UnsupportedName:           mapsbooking.BookingFailure_UNSUPPORTED_NAME,
 	booking.UnsupportedPhoneNumber:    mapsbooking.BookingFailure_UNSUPPORTED_PHONE_NUMBER,
+	booking.PaymentOptionNotValid:     mapsbooking.BookingFailure_PAYMENT_OPTION_NOT_VALID,
 	booking.OutsideCancellationWindow: mapsbooking.BookingFailure_OUTSIDE_CANCELLATION_WINDOW,
 }
 
@@ -231,6 +232,9 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 			return booking.Create{}, badField(rule.field, rule.must)
 		}
 	}
+	if err := checkPrices(req.GetPaymentInformation()); err != nil {
+		return booking.Create{}, err
+	}
 	if err := checkTexts(req.ProtoReflect(), ""); err != nil {
 		return booking.Create{}, err
 	}
@@ -248,6 +252,33 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 		c.LeaseID = leaseID(lease.LeaseId)
 	}
 	return c, nil
+}
+
+// checkPrices refuses amounts below zero, and of no currency.
+func checkPrices(p *mapsbooking.PaymentInformation) error {
+	for _, a := range []struct {
+		field string
+		price *mapsbooking.Price
+	}{
+		{"price", p.GetPrice()},
+		{"tax_amount", p.GetTaxAmount()},
+		{"fees", p.GetFees()},
+		{"fees_and_taxes", p.GetFeesAndTaxes()},
+		{"deposit.deposit", p.GetDeposit().GetDeposit()},
+		{"no_show_fee.fee", p.GetNoShowFee().GetFee()},
+	} {
+		switch {
+		case a.price == nil:
+		case a.price.PriceMicros < 0:
+			return badField("payment_information."+a.field+".price_micros", "must not be below zero")
+		case a.price.CurrencyCode == "":
+			return badField("payment_information."+a.field+".currency_code", missing)
+		}
+	}
+	if p.GetDeposit().GetMinAdvanceCancellationSec() < 0 {
+		return badField("payment_information.deposit.min_advance_cancellation_sec", "must not be below zero")
+	}
+	return nil
 }
 
 // leaseID reads a lease's id. One that is not ours is the zero id, which names

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/booking"
+	"holdfast/inventory"
 	"holdfast/storage"
 	"holdfast/storage/storagetest"
 )
@@ -423,6 +425,7 @@ func visitorID(b booking.Booking) string { return fmt.Sprintf("%08x%x", b.Create
 //   - 24 hours pass.
 //   - Visit 1 becomes CANCELED.
 //   - Visit 1 is refunded.
+//   - An import takes surgery from clinic-1. (A service, a zone or a doctor.)
 func (s *stage) happen(event string) error {
 	event = strings.TrimSuffix(event, ".")
 	if m := moment.FindStringSubmatch(strings.TrimPrefix(event, "It is ")); m != nil {
@@ -444,7 +447,33 @@ func (s *stage) happen(event string) error {
 		_, err := s.service.Refund(s.t.Context(), s.bookings[n-1].ID)
 		return err
 	}
+	var id, from string
+	if _, err := fmt.Sscanf(s.expand(event), "An import takes %s from %s", &id, &from); err == nil {
+		return s.take(id, from)
+	}
 	return fmt.Errorf("nobody knows how %q happens", event)
+}
+
+// take imports a clinic's catalogue without the service, zone or doctor of that
+// id, until the transcript ends.
+func (s *stage) take(id, clinic string) error {
+	m, err := s.db.Refreshed(s.t.Context(), clinic)
+	if err != nil {
+		return err
+	}
+	s.t.Cleanup(func() {
+		if err := s.db.PutClinic(context.Background(), *m, s.clock.Load()); err != nil {
+			s.t.Error(err)
+		}
+	})
+	next := *m
+	next.Services = slices.DeleteFunc(slices.Clone(m.Services), func(v inventory.Service) bool { return v.ID == id })
+	next.Staff = slices.DeleteFunc(slices.Clone(m.Staff), func(v inventory.Staff) bool { return v.ID == id })
+	next.Groups = slices.Clone(m.Groups)
+	for i, g := range m.Groups {
+		next.Groups[i].Zones = slices.DeleteFunc(slices.Clone(g.Zones), func(v inventory.GroupZone) bool { return v.ZoneID == id })
+	}
+	return s.db.PutClinic(s.t.Context(), next, s.clock.Load())
 }
 
 // tell is the answer to "visit 1": what is stored of it, as the desk sees it,

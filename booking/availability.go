@@ -11,8 +11,8 @@ import (
 )
 
 // Available tells for each slot whether it can be booked right now (Google's
-// BatchAvailabilityLookup). All are of one merchant. An unknown merchant or
-// service is *Invalid, with the number of the slot; any other slot that is closed, full, past or was never
+// BatchAvailabilityLookup). All are of one merchant. A merchant or service that
+// never was is *Invalid, with the number of the slot; any other slot that is closed, full, past, not offered any more or was never
 // there is simply not available. It reads the database once, without a lock.
 func (s *Service) Available(ctx context.Context, merchantID string, slots []Slot) ([]bool, error) {
 	rooms, err := s.Rooms(ctx, merchantID, slots)
@@ -40,15 +40,15 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 		}
 		plans := make([]plan, len(slots))
 		var holds []inventory.Hold
+		var wrong *Invalid
 		for i, slot := range slots {
 			slot.MerchantID = merchantID
 			if svc := m.Service(slot.ServiceID); svc != nil && slot.DurationSec == 0 {
 				slot.DurationSec = svc.DurationSec // SlotTime.duration_sec is optional
 			}
 			plans[i] = slot.plan(m, nil, now)
-			if f := plans[i].invalid; f != nil && f.Field == FieldService {
-				f.Resource = i
-				return nil, f
+			if f := plans[i].invalid; f != nil && f.Field == FieldService && wrong == nil {
+				f.Resource, wrong = i, f
 			}
 			if plans[i].closed == nil {
 				holds = append(holds, plans[i].holds()...)
@@ -60,6 +60,9 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 		}
 		if err != nil {
 			return nil, fmt.Errorf("look for room: %w", err)
+		}
+		if wrong != nil { // of the newest catalogue
+			return nil, wrong
 		}
 		untouched(found, holds)
 		rooms := make([]int, len(plans))

@@ -245,13 +245,13 @@ func TestEventOfANewBooking(t *testing.T) {
 	each(t, func(w *world) {
 		c := w.request(at(9, 0))
 		c.AdditionalRequest = "a quiet room"
-		c.Payment = &booking.Payment{PrepaymentStatus: "PREPAYMENT_PROVIDED", TransactionID: "transaction-7", UserPaymentOptionID: "option-7"}
+		c.Payment = &booking.Payment{PrepaymentStatus: "PREPAYMENT_PROVIDED", TransactionID: "transaction-7"}
 		b := w.booked(c)
 		events, err := w.db.Events(w.t.Context(), b.ID)
 		w.must(err)
 		want := fmt.Sprintf(`{"additional_request":"withheld","contact":"withheld","end_sec":%d,`+
 			`"occupied_resources":[{"resource_id":%q,"group_id":%q,"zone_id":%q,"start_sec":%d,"end_sec":%d,"spots":1}],`+
-			`"payment":{"prepayment_status":"PREPAYMENT_PROVIDED","payment_transaction_id":"withheld","user_payment_option_id":"withheld"},`+
+			`"payment":{"prepayment_status":"PREPAYMENT_PROVIDED","payment_transaction_id":"withheld"},`+
 			`"service_id":%q,"start_sec":%d,"state":"CONFIRMED","zone_id":%q}`,
 			at(10, 0), b.Resources[0].ResourceID, queue, bed, at(9, 0), at(10, 0), skinCare, at(9, 0), bed)
 		if string(events[0].Before) != "{}" || string(events[0].After) != want {

@@ -111,8 +111,12 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	case err != nil:
 		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
 	}
-	if c.Payment != nil && c.Payment.ProcessedBy == ProcessedByPartner {
-		return Booking{}, refuse(PaymentError, "this partner does not charge cards")
+	sale := onSale(m, c.ServiceID, pl.charges)
+	if f := c.Payment.refused(sale, c.PartySize); f != nil {
+		return Booking{}, f
+	}
+	if f := unpaid(c.Payment, sale, c.PartySize, m.Guests); f != nil {
+		return Booking{}, f
 	}
 
 	guest, changed := identify(c.MerchantID, c.Contact, tx.Guests(), newGuest, now.Unix())
@@ -124,7 +128,7 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
-	b.Payment = agreed(c.Payment, pl.charges.Over(m.Service(c.ServiceID).Charges), c.PartySize)
+	b.Payment = agreed(c.Payment, sale, c.PartySize)
 	if c.LeaseID != nil {
 		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}

@@ -19,12 +19,12 @@ const Erased Action = "ERASED"
 // enough that nobody waits for it.
 const eraseBatch = 50
 
-// erased is the booking without anything that says who came, or that somebody
-// has written about them. When and where it was, what it held, and what was to
+// erased is the booking without anything that says who came or what they suffer
+// from, or that somebody has written about them. When and where it was, what it held, and what was to
 // be paid stay.
 func (b Booking) erased(now time.Time) Booking {
 	b.Contact, b.AdditionalRequest = Contact{}, ""
-	b.Memo, b.Funnel, b.RequestedProcedures, b.ConnectedChannel = nil, nil, nil, nil
+	b.Memo, b.Funnel, b.RequestedProcedures, b.ConnectedChannel, b.SedationRequired = nil, nil, nil, nil, nil
 	if b.Payment != nil {
 		p := *b.Payment
 		p.TransactionID, p.UserPaymentOptionID = "", ""
@@ -36,13 +36,15 @@ func (b Booking) erased(now time.Time) Booking {
 
 // Retention is what was erased because it had been kept for long enough.
 type Retention struct {
-	Visits int `json:"visits"`
-	Guests int `json:"guests"`
+	Visits      int `json:"visits"`
+	Guests      int `json:"guests"`
+	Preferences int `json:"preferences"` // for marketing, of people who have never been guests
 }
 
 // Retain erases what is known of the guests of visits that ended longer ago than
 // after, and then the guests who have no others: those who have booked since, or
-// have a visit to come, stay. It works in small transactions, tells progress (if
+// have a visit to come, stay. What somebody who is nobody's guest said of marketing
+// so long ago goes too. It works in small transactions, tells progress (if
 // not nil) after each, and can be broken off and run again at any time.
 func (s *Service) Retain(ctx context.Context, after time.Duration, progress func(Retention)) (done Retention, err error) {
 	if after < 0 {
@@ -74,14 +76,27 @@ func (s *Service) Retain(ctx context.Context, after time.Duration, progress func
 		if err != nil {
 			return done, fmt.Errorf("look for guests: %w", err)
 		}
-		if len(ids) == 0 { // which may be the work of a run that was broken off
-			return done, s.Store.Settled(ctx)
+		if len(ids) == 0 {
+			break
 		}
 		n, err := s.Store.ForgetGuests(ctx, ids)
 		if done.Guests += n; err != nil {
 			return done, fmt.Errorf("forget guests: %w", err)
 		}
 		last = ids[len(ids)-1]
+		progress(done)
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
+	}
+	for last := ""; ; {
+		next, n, err := s.Store.ForgetIdleMarketing(ctx, cutoff, last, eraseBatch)
+		if done.Preferences += n; err != nil {
+			return done, fmt.Errorf("forget marketing preferences: %w", err)
+		}
+		if last = next; last == "" {
+			return done, nil
+		}
 		progress(done)
 		if err := ctx.Err(); err != nil {
 			return done, err

@@ -29,6 +29,7 @@ const (
 	BannedUser                                 // the merchant takes no bookings from the guest
 	UnsupportedName                            // the merchant cannot take such a name
 	UnsupportedPhoneNumber                     // nor such a number
+	PaymentOptionNotValid                      // the pack or membership cannot be used
 	endOfCauses
 )
 
@@ -69,6 +70,8 @@ func (c Cause) String() string {
 		return "unsupported name"
 	case UnsupportedPhoneNumber:
 		return "unsupported phone number"
+	case PaymentOptionNotValid:
+		return "payment option not valid"
 	}
 	return fmt.Sprintf("cause %d", int(c))
 }

@@ -219,16 +219,16 @@ func TestAgreedPayment(t *testing.T) {
 			w.t.Errorf("kept (-want +got):\n%s", diff)
 		}
 
-		// What the guest was shown counts, and what was agreed stays.
+		// What was agreed stays.
 		shown := w.request(at(9, 0))
-		shown.Payment = &booking.Payment{PrepaymentStatus: booking.PrepaymentProvided, TransactionID: "t", Price: krw(40_000_000_000)}
+		shown.Payment = &booking.Payment{PrepaymentStatus: booking.PrepaymentProvided, TransactionID: "t", Price: krw(50_000_000_000)}
 		prepaid := w.booked(shown)
 		want = &booking.Payment{
-			PrepaymentStatus: booking.PrepaymentProvided, TransactionID: "t", Price: krw(40_000_000_000),
+			PrepaymentStatus: booking.PrepaymentProvided, TransactionID: "t", Price: krw(50_000_000_000), TaxAmount: krw(5_000_000_000),
 			Deposit: service.Deposit, NoShowFee: service.NoShowFee,
 		}
 		if diff := cmp.Diff(want, w.stored(prepaid).Payment); diff != "" {
-			w.t.Errorf("kept of what was shown (-want +got):\n%s", diff)
+			w.t.Errorf("kept of what was sent (-want +got):\n%s", diff)
 		}
 		w.catalogue(func(m *inventory.Merchant) { m.Services[0].Charges.Price = krw(1) })
 		if replay := w.booked(c); !cmp.Equal(replay.Payment, b.Payment) {

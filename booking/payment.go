@@ -2,6 +2,7 @@ package booking
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -24,9 +25,85 @@ func charges(t inventory.Terms) inventory.Charges {
 	return *t.Charges
 }
 
-// agreed is the payment that is kept with a booking: what the guest was shown
-// and sent along, and what that leaves out, as the merchant charges now. A later
-// change of the catalogue does not change it.
+// onSale is what a visit of the service costs at a place: what was published with
+// that, over what the service says. A lease may outlive its service.
+func onSale(m *inventory.Merchant, serviceID string, at inventory.Charges) inventory.Charges {
+	if s := m.Service(serviceID); s != nil {
+		return at.Over(s.Charges)
+	}
+	return at
+}
+
+// refused is why a payment that was sent cannot be taken for what is on sale for a
+// party, if so; what nobody sells, nobody can contradict. Options come first: they
+// change the price. (BookingFailure.cause)
+func (p *Payment) refused(sale inventory.Charges, party int) *Failure {
+	if p == nil {
+		return nil
+	}
+	price, tax := sale.Due(party)
+	switch {
+	case p.PaymentOptionID != "" || p.UserPaymentOptionID != "":
+		return refuse(PaymentOptionNotValid, "there is no such payment option")
+	case p.ProcessedBy == ProcessedByPartner:
+		return refuse(PaymentError, "this partner does not charge cards")
+	case differs(p.Price, price, 0):
+		return refuse(PaymentError, "the price is another")
+	case tax != nil && differs(p.TaxAmount, tax, inventory.SmallestUnit(tax.Currency)/2):
+		return refuse(PaymentError, "the tax is another")
+	case price != nil && p.inAnother(price.Currency):
+		return refuse(PaymentError, "the currency is another")
+	case p.Deposit != nil && sale.Deposit != nil && (differsBy(p.Deposit.Deposit, p.Deposit.Type, sale.Deposit.Deposit, sale.Deposit.Type, party) ||
+		p.Deposit.MinAdvanceCancellationSec != 0 && p.Deposit.MinAdvanceCancellationSec != sale.Deposit.MinAdvanceCancellationSec):
+		return refuse(PaymentError, "the deposit is another")
+	case p.NoShowFee != nil && sale.NoShowFee != nil && differsBy(p.NoShowFee.Fee, p.NoShowFee.Type, sale.NoShowFee.Fee, sale.NoShowFee.Type, party):
+		return refuse(PaymentError, "the fee for not coming is another")
+	}
+	return nil
+}
+
+// differs reports whether an amount that was sent is another than the one on sale,
+// by more than so many micros. One that was not said is not.
+func differs(sent, sale *inventory.Price, by int64) bool {
+	if sent == nil || sale == nil {
+		return false
+	}
+	return sent.Currency != sale.Currency || max(sent.Micros-sale.Micros, sale.Micros-sent.Micros) > by
+}
+
+// differsBy is differs of amounts for the visit or for each of the party. What is
+// for each may be sent as what it is for all.
+func differsBy(sent *inventory.Price, sentType string, sale *inventory.Price, saleType string, party int) bool {
+	each, sentEach := saleType == inventory.PerPerson, sentType == inventory.PerPerson
+	if sale != nil && each && !sentEach {
+		all := *sale
+		all.Micros *= int64(max(1, party))
+		sale = &all
+	}
+	return differs(sent, sale, 0) || sent != nil && sale != nil && sentEach && !each
+}
+
+// inAnother reports whether any part of the price was sent in another currency.
+func (p *Payment) inAnother(currency string) bool {
+	return slices.ContainsFunc([]*inventory.Price{p.TaxAmount, p.Fees, p.FeesAndTaxes}, func(a *inventory.Price) bool {
+		return a != nil && a.Currency != currency
+	})
+}
+
+// unpaid refuses a visit that the merchant wants to be paid in advance and that is
+// not.
+func unpaid(p *Payment, sale inventory.Charges, party int, rules inventory.GuestRules) *Failure {
+	price, _ := sale.Due(party)
+	free := price != nil && price.Micros == 0
+	if !rules.PrepaymentRequired || !sale.Prepaid || free || p != nil && p.PrepaymentStatus == PrepaymentProvided {
+		return nil
+	}
+	return refuse(PaymentError, "it has to be paid in advance")
+}
+
+// agreed is the payment that is kept with a booking: what was sent along, which
+// contradicts nothing, and what that leaves out, as the merchant charges now. A
+// later change of the catalogue does not change it.
 func agreed(sent *Payment, c inventory.Charges, party int) *Payment {
 	price, tax := c.Due(party)
 	if sent == nil && price == nil && c.Deposit == nil && c.NoShowFee == nil {
@@ -38,14 +115,14 @@ func agreed(sent *Payment, c inventory.Charges, party int) *Payment {
 	}
 	if p.Price == nil {
 		p.Price = price
-		if p.TaxAmount == nil {
-			p.TaxAmount = tax
-		}
 	}
-	if p.Deposit == nil {
+	if p.TaxAmount == nil {
+		p.TaxAmount = tax
+	}
+	if c.Deposit != nil { // what was sent says the same, or less
 		p.Deposit = c.Deposit
 	}
-	if p.NoShowFee == nil {
+	if c.NoShowFee != nil {
 		p.NoShowFee = c.NoShowFee
 	}
 	return &p

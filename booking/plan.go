@@ -122,7 +122,11 @@ func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time)
 		return plan{invalid: unknown(FieldMerchant, "no such merchant")}
 	}
 	svc := m.Service(s.ServiceID)
-	if svc == nil {
+	switch {
+	case svc != nil:
+	case keep != nil || m.Had(s.ServiceID): // a visit shows that it was there
+		return plan{closed: refuse(SlotUnavailable, "the service is not offered any more")}
+	default:
 		return plan{invalid: unknown(FieldService, "no such service of this merchant")}
 	}
 	var p plan
@@ -173,7 +177,8 @@ func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 
 // planClinic: the service names the group, the guest perhaps the zone (Google's
 // room) and the doctor (Google's staff). Without a room every enabled zone will
-// do.
+// do. What was offered until the catalogue changed is closed; what never was is
+// invalid, and told first.
 func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *OccupiedResource, now time.Time) plan {
 	invalid := func(f Field, detail string) plan { return plan{invalid: unknown(f, detail)} }
 	g := m.Group(svc.GroupID)
@@ -183,29 +188,37 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	if g == nil {
 		return plan{closed: refuse(SlotUnavailable, "the group is no longer there")}
 	}
+	var gone *Failure
+	was := func(what string) { gone = refuse(SlotUnavailable, what+" any more") }
 	var doctor *Person
 	switch {
 	case keep != nil && (s.StaffID == "" || keep.Doctor != nil && keep.Doctor.ID == s.StaffID):
 		doctor = keep.Doctor
 	case s.StaffID != "":
-		d := m.StaffMember(s.StaffID)
-		if d == nil {
+		switch d := m.StaffMember(s.StaffID); {
+		case d != nil:
+			doctor = &Person{ID: d.ID, Name: d.Name}
+		case m.HadStaff(s.StaffID):
+			was("the member of staff is not there")
+		default:
 			return invalid(FieldStaff, "no such member of staff at this merchant")
 		}
-		doctor = &Person{ID: d.ID, Name: d.Name}
 	}
 	zones := g.Zones
 	if s.RoomID != "" {
-		z := g.Zone(s.RoomID)
-		if z == nil {
+		switch z := g.Zone(s.RoomID); {
+		case z != nil:
+			zones = []inventory.GroupZone{*z}
+		case m.HadRoom(svc.ID, s.RoomID):
+			was("the service is not offered in that room")
+		default:
 			return invalid(FieldRoom, "the service is not offered in such a room")
 		}
-		zones = []inventory.GroupZone{*z}
 	}
-	var was []OccupiedResource
+	var have []OccupiedResource
 	kept := int64(0) // a length that the desk has given the visit may stay
 	if keep != nil {
-		was = []OccupiedResource{*keep}
+		have = []OccupiedResource{*keep}
 		kept = keep.EndSec - keep.StartSec
 		// The zone stays too, unless it is full and the guest named no room.
 		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return z.ZoneID == keep.ZoneID }); i > 0 {
@@ -213,14 +226,25 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		}
 	}
 	stays := keep != nil && s.StartSec == keep.StartSec && s.DurationSec == kept // the desk has set this time
-	if s.DurationSec != svc.DurationSec && s.DurationSec != kept {
+	switch {
+	case s.DurationSec == svc.DurationSec || s.DurationSec == kept:
+	case m.HadDuration(svc.ID, s.DurationSec):
+		was("the service does not take so long")
+	default:
 		return invalid(FieldDuration, fmt.Sprintf("the service takes %d seconds", svc.DurationSec))
 	}
-	if !stays && !g.OnGrid(s.StartSec) {
+	switch {
+	case stays || g.OnGrid(s.StartSec):
+	case m.HadStart(svc.ID, s.StartSec):
+		was("no visit of this service starts at that time")
+	default:
 		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
 	}
+	if gone != nil {
+		return plan{closed: gone}
+	}
 	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
-	if !item.open(m, was) || !stays && !g.OpenToGuests(time.Unix(s.StartSec, 0), now, m.Location) {
+	if !item.open(m, have) || !stays && !g.OpenToGuests(time.Unix(s.StartSec, 0), now, m.Location) {
 		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 	}
 	var p plan

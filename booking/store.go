@@ -83,6 +83,10 @@ type Store interface {
 	// ForgetMarketing removes what a Google user who is nobody's guest has said of
 	// marketing, if anything.
 	ForgetMarketing(ctx context.Context, googleUserID string) (forgotten bool, err error)
+	// ForgetIdleMarketing does so for those who said it at untilSec or before, of so
+	// many Google users after that one, by id. It returns the last of them, "" if
+	// there was none, and how many it has removed.
+	ForgetIdleMarketing(ctx context.Context, untilSec int64, after string, limit int) (last string, forgotten int, err error)
 
 	// PruneSlots deletes the slots that started before untilSec and that nobody has
 	// booked or blocked, of so many resources after that one, by id. It returns the
@@ -179,6 +183,8 @@ type Tx interface {
 	// that belonged to nobody the guest's.
 	PutGuest(g Guest)
 	// PutBooking writes a new booking (version 1) or the next version of an
-	// announced one, its event and its outbox row.
+	// announced one, its event and its outbox row. With an event [Erased] what
+	// else is kept of the guest goes with it: the fingerprint of the request that
+	// made it, and in earlier events whether the guest needs sedation.
 	PutBooking(b Booking, e Event)
 }

@@ -214,6 +214,11 @@ func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Tim
 	if f := keepsOffer(next, m); f != nil {
 		return b, f
 	}
+	if m != nil && s.StartSec != b.StartSec {
+		if f := unpaid(b.Payment, onSale(m, b.ServiceID, charges(pl.terms(slots))), s.PartySize, m.Guests); f != nil {
+			return b, f
+		}
+	}
 	if err := inventory.Move(tx, b.ID, have, pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)
 	}

@@ -22,6 +22,7 @@ func TestOnce(t *testing.T) {
 	broken := errors.New("connection lost")
 	first := Claim{Caller: "google", Token: "t", Fingerprint: Fingerprint([]byte("a")), Subject: uuid.UUID{1}}
 	known := claims{prior: map[[2]string]Claim{{"google", "t"}: first}}
+	erased := claims{prior: map[[2]string]Claim{{"google", "t"}: {Subject: uuid.UUID{1}, Fingerprint: []byte{}}}}
 	for _, c := range []struct {
 		name  string
 		tx    claims
@@ -34,6 +35,7 @@ func TestOnce(t *testing.T) {
 			Outcome{Replay: true, Subject: uuid.UUID{1}}, nil},
 		{"another request under it", known, Claim{Caller: "google", Token: "t", Fingerprint: Fingerprint([]byte("b"))},
 			Outcome{Replay: true, Subject: uuid.UUID{1}, Mismatch: true}, nil},
+		{"a request whose guest was erased", erased, first, Outcome{Replay: true, Subject: uuid.UUID{1}}, nil},
 		{"another caller's token", known, Claim{Caller: "clinic-1", Token: "t"}, Outcome{}, nil},
 		{"a token in other case", known, Claim{Caller: "google", Token: "T"}, Outcome{}, nil},
 		{"the database fails", claims{err: broken}, first, Outcome{}, broken},

@@ -9,6 +9,7 @@ type Charges struct {
 	TaxMicroPercent int64    `json:"tax_micro_percent,omitempty"` // of the price; 7.253% is 7,253,000
 	Deposit         *Deposit `json:"deposit,omitempty"`
 	NoShowFee       *Fee     `json:"no_show_fee,omitempty"`
+	Prepaid         bool     `json:"prepaid,omitempty"` // the price is to be paid in advance
 }
 
 // PerPerson is the type of a price, a deposit or a fee that is for each of the
@@ -51,7 +52,20 @@ func (c Charges) Over(under Charges) Charges {
 	if c.NoShowFee == nil {
 		c.NoShowFee = under.NoShowFee
 	}
+	c.Prepaid = c.Prepaid || under.Prepaid
 	return c
+}
+
+// SmallestUnit is the smallest amount of a currency that can be paid, in micros.
+// (ISO 4217)
+func SmallestUnit(currency string) int64 {
+	switch currency {
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
+		return 1_000_000
+	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
+		return 1_000
+	}
+	return 10_000
 }
 
 // Due is the price of a visit of so many people and the tax in it, rounded to

@@ -36,12 +36,12 @@ func TestDue(t *testing.T) {
 func TestChargesOver(t *testing.T) {
 	service := Charges{
 		Price: &Price{Micros: 1}, PriceType: PerPerson, TaxMicroPercent: 2,
-		Deposit: &Deposit{MinAdvanceCancellationSec: 3}, NoShowFee: &Fee{Type: "x"},
+		Deposit: &Deposit{MinAdvanceCancellationSec: 3}, NoShowFee: &Fee{Type: "x"}, Prepaid: true,
 	}
 	if diff := cmp.Diff(service, Charges{}.Over(service)); diff != "" {
 		t.Errorf("a slot that says nothing (-want +got):\n%s", diff)
 	}
-	slot := Charges{Price: &Price{Micros: 10}, TaxMicroPercent: 20, Deposit: &Deposit{MinAdvanceCancellationSec: 30}, NoShowFee: &Fee{Type: "y"}}
+	slot := Charges{Price: &Price{Micros: 10}, TaxMicroPercent: 20, Deposit: &Deposit{MinAdvanceCancellationSec: 30}, NoShowFee: &Fee{Type: "y"}, Prepaid: true}
 	if diff := cmp.Diff(slot, slot.Over(service)); diff != "" {
 		t.Errorf("a slot that says all, also that the price is for the visit (-want +got):\n%s", diff)
 	}

@@ -92,6 +92,7 @@ func things(m *Merchant) []thing {
 	c.add("guests.banned", len(m.Guests.Banned)) // who, is for nobody else
 	c.add("guests.name_pattern", m.Guests.NamePattern)
 	c.add("guests.phone_pattern", m.Guests.PhonePattern)
+	c.add("guests.prepayment_required", m.Guests.PrepaymentRequired)
 	all := []thing{c}
 	for _, z := range m.Zones {
 		t := thing{what: "zone " + z.ID}

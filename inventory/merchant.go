@@ -23,6 +23,8 @@ type Merchant struct {
 	Offers   []Offer
 
 	Guests GuestRules
+
+	Former map[Former]bool // what guests could ask for once
 }
 
 // GuestRules are whom a merchant takes bookings from. They bind Google's guests,
@@ -34,6 +36,8 @@ type GuestRules struct {
 	Banned       []string `json:"banned,omitempty"`         // user ids, email addresses or phone numbers
 	NamePattern  string   `json:"name_pattern,omitempty"`   // a regular expression that given and family name match; "": any
 	PhonePattern string   `json:"phone_pattern,omitempty"`  // ditto for the number, without what stands between its digits
+
+	PrepaymentRequired bool `json:"prepayment_required,omitempty"` // what is to be paid in advance cannot be booked without
 }
 
 // MerchantKind says where a merchant's catalogue comes from.

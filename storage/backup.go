@@ -22,7 +22,10 @@ func Backup(ctx context.Context, target, file string) (err error) {
 	if isPostgres(target) {
 		return errors.New("a PostgreSQL database is backed up with pg_dump: see docs/operations.md")
 	}
-	path, _, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
+	path, _, err := sqliteFile(target)
+	if err != nil {
+		return err
+	}
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%s exists: a backup is a new file", file), err)
 	}

@@ -259,6 +259,9 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 			return nil, fmt.Errorf("read catalogue: %w", err)
 		}
 	}
+	if m.Former, err = readFormer(tx, id); err != nil {
+		return nil, err
+	}
 	for _, r := range zones {
 		m.Zones = append(m.Zones, inventory.Zone{ID: r.ID, Name: r.Name})
 	}

@@ -45,7 +45,7 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(putMerchant(tx, m), writeCatalogue(tx, m), putPolicy(tx, m)); err != nil {
+		if err := errors.Join(putMerchant(tx, m), writeCatalogue(tx, m), putPolicy(tx, m), putFormer(tx, m.ID, inventory.Gone(before, &m), nowSec)); err != nil {
 			return err
 		}
 		// Visits come before resources and slots, as everywhere. Those of doctors

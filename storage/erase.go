@@ -111,6 +111,29 @@ func (db *DB) ForgetMarketing(ctx context.Context, googleUserID string) (forgott
 	return forgotten, err
 }
 
+// ForgetIdleMarketing implements [booking.Store].
+func (db *DB) ForgetIdleMarketing(ctx context.Context, untilSec int64, after string, limit int) (last string, forgotten int, err error) {
+	err = db.transact(ctx, db.limit, func(tx *gorm.DB) error {
+		last, forgotten = "", 0
+		var ids []string
+		if err := tx.Model(&marketingRow{}).Where("google_user_id > ? AND since_sec <= ?", after, untilSec).
+			Order("google_user_id").Limit(limit).Pluck("google_user_id", &ids).Error; err != nil {
+			return fmt.Errorf("look for marketing preferences: %w", err)
+		}
+		for _, id := range ids {
+			gone, err := forgetMarketing(tx, id)
+			if err != nil {
+				return err
+			}
+			if last = id; gone {
+				forgotten++
+			}
+		}
+		return nil
+	})
+	return last, forgotten, err
+}
+
 // forgetMarketing leaves the wish of somebody who is a guest elsewhere.
 func forgetMarketing(tx *gorm.DB, googleUserID string) (forgotten bool, err error) {
 	gone := tx.Where("google_user_id = ? AND NOT EXISTS (SELECT 1 FROM guest_keys WHERE key = ? AND "+userKey+")",

@@ -185,7 +185,7 @@ func (db *DB) PutFeedMerchants(ctx context.Context, merchants []inventory.Mercha
 		}
 		for _, id := range slices.Sorted(maps.Keys(known)) {
 			if known[id] == inventory.MerchantFeed && !named[id] {
-				if err := replaceServices(tx, id, nil); err != nil {
+				if err := replaceServices(tx, id, nil, nowSec); err != nil {
 					return err
 				}
 			}
@@ -220,7 +220,7 @@ func (db *DB) PutFeedServices(ctx context.Context, services map[string][]invento
 					return err
 				}
 			}
-			if err := replaceServices(tx, id, these); err != nil {
+			if err := replaceServices(tx, id, these, nowSec); err != nil {
 				return err
 			}
 		}
@@ -251,9 +251,20 @@ func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([
 	return all, nil
 }
 
-func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service) error {
+func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service, nowSec int64) error {
 	if err := affected(tx.Exec("UPDATE merchants SET version = version + 1 WHERE id = ?", merchantID), 1); err != nil {
 		return fmt.Errorf("change merchant: %w", err)
+	}
+	var ids []string
+	if err := tx.Model(&serviceRow{}).Where("merchant_id = ?", merchantID).Order("position").Pluck("id", &ids).Error; err != nil {
+		return fmt.Errorf("read services: %w", err)
+	}
+	before := inventory.Merchant{Services: make([]inventory.Service, len(ids))}
+	for i, id := range ids {
+		before.Services[i].ID = id
+	}
+	if err := putFormer(tx, merchantID, inventory.Gone(&before, &inventory.Merchant{Services: services}), nowSec); err != nil {
+		return err
 	}
 	if err := tx.Where("merchant_id = ?", merchantID).Delete(&serviceRow{}).Error; err != nil {
 		return fmt.Errorf("replace services: %w", err)

@@ -64,6 +64,7 @@ type dialect struct {
 	rows       func(s set, first int) (expression string, args []any)
 	traced     func(text string, args []any) // told every statement on sets, in tests
 	check      func(ctx context.Context, db *DB) error
+	wipe       func(ctx context.Context, db *DB, rewrite bool) error
 	migration  migration
 }
 
@@ -187,19 +188,16 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 }
 
 // sqliteSettings are those under which an acknowledged booking survives the
-// loss of power. A WAL with synchronous=NORMAL would lose the last ones.
+// loss of power, and what is erased does not stay. A WAL with synchronous=NORMAL would lose the last ones.
 var sqliteSettings = []struct{ name, value string }{
+	{"secure_delete", "ON"}, // zeros over what is deleted, or an erased guest's name would stay in the file
 	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
 	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred groups waits for it, not one in three
 }
 
 // sqliteDSN adds our settings to those that the caller chose; checkSQLite reads
 // back what became of them.
-func sqliteDSN(path, query string) (string, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return "", fmt.Errorf("the options behind the file's name cannot be read: %w", err)
-	}
+func sqliteDSN(path string, values url.Values) string {
 	for _, s := range sqliteSettings {
 		chosen := values.Has("_"+s.name) || slices.ContainsFunc(values["_pragma"], func(p string) bool {
 			return strings.HasPrefix(strings.ToLower(p), s.name)
@@ -211,18 +209,18 @@ func sqliteDSN(path, query string) (string, error) {
 	if !values.Has("_txlock") {
 		values.Set("_txlock", "immediate")
 	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode(), nil
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + values.Encode()
 }
 
 func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
-	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
-	if path == "" || strings.HasPrefix(path, ":memory:") {
-		return errors.New("an SQLite database must be a file")
-	}
-	dsn, err := sqliteDSN(path, query)
+	path, options, err := sqliteFile(target)
 	if err != nil {
 		return err
 	}
+	if err := makePrivate(path, options); err != nil {
+		return err
+	}
+	dsn := sqliteDSN(path, options)
 	dial := func(connections int, dsn string) (*gorm.DB, error) {
 		pool, err := sql.Open("sqlite", dsn)
 		if err != nil {
@@ -243,7 +241,7 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.

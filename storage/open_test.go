@@ -56,6 +56,9 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 		{"SQLite without foreign keys", func(t *testing.T) string {
 			return with(storagetest.SQLite(t), "_pragma=foreign_keys(OFF)")
 		}, "foreign_keys is 0"},
+		{"SQLite that keeps what is deleted", func(t *testing.T) string {
+			return with(storagetest.SQLite(t), "_pragma=secure_delete(FAST)")
+		}, "secure_delete is 2"},
 		{"SQLite without patience", func(t *testing.T) string {
 			return with(storagetest.SQLite(t), "_pragma=busy_timeout(0)")
 		}, "busy_timeout is 0 ms"},
@@ -93,6 +96,45 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 				t.Errorf("the error repeats a password: %v", err)
 			}
 		})
+	}
+}
+
+// What was meant to be the address of a server is not taken for the name of a
+// file, which would have the password in it, and is not repeated.
+func TestRefusesAddressesAsFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, target := range []string{
+		"host=db.example.com user=holdfast password=s3cret dbname=holdfast", "password=s3cret", "HOST = db PASSWORD = s3cret", "'host=db password=s3cret'",
+		"Server=db;Database=holdfast;User Id=holdfast;Password=s3cret", "service=s3cret", "\tsslmode=disable password=s3cret",
+		"holdfast:s3cret@db.example.com/holdfast", "holdfast:s3/cret@db.example.com:5432/holdfast", "//holdfast:s3cret@db/holdfast",
+		"holdfast:s3cret@tcp(db:3306)/holdfast", "holdfast/s3cret@db:1521/holdfast", "holdfast/s3cret@db", "holdfast:s3cret", "db:5432/s3cret", "[::1]:5432/s3cret",
+		"postgresql ://holdfast:s3cret@db/holdfast", " postgres://holdfast:s3cret@db/holdfast", "POSTGRES://holdfast:s3cret@db/holdfast", "postgres:/holdfast:s3cret@db",
+		"\"postgres://holdfast:s3cret@db/holdfast\"", "jdbc:postgresql://db/holdfast?user=holdfast&password=s3cret", "mysql://holdfast:s3cret@db/holdfast",
+		"holdfast?host=/run/postgresql&user=holdfast&password=s3cret", "./holdfast.db?password=s3cret", "file:host=db password=s3cret", "./x host=db password=s3cret",
+	} {
+		db, err := storage.Open(t.Context(), target, storage.Options{})
+		if err == nil {
+			t.Errorf("%s: opened", target)
+			_ = db.Close()
+		} else if !strings.Contains(err.Error(), "looks like the address of a server") || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%s: %v", target, err)
+		}
+		if err := storage.Backup(t.Context(), target, "copy.db"); err == nil || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%s: backup: %v", target, err)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("files were made: %v %v", made, err)
+	}
+	for _, target := range []string{"holdfast.db", "./a=b@c.db", "file:x.db", "x y.db?_pragma=cache_size(-1000)", "x.db?mode=rwc", t.TempDir() + "/a=b.db"} {
+		db, err := storage.Open(t.Context(), target, storage.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", target, err)
+			continue
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

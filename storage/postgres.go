@@ -160,7 +160,7 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
 		// Without replication every COMMIT is durable before anybody sees it.
 		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
-		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
+		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
 	}
 	return err
 }

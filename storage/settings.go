@@ -55,6 +55,7 @@ func checkSQLite(ctx context.Context, db *DB) error {
 			{"journal_mode", "wal", "WAL", "readers would block the writer"},
 			{"synchronous", "2", "FULL", "a power cut would lose acknowledged bookings"},
 			{"foreign_keys", "1", "ON", "bookings could lose their parts"},
+			{"secure_delete", "1", "ON", "what was erased would stay in the file"},
 		} {
 			var got string
 			if err := pool.WithContext(ctx).Raw("PRAGMA " + want.pragma).Scan(&got).Error; err != nil {

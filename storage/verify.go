@@ -57,6 +57,9 @@ var invariants = []struct {
 		LEFT JOIN bookings b ON b.id = t.booking_id WHERE b.id IS NULL`, nil},
 	{"a booking has one token at most", `
 		SELECT booking_id || ' has ' || COUNT(*) || ' tokens' FROM idempotency_tokens GROUP BY booking_id HAVING COUNT(*) > 1`, nil},
+	{"the token of an erased booking says nothing of the request", `
+		SELECT t.caller || ' token of ' || t.booking_id FROM idempotency_tokens t
+		JOIN bookings b ON b.id = t.booking_id WHERE b.erased_sec <> 0 AND length(t.fingerprint) > 0`, nil},
 	{"a booking's events are its versions without a gap", `
 		SELECT b.id || ' version ' || b.version || ' has ' || COUNT(e.version) || ' events'
 		FROM bookings b LEFT JOIN booking_events e ON e.booking_id = b.id GROUP BY b.id, b.version

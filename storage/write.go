@@ -246,6 +246,33 @@ func (g *group) writeEvents(tx *gorm.DB) error {
 	if err := insert(g.dialect, tx, "outbox", outbox); err != nil {
 		return fmt.Errorf("write outbox: %w", err)
 	}
+	return g.writeErased(tx)
+}
+
+// noSedation takes out of an event's members whether the guest needs sedation. The
+// pattern is in no text of an event: quotation marks are escaped there.
+const noSedation = `replace(replace(%[1]s, '"sedation_required":true', '"sedation_required":null'), '"sedation_required":false', '"sedation_required":null')`
+
+// writeErased takes what else is kept of the guests of erased bookings out of
+// their tokens, which stay, and their events.
+func (g *group) writeErased(tx *gorm.DB) error {
+	var ids []uuid.UUID
+	for _, p := range g.puts {
+		if p.event.Action == booking.Erased {
+			ids = append(ids, p.booking.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, text := range []string{
+		"UPDATE idempotency_tokens SET fingerprint = '' WHERE booking_id IN ?",
+		"UPDATE booking_events SET before = " + fmt.Sprintf(noSedation, "before") + ", after = " + fmt.Sprintf(noSedation, "after") + " WHERE booking_id IN ?",
+	} {
+		if err := tx.Exec(text, ids).Error; err != nil {
+			return fmt.Errorf("erase: %w", err)
+		}
+	}
 	return nil
 }
 

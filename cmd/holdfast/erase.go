@@ -7,16 +7,32 @@ import (
 	"time"
 
 	"holdfast/booking"
+	"holdfast/storage"
 )
 
 type retainCommand struct {
 	After time.Duration `default:"8760h" help:"How long after a visit what is known of the guest is kept; 8760h is a year. (${default})"`
+	vacuum
+}
+
+// vacuum is what can be asked of commands that erase.
+type vacuum struct {
+	Vacuum bool `help:"Then VACUUM: of PostgreSQL the tables with guests in them, beside the servers; an SQLite file is rewritten, and nobody can book meanwhile. Needed on SQLite once, if something was erased with a version before this flag."`
+}
+
+// wipe takes what was erased out of the database's files.
+func (v vacuum) wipe(ctx context.Context, db *storage.DB) error {
+	err := db.Wipe(ctx, v.Vacuum)
+	if errors.Is(err, storage.ErrNotWiped) {
+		return fmt.Errorf("%w; run it again, or restart the servers", err)
+	}
+	return err
 }
 
 func (cmd *retainCommand) Help() string {
 	return `Erases contact, memo, additional request, funnel, procedures and what else may say
 something about the guest of visits that ended so long ago, and then the guests
-who have no others. When and where a visit was and what happened to it stays. It
+who have no others, and what people who never came said of marketing. When and where a visit was and what happened to it stays. It
 works in small transactions, also while serving; broken off, run it again. Run it
 daily.`
 }
@@ -32,13 +48,13 @@ func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err
 	defer closing(db, &err)
 	tell := c.progress()
 	done, err := newService(db).Retain(ctx, cmd.After, func(r booking.Retention) {
-		tell("erased: visits %d, guests %d", r.Visits, r.Guests)
+		tell("erased: visits %d, guests %d, preferences %d", r.Visits, r.Guests, r.Preferences)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "erased: visits %d, guests %d\n", done.Visits, done.Guests)
-	return err
+	_, err = fmt.Fprintf(c.out, "erased: visits %d, guests %d, preferences %d\n", done.Visits, done.Guests, done.Preferences)
+	return errors.Join(err, cmd.wipe(ctx, db))
 }
 
 type eraseCommand struct {
@@ -48,6 +64,7 @@ type eraseCommand struct {
 	Phone        string `placeholder:"NUMBER" help:"The telephone number. It finds one chart at each merchant: families share numbers."`
 	Visitor      string `placeholder:"ID" help:"The clinic's visitorId."`
 	Cancel       bool   `help:"Cancel visits to come first. Without it they are refused, and listed."`
+	vacuum
 }
 
 func (cmd *eraseCommand) Help() string {
@@ -57,7 +74,8 @@ merchants. The visits stay, without a guest. Prefer the environment variables,
 such as HOLDFAST_PHONE: arguments can be seen by others on the machine.
 
 A retried CreateBooking gets the booking as it is then, without the guest. The
-catalogue's list of banned guests is not changed.`
+catalogue's list of banned guests is not changed. An SQLite file and its -wal do
+not have it any more when this ends; of PostgreSQL see --vacuum.`
 }
 
 func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -81,5 +99,5 @@ func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "erased: guests %d, visits %d, of them canceled %d\n", done.Guests, done.Visits, done.Canceled)
-	return err
+	return errors.Join(err, cmd.wipe(ctx, db))
 }

@@ -45,7 +45,16 @@ func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err
 	if cmd.DryRun {
 		return previewFiles(ctx, db, cmd.Files, time.Now(), c)
 	}
-	return importFiles(ctx, db, cmd.Files, time.Now(), c)
+	if err := importFiles(ctx, db, cmd.Files, time.Now(), c); err != nil {
+		return err
+	}
+	// A catalogue may have banned somebody whom this one does not name any more.
+	err = db.Wipe(ctx, false)
+	if errors.Is(err, storage.ErrNotWiped) {
+		fmt.Fprintln(c.err, "imported, but what it replaced:", err)
+		return nil
+	}
+	return err
 }
 
 // importFiles checks all files and writes them.

@@ -42,6 +42,7 @@ type commands struct {
 	settings
 
 	Serve    serveCommand    `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
+	Health   healthCommand   `cmd:"" help:"Ask a server on this machine whether it answers; exit 1 if not."`
 	Import   importCommand   `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
 	Key      keyCommand      `cmd:"" help:"Make, list, replace and end API keys of clinics."`
 	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`

@@ -35,7 +35,7 @@ func newSecrets(cmd *serveCommand, log *slog.Logger) (*secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--google-credentials: %w", err)
 	}
-	s.credentials.Replace(all)
+	s.replaceCredentials(all)
 	if s.credentialsFile == "" && len(all) == 0 {
 		log.Warn("no Google credentials are set: every /v3 call is refused with 401; set HOLDFAST_GOOGLE_CREDENTIALS")
 	}
@@ -58,8 +58,17 @@ func (s *secrets) readCredentials() error {
 	if err != nil {
 		return fmt.Errorf("--google-credentials-file: %w", err)
 	}
-	s.credentials.Replace(all)
+	s.replaceCredentials(all)
 	return nil
+}
+
+func (s *secrets) replaceCredentials(all []api.Credential) {
+	s.credentials.Replace(all)
+	for i, c := range all {
+		if c.Weak() {
+			s.log.Warn("short password, which could be guessed: choose one with openssl rand -hex 24", "what", "Google credentials", "pair", i+1)
+		}
+	}
 }
 
 // readCertificate reads certificate and key, or changes nothing.

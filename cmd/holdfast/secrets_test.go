@@ -70,7 +70,7 @@ func (s *serving) wantAs(t *testing.T, credentials string, want int) {
 // file that is wrong, or gone, changes nothing, and the log says so.
 func TestRotateGoogleCredentials(t *testing.T) {
 	const (
-		before, after = "google:bef0re", "google:aft3r"
+		before, after = "google:bef0re", "google:aft3r-as-long-as-it-should-be"
 		read, refused = `msg="read again"`, `msg="not read again, the old one stays"`
 	)
 	path := file(t, "google", before+" 2030-01-31\n")
@@ -113,7 +113,9 @@ func TestRotateGoogleCredentials(t *testing.T) {
 	s.wantAs(t, after, 200)
 	some()
 
-	for _, broken := range []string{"", "# nothing\n", before + "\nno-colon-s3cret\n", after + " tomorrow-s3cret\n"} {
+	for _, broken := range []string{"", "# nothing\n", before + "\nno-colon-s3cret\n", after + " tomorrow-s3cret\n",
+		"\ufeff" + after, "\ufeff# from an editor\n" + after, before + "\n\ufeff" + after, "\xff\xfeg\x00:\x00p\x00", "g\x00:\x00p\x00", before + " # l\xe4ngst",
+		"google:s3cr\xe9t", "google:\u200bs3cret", "goo\u202egle:s3cret"} {
 		write(broken)
 		s.hangUp(t, refused)
 		s.wantAs(t, before, 200)
@@ -131,6 +133,10 @@ func TestRotateGoogleCredentials(t *testing.T) {
 	s.hangUp(t, read)
 	s.wantAs(t, after, 200)
 	s.wantAs(t, before, 401)
+	// One of the two is short: at the start, and when it was read again.
+	if n := strings.Count(s.log.String(), `could be guessed: choose one with openssl rand -hex 24" what="Google credentials" pair=1`); n != 2 {
+		t.Errorf("%d warnings of a short password:\n%s", n, s.log)
+	}
 	for _, secret := range []string{"bef0re", "aft3r", "s3cret"} {
 		if strings.Contains(s.log.String(), secret) {
 			t.Errorf("%s is in the log:\n%s", secret, s.log)
@@ -150,6 +156,8 @@ func TestCredentialsFileRefused(t *testing.T) {
 		{[]string{"--google-credentials-file", file(t, "empty", "")}, 1, "there is no line with user:password"},
 		{[]string{"--google-credentials-file", file(t, "half", "a:b\nhunter2")}, 1, "line 2: no colon"},
 		{[]string{"--google-credentials-file", file(t, "good", "a:b"), "--google-credentials", "a:b"}, 2, "--google-credentials"},
+		{[]string{"--google-credentials-file", file(t, "mark", "\ufeffa:hunter2")}, 1, "byte-order mark"},
+		{[]string{"--google-credentials", "a:b,\ufeffa:hunter2"}, 1, "credential 2: there is a character that nobody can see"},
 		{[]string{"--trusted-proxies", "10.0.0.0/33"}, 1, `--trusted-proxies: "10.0.0.0/33" is no network`},
 	} {
 		r := p.run(t, append([]string{"serve"}, c.args...)...)

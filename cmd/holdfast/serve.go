@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -75,6 +76,13 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return err
 	}
 	defer closing(db, &err)
+	exposed, err := storage.Exposed(s.Database)
+	if err != nil {
+		return fmt.Errorf("look at the permissions of the database: %w", err)
+	}
+	if exposed != nil {
+		c.log.Warn("others on this machine can read the database: chmod 600", "files", strings.Join(exposed, ", "))
+	}
 	if err := watched.watch(db); err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -185,4 +187,22 @@ func TestCredentialsOfServe(t *testing.T) {
 			t.Errorf("a password is in the log:\n%s", s.log)
 		}
 	})
+}
+
+// A database that others can read is told at the start; one that we made is not.
+func TestExposedDatabaseIsTold(t *testing.T) {
+	p := program{database: filepath.Join(t.TempDir(), "new.db")}
+	for _, c := range []struct {
+		mode os.FileMode
+		told int
+	}{{0, 0}, {0o644, 1}} {
+		if c.mode != 0 {
+			must(t, os.Chmod(p.database, c.mode))
+		}
+		s := p.serve(t)
+		s.stop(t)
+		if n := strings.Count(s.log.String(), "can read the database"); n != c.told || c.told > 0 && !strings.Contains(s.log.String(), p.database+" (0644)") {
+			t.Errorf("mode %04o:\n%s", c.mode, s.log)
+		}
+	}
 }

@@ -71,6 +71,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 		{"only live bookings hold room", []string{"UPDATE bookings SET state = 'CANCELED' WHERE id = " + jane}, " is CANCELED"},
 		{"a token names a booking", []string{"INSERT INTO idempotency_tokens SELECT caller, 'stray', fingerprint, " + none + ", created_sec FROM idempotency_tokens WHERE booking_id = " + jane}, "google token of 00000000-0000-4000-8000-000000000000"},
 		{"a booking has one token at most", []string{"INSERT INTO idempotency_tokens SELECT caller, 'second', fingerprint, booking_id, created_sec FROM idempotency_tokens WHERE booking_id = " + jane}, " has 2 tokens"},
+		{"the token of an erased booking says nothing of the request", []string{"UPDATE bookings SET erased_sec = 1 WHERE id = " + jane}, "google token of "},
 		{"a booking's events are its versions without a gap", []string{"UPDATE bookings SET version = version + 1 WHERE id = " + jane}, "version 2 has 1 events"},
 		{"a booking's events are its versions without a gap", []string{"DELETE FROM outbox WHERE version = 1 AND booking_id = " + john, "DELETE FROM booking_events WHERE version = 1 AND booking_id = " + john}, "version 2 has 1 events"},
 		{"a change has its outbox row", []string{"DELETE FROM outbox WHERE version = 2"}, " version 2"},

@@ -47,7 +47,7 @@ func TestAvailabilityOfGooglesSamples(t *testing.T) {
 		{"reservations.availability_feed.json", []inventory.Published{table(6), table(5), table(4)}},
 		{"legacy.availability_feed.daily_incremental.json", []inventory.Published{session("1000-0", "0"), session("1000-0", "1"), session("1000-1", "0")}},
 		{"payments.availability_feed.json", []inventory.Published{{MerchantID: "dining-A", ServiceID: "reservation", StartSec: 1535853600, DurationSec: 2700, SpotsTotal: 2, SpotsOpen: 2, RoomID: "A-dining-room", PartySize: 2,
-			Terms: inventory.Terms{Charges: &inventory.Charges{Price: &inventory.Price{Micros: 200000000, Currency: "USD"}, PriceType: "PER_PERSON"}}}}},
+			Terms: inventory.Terms{Charges: &inventory.Charges{Price: &inventory.Price{Micros: 200000000, Currency: "USD"}, PriceType: "PER_PERSON", Prepaid: true}}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.path, func(t *testing.T) {

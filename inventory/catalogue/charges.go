@@ -16,10 +16,11 @@ var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
 // chargesKeys are the members of a service or slot that say what it costs. They
 // are Google's, in our catalogue too.
-var chargesKeys = []string{"price", "tax_rate", "deposit", "no_show_fee", "prepayment"}
+var chargesKeys = []string{"price", "tax_rate", "deposit", "no_show_fee", "prepayment", "prepayment_type"}
 
 // readCharges reads what a service or a slot costs. The price of a prepayment is
-// the one that a guest is shown, so it goes before the other.
+// the one that a guest is shown, so it goes before the other; Google's feeds also
+// say it with prepayment_type.
 func readCharges(p *place) (c inventory.Charges) {
 	c.Price = readPrice(p.at("price"))
 	if t := p.at("tax_rate"); t.fields() {
@@ -32,7 +33,9 @@ func readCharges(p *place) (c inventory.Charges) {
 	if f := p.at("no_show_fee"); f.fields() {
 		c.NoShowFee = &inventory.Fee{Fee: readPrice(f.at("fee").need()), Type: readPriceType(f.at("fee_type"))}
 	}
+	c.Prepaid = p.at("prepayment_type").text() == "REQUIRED"
 	if pre := p.at("prepayment"); pre.fields() {
+		c.Prepaid = true
 		if info := pre.at("price_info"); info.fields() {
 			c.Price, c.PriceType = readPrice(info.at("price").need()), readPriceType(info.at("price_type"))
 		}

@@ -187,7 +187,7 @@ func readGuestRules(p *place) (r inventory.GuestRules) {
 	if !p.fields() {
 		return r
 	}
-	p.only("max_upcoming", "max_own_leases", "max_leases", "banned", "name_pattern", "phone_pattern")
+	p.only("max_upcoming", "max_own_leases", "max_leases", "banned", "name_pattern", "phone_pattern", "prepayment_required")
 	limit := func(key string) int {
 		n, _ := p.at(key).number(0, mostUpcoming)
 		return int(n)
@@ -197,6 +197,7 @@ func readGuestRules(p *place) (r inventory.GuestRules) {
 		r.Banned = append(r.Banned, b.need().text())
 	}
 	r.NamePattern, r.PhonePattern = readPattern(p.at("name_pattern")), readPattern(p.at("phone_pattern"))
+	r.PrepaymentRequired = p.at("prepayment_required").flag(false)
 	return r
 }
 

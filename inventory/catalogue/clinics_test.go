@@ -166,7 +166,7 @@ func TestClinicsProblems(t *testing.T) {
 			`feed_merchants[1].id: "clinic-1" is also merchants[0].id`,
 		}},
 		{"guest rules that cannot be", "name: One", "name: One\n    guests: {max_upcoming: -1, banned: [''], name_pattern: '(', phones: x}", []string{
-			"merchants[0].guests.phones: unknown key; known are max_upcoming, max_own_leases, max_leases, banned, name_pattern, phone_pattern",
+			"merchants[0].guests.phones: unknown key; known are max_upcoming, max_own_leases, max_leases, banned, name_pattern, phone_pattern, prepayment_required",
 			"merchants[0].guests.max_upcoming: must be 0 to 10000, not -1",
 			"merchants[0].guests.banned[0]: required",
 			"merchants[0].guests.name_pattern: is not a regular expression: error parsing regexp: missing closing ): `(`"}},
@@ -362,9 +362,9 @@ func TestOffersAndCharges(t *testing.T) {
 	got, err := mustFrom(t, "x", clinic("duration_sec: 3600}]", `duration_sec: 3600,
         price: {price_micros: "50000000", currency_code: KRW}, tax_rate: {micro_percent: 10000000},
         deposit: {deposit: {price_micros: 1, currency_code: KRW}, min_advance_cancellation_sec: 86400, deposit_type: PER_PERSON},
-        no_show_fee: {fee: {price_micros: 2, currency_code: KRW}, fee_type: FIXED_RATE_DEFAULT}}]
+        no_show_fee: {fee: {price_micros: 2, currency_code: KRW}, fee_type: FIXED_RATE_DEFAULT}, prepayment_type: REQUIRED}]
     offers: [{id: summer, service_ids: [skin-care], first_date: 2026-06-01, last_date: 2026-08-31, uses: 0}, {id: any}]
-    guests: {max_own_leases: 2, max_leases: 30}
+    guests: {max_own_leases: 2, max_leases: 30, prepayment_required: true}
 feed_merchants: [{id: dining-1, guests: {max_leases: 5}, offers: [{id: wine, service_ids: [reservation], uses: 9}]}]
 `)).Clinics()
 	if err != nil {
@@ -374,7 +374,7 @@ feed_merchants: [{id: dining-1, guests: {max_leases: 5}, offers: [{id: wine, ser
 	charges := inventory.Charges{
 		Price: krw(50_000_000), TaxMicroPercent: 10_000_000,
 		Deposit:   &inventory.Deposit{Deposit: krw(1), MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
-		NoShowFee: &inventory.Fee{Fee: krw(2), Type: "FIXED_RATE_DEFAULT"},
+		NoShowFee: &inventory.Fee{Fee: krw(2), Type: "FIXED_RATE_DEFAULT"}, Prepaid: true,
 	}
 	offers := []inventory.Offer{{
 		ID: "summer", ServiceIDs: []string{"skin-care"}, Uses: new(0),
@@ -386,7 +386,7 @@ feed_merchants: [{id: dining-1, guests: {max_leases: 5}, offers: [{id: wine, ser
 	if diff := cmp.Diff(offers, got[0].Offers); diff != "" {
 		t.Errorf("offers (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(inventory.GuestRules{MaxOwnLeases: 2, MaxLeases: 30}, got[0].Guests); diff != "" {
+	if diff := cmp.Diff(inventory.GuestRules{MaxOwnLeases: 2, MaxLeases: 30, PrepaymentRequired: true}, got[0].Guests); diff != "" {
 		t.Errorf("guests (-want +got):\n%s", diff)
 	}
 	feed := inventory.Merchant{

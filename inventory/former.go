@@ -1,0 +1,98 @@
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// Former is something that guests could ask a merchant for, and cannot since its
+// catalogue has changed. Google goes on asking until it knows: then that is a
+// business "no" and no mistake, as for what was never there.
+// (CreateBookingResponse.booking_failure: "slot has become unavailable".)
+type Former struct {
+	Kind      FormerKind
+	ServiceID string // whose; "": of any
+	Value     string
+}
+
+// FormerKind is what a [Former] is, and what its Value says.
+type FormerKind string
+
+// The kinds of what was once.
+const (
+	FormerService  FormerKind = "service"  // nothing
+	FormerRoom     FormerKind = "room"     // the id of a zone in which the service was offered
+	FormerDuration FormerKind = "duration" // in seconds
+	FormerGrid     FormerKind = "grid"     // interval and anchor of the starts, in seconds
+	FormerStaff    FormerKind = "staff"    // the id, of any service
+)
+
+// offers are all that guests can ask the merchant for, in its catalogue's order.
+func (m *Merchant) offers() []Former {
+	if m == nil {
+		return nil
+	}
+	var all []Former
+	for _, s := range m.Services {
+		all = append(all, Former{FormerService, s.ID, ""})
+		g := m.Group(s.GroupID)
+		if g == nil {
+			continue // a feed's: its slots say the rest
+		}
+		all = append(all, Former{FormerDuration, s.ID, strconv.FormatInt(s.DurationSec, 10)}, Former{FormerGrid, s.ID, g.grid()})
+		for _, z := range g.Zones {
+			all = append(all, Former{FormerRoom, s.ID, z.ZoneID})
+		}
+	}
+	for _, s := range m.Staff {
+		all = append(all, Former{FormerStaff, "", s.ID})
+	}
+	return all
+}
+
+// Gone is what guests can ask for with one catalogue of a merchant and cannot with
+// the next. Both may be nil.
+func Gone(before, after *Merchant) []Former {
+	still := map[Former]bool{}
+	for _, f := range after.offers() {
+		still[f] = true
+	}
+	return slices.DeleteFunc(before.offers(), func(f Former) bool { return still[f] })
+}
+
+// Had reports whether the service was one of the merchant's.
+func (m *Merchant) Had(serviceID string) bool {
+	return m.Former[Former{FormerService, serviceID, ""}]
+}
+
+// HadStaff reports whether somebody with this id was on the staff.
+func (m *Merchant) HadStaff(id string) bool { return m.Former[Former{FormerStaff, "", id}] }
+
+// HadRoom reports whether the service was offered in the zone.
+func (m *Merchant) HadRoom(serviceID, zoneID string) bool {
+	return m.Former[Former{FormerRoom, serviceID, zoneID}]
+}
+
+// HadDuration reports whether the service took so many seconds.
+func (m *Merchant) HadDuration(serviceID string, sec int64) bool {
+	return m.Former[Former{FormerDuration, serviceID, strconv.FormatInt(sec, 10)}]
+}
+
+// HadStart reports whether visits of the service started at such times (Unix
+// seconds).
+func (m *Merchant) HadStart(serviceID string, startSec int64) bool {
+	for f := range m.Former {
+		var g Group
+		if f.Kind != FormerGrid || f.ServiceID != serviceID {
+			continue
+		}
+		if _, err := fmt.Sscanf(f.Value, "%d/%d", &g.IntervalSec, &g.AnchorSec); err == nil && g.IntervalSec > 0 && g.OnGrid(startSec) {
+			return true
+		}
+	}
+	return false
+}
+
+// grid is the group's grid as the value of a [FormerGrid].
+func (g *Group) grid() string { return fmt.Sprintf("%d/%d", g.IntervalSec, g.AnchorSec) }
