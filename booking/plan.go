@@ -216,7 +216,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	if s.DurationSec != svc.DurationSec && s.DurationSec != kept {
 		return invalid(FieldDuration, fmt.Sprintf("the service takes %d seconds", svc.DurationSec))
 	}
-	if !stays && !g.OnGrid(s.StartSec) {
+	if !stays && !g.OnGrid(s.StartSec, m.Location) {
 		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
 	}
 	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
