@@ -192,10 +192,10 @@ func TestSlotsOfManyYears(t *testing.T) {
 		loc := zone(t, name)
 		for d := (Date{2026, 1, 1}); d.Year < 2046; d = d.plus(1) {
 			from, to := d.At(0, loc), d.At(24*60, loc)
-			if changes := d.plus(2).At(0, loc).Sub(d.plus(-1).At(0, loc)) != 72*time.Hour; !changes && d.Day != 15 {
+			if changes := d.plus(2).At(0, loc).Sub(d.plus(-1).At(0, loc)) != 72*time.Hour; !changes && (d.Day != 15 || d.Month%4 != 0) {
 				continue
 			}
-			for _, minutes := range []int64{30, 40, 45, 60, 90, 96, 480, 1440} {
+			for _, minutes := range []int64{30, 40, 45, 90, 480, 1440} {
 				g := Group{IntervalSec: minutes * 60, Grid: GridMidnight}
 				g.Align(loc)
 				lane := LaneResource("m", &g, GroupZone{ZoneID: "z"})
