@@ -159,7 +159,7 @@ func reassignedKeys(m *inventory.Merchant, bookings []booking.Booking, held map[
 	var holds []inventory.Hold
 	for _, b := range bookings {
 		next, _ := b.Reassigned(m)
-		holds = slices.Concat(holds, held[b.ID], b.Recounted(next, m, held[b.ID], now), next.DoctorHolds(m.ID, now))
+		holds = append(append(append(holds, held[b.ID]...), b.Recounted(next, m, held[b.ID], now)...), next.DoctorHolds(m.ID, now)...)
 	}
 	keys := map[uuid.UUID][]inventory.SlotKey{}
 	for _, k := range inventory.Keys(inventory.Places(holds)...) {
