@@ -311,7 +311,7 @@ func (w *world) credentials(path, who string) string {
 		return basic("guessed")
 	case who == "wrong":
 		return "Bearer 00000000-0000-4000-8000-000000000000"
-	case strings.HasPrefix(who, "clinic-"), who == "new-york", who == "pune", who == "choosy":
+	case strings.HasPrefix(who, "clinic-"), who == "new-york", who == "pune", who == "choosy", who == "chicago":
 		return "Bearer " + w.token(who)
 	}
 	return who
@@ -361,7 +361,7 @@ func (w *world) stored(merchantID string) []booking.Booking {
 }
 
 // merchants are those that bookings can be made at.
-var merchants = []string{clinic1, "clinic-2", "new-york", "pune", "choosy", "1234", "dining-1", "studio-1"}
+var merchants = []string{clinic1, "clinic-2", "new-york", "pune", "choosy", "chicago", "1234", "dining-1", "studio-1"}
 
 // booking finds a booking by its id.
 func (w *world) booking(id string) booking.Booking {

@@ -255,6 +255,7 @@ var names = map[string]string{
 	"zone ny day":     "65a300000000000000000001",
 	"zone ny night":   "65a300000000000000000002",
 	"zone pune":       "65a400000000000000000001",
+	"zone chicago":    "65a600000000000000000001",
 	"zone nowhere":    "65af0000000000000000ffff", // there is none
 	"group skin":      skin,
 	"group always":    always,
@@ -262,6 +263,8 @@ var names = map[string]string{
 	"group ny day":    "65b300000000000000000001",
 	"group ny night":  "65b300000000000000000002",
 	"group pune":      "65b400000000000000000001",
+	"group ninety":    "65b600000000000000000001", // of chicago
+	"group opening":   "65b600000000000000000002",
 	"group none":      "65bf0000000000000000ffff",
 	"dr kim":          drKim,
 	"dr lee":          "65c000000000000000000002",

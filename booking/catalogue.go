@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/inventory"
 )
 
@@ -73,7 +75,7 @@ func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time
 	})
 	for i := range next.Groups {
 		g := &next.Groups[i]
-		if visits := offGrid(next, g, bookings); visits != nil {
+		if visits := uncountable(before, next, g, bookings); visits != nil {
 			c.Conflicts = append(c.Conflicts, &Conflict{next.ID, "the interval of group " + g.ID + " cannot change while visits are still to come", visits})
 		}
 	}
@@ -95,13 +97,22 @@ func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time
 	return c
 }
 
-// offGrid are the visits, and blocks, that are held on another grid of the group
-// than it has now, sorted: room would be counted twice.
-func offGrid(m *inventory.Merchant, g *inventory.Group, bookings []Booking) []string {
+// uncountable are the visits, and blocks, sorted, under which a group gets another
+// interval or another time zone's grid. Another grid alone is none of that: they
+// are counted anew, see [Booking.Reassigned].
+func uncountable(before, m *inventory.Merchant, g *inventory.Group, bookings []Booking) []string {
+	var was *inventory.Group
+	if before != nil {
+		was = before.Group(g.ID)
+	}
+	resized := was != nil && was.IntervalSec != g.IntervalSec
+	if was != nil && !resized && before.TimeZone == m.TimeZone {
+		return nil
+	}
 	var visits []string
 	for _, b := range bookings {
 		if slices.ContainsFunc(b.Resources, func(r OccupiedResource) bool {
-			return r.GroupID == g.ID && r.ResourceID != inventory.LaneResource(m.ID, g, inventory.GroupZone{ZoneID: r.ZoneID}).ID
+			return r.GroupID == g.ID && (resized || r.ResourceID != inventory.LaneResource(m.ID, g, inventory.GroupZone{ZoneID: r.ZoneID}).ID)
 		}) {
 			visits = append(visits, b.ScheduleID)
 		}
@@ -197,13 +208,17 @@ func (b Booking) misfits(m *inventory.Merchant) []Reason {
 	return reasons
 }
 
-// Reassigned is the booking with its doctors' time as the catalogue has it: held
-// if the doctor is exclusive, and only then. changed is whether it is different
-// now.
+// Reassigned is the booking as the catalogue has it counted: in the steps of its
+// groups' lanes, and with the doctors' time held if the doctor is exclusive, and
+// only then. changed is whether it is different now. A lane that is gone stays.
 func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) {
 	next = b
 	next.Resources = slices.Clone(b.Resources)
 	for i, r := range next.Resources {
+		if lane, there := r.lane(m); there && lane.ID != r.ResourceID {
+			changed = true
+			next.Resources[i].ResourceID = lane.ID
+		}
 		doctor, held := Item{Doctor: r.Doctor}.doctor(m)
 		if held == (r.DoctorID != nil) {
 			continue
@@ -215,6 +230,34 @@ func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) 
 		}
 	}
 	return next, changed
+}
+
+// lane is the lane of the stretch in the catalogue, if that has it.
+func (r OccupiedResource) lane(m *inventory.Merchant) (lane inventory.Resource, there bool) {
+	g := m.Group(r.GroupID)
+	if g == nil || g.Zone(r.ZoneID) == nil {
+		return lane, false
+	}
+	return inventory.LaneResource(m.ID, g, *g.Zone(r.ZoneID)), true
+}
+
+// Recounted is what the booking holds of lanes once it is counted as the catalogue
+// has it, next: what it holds of a lane that it is not to be on any more is held
+// on the one that it is on instead, and the rest, of have, stays.
+func (b Booking) Recounted(next Booking, m *inventory.Merchant, have []inventory.Hold, now time.Time) []inventory.Hold {
+	left := map[uuid.UUID]bool{}
+	var onto []inventory.Hold
+	for i, r := range next.Resources {
+		if was := b.Resources[i].ResourceID; was != r.ResourceID {
+			left[was] = true
+			lane, _ := r.lane(m)
+			h := lane.Hold(r.StartSec, r.EndSec, r.Spots, now.Unix())
+			h.Block = b.IsBlock()
+			onto = append(onto, h)
+		}
+	}
+	stay := slices.DeleteFunc(slices.Clone(have), func(h inventory.Hold) bool { return left[h.Resource.ID] })
+	return append(stay, onto...)
 }
 
 // DoctorHolds are what the booking holds of exclusive doctors.
@@ -230,13 +273,19 @@ func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold 
 	return holds
 }
 
-// Reassign takes, or gives back, the time of the doctors of an announced booking
-// as the catalogue has it now, in the transaction that brings the catalogue. It
+// Reassign counts an announced booking as the catalogue has it now, in the
+// transaction that brings the catalogue: it changes lanes, where there is room for
+// it whatever else there is, and takes, or gives back, the time of doctors. It
 // returns *inventory.Full if a doctor is at another visit then.
 func Reassign(tx Tx, b Booking, m *inventory.Merchant, now time.Time) error {
 	next, _ := b.Reassigned(m)
-	lanes := slices.DeleteFunc(slices.Clone(tx.Holds(b.ID)), func(h inventory.Hold) bool { return h.Resource.Kind == inventory.KindStaff })
-	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), slices.Concat(lanes, next.DoctorHolds(m.ID, now))); err != nil {
+	have := tx.Holds(b.ID)
+	onLanes := b.Recounted(next, m, have, now)
+	if err := inventory.Recount(tx, b.ID, have, onLanes); err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(onLanes), func(h inventory.Hold) bool { return h.Resource.Kind == inventory.KindStaff })
+	if err := inventory.Move(tx, b.ID, onLanes, slices.Concat(others, next.DoctorHolds(m.ID, now))); err != nil {
 		return err
 	}
 	_, err := putNext(tx, b, next, Event{Actor: ByOperator, Action: Adjusted, AtSec: now.Unix()})

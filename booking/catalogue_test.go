@@ -428,7 +428,7 @@ func TestCatalogueHistories(t *testing.T) {
 			h := &catalogueHistory{w: w, m: m, live: map[uuid.UUID]bool{}}
 			r.Repeat(map[string]func(*rapid.T){
 				"create": h.create, "move": h.move, "cancel": h.cancel, "block": h.block, "unblock": h.unblock,
-				"capacity": h.capacity, "zone": h.zone, "doctor": h.doctor, "hours": h.hours, "": h.check,
+				"capacity": h.capacity, "zone": h.zone, "doctor": h.doctor, "hours": h.hours, "grid": h.grid, "": h.check,
 			})
 		})
 	})
@@ -534,6 +534,14 @@ func (h *catalogueHistory) hours(r *rapid.T) {
 	})
 }
 
+func (h *catalogueHistory) grid(r *rapid.T) {
+	h.put(r, func(m *inventory.Merchant) {
+		m.Groups[0].Grid = rapid.SampledFrom([]inventory.Grid{inventory.GridStandard, inventory.GridMidnight, inventory.GridOpening}).Draw(r, "grid")
+		m.Groups[0].Timetable = &inventory.Timetable{time.Monday: {Start: 8*60 + 10*rapid.IntRange(0, 6).Draw(r, "opens"), End: 18 * 60}}
+		m.Groups[0].Align(m.Location)
+	})
+}
+
 // put imports a changed catalogue. Only a doctor who cannot be exclusive may
 // stand in its way, and then nothing changes.
 func (h *catalogueHistory) put(r *rapid.T, change func(m *inventory.Merchant)) {
@@ -573,6 +581,9 @@ func (h *catalogueHistory) check(r *rapid.T) {
 	}
 	all = slices.DeleteFunc(all, func(b booking.Booking) bool { return b.IsBlock() })
 	for _, b := range all {
+		if _, changes := b.Reassigned(&h.m); changes && h.live[b.ID] {
+			r.Errorf("booking %s is not counted as the catalogue has it", b.ID)
+		}
 		if h.live[b.ID] != (b.State == booking.Confirmed) {
 			r.Errorf("booking %s is %s", b.ID, b.State)
 		}

@@ -52,6 +52,9 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	var out Outcome
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := c.Slot.plan(m, nil, now)
+		if c.LeaseID != nil && p.invalid != nil && p.invalid.Field == FieldStart {
+			p = plan{} // the lease has its place, also on a grid that has been replaced since
+		}
 		use, noOffer := c.offer(m, now)
 		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {

@@ -48,8 +48,9 @@ type SchedulesQuery struct {
 	Limit      int    // how many to return at most
 }
 
-// Schedules returns the visits that start on a day, by the clinic's clock, in
-// whatever state, by start; without their history. It returns *Invalid for a
+// Schedules returns the visits that are on a day, or a part of which is, by the
+// clinic's clock, in whatever state, by start; without their history. One over
+// midnight is on both days. It returns *Invalid for a
 // group or zone that this clinic does not have.
 func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, error) {
 	var found []Schedule

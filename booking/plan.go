@@ -234,7 +234,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		return invalid(FieldDuration, fmt.Sprintf("the service takes %d seconds", svc.DurationSec))
 	}
 	switch {
-	case stays || g.OnGrid(s.StartSec):
+	case stays || g.OnGrid(s.StartSec, m.Location):
 	case m.HadStart(svc.ID, s.StartSec):
 		was("no visit of this service starts at that time")
 	default:

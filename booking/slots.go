@@ -148,7 +148,7 @@ type grid struct {
 	lanes  []lane
 	doctor *inventory.Staff    // whose time is wanted too; nil: nobody's, or of somebody whom we do not know
 	busy   *inventory.Resource // that time, if it is exclusive
-	starts []int64
+	open   []inventory.TimeSlot
 	at     *time.Location
 }
 
@@ -182,7 +182,7 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 }
 
 func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID string) grid {
-	made := grid{group: g, doctor: m.StaffMember(doctorID), at: m.Location, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
+	made := grid{group: g, doctor: m.StaffMember(doctorID), at: m.Location, open: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
 	for _, z := range g.Zones {
 		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
 			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
@@ -198,7 +198,7 @@ func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID str
 func tooMany(grids []grid) *Invalid {
 	n := 0
 	for _, g := range grids {
-		n += len(g.starts) * len(g.lanes)
+		n += len(g.open) * len(g.lanes)
 	}
 	if n > MostSlots {
 		return unknown(FieldRange, fmt.Sprintf("%d slots, more than %d", n, MostSlots))
@@ -206,8 +206,8 @@ func tooMany(grids []grid) *Invalid {
 	return nil
 }
 
-// reads is what has to be read to fill the grids, without what a visit holds.
-// The time of a doctor is wanted to the end of the last slot.
+// reads is what has to be read to fill the grids, without what a visit holds:
+// all that may overlap one of their slots.
 func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, now time.Time) SlotRange {
 	r := SlotRange{
 		MerchantID: m.ID, CatalogueVersion: m.Version, FromSec: q.FromSec, ToSec: q.ToSec,
@@ -218,39 +218,35 @@ func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, 
 		if !seen[of.ID] {
 			seen[of.ID] = true
 			r.Resources = append(r.Resources, of)
+			r.FromSec = min(r.FromSec, q.FromSec-of.SlotSeconds)
 		}
 	}
 	for _, g := range grids {
 		for _, l := range g.lanes {
 			add(l.resource)
+			r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
 		}
 		if g.busy != nil {
 			add(*g.busy)
-			r.FromSec = min(r.FromSec, q.FromSec-inventory.StaffSlotSeconds)
-			r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
 		}
 	}
 	return r
 }
 
-// slots fills the grid with what there are rows of; a slot without one is
-// untouched.
+// slots fills the grid with what there are rows of; what has none is untouched. A
+// slot has the room that there is all of the time.
 func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
-	slots := make([]GroupSlot, 0, len(g.starts)*len(g.lanes))
-	for _, start := range g.starts {
-		end := start + g.group.IntervalSec
-		away := g.doctorAway(start, end, rows)
+	slots := make([]GroupSlot, 0, len(g.open)*len(g.lanes))
+	for _, o := range g.open {
+		away := g.doctorAway(o.StartSec, o.EndSec, rows)
 		for _, l := range g.lanes {
-			s, touched := rows[inventory.SlotKey{Resource: l.resource.ID, StartSec: start}]
-			if !touched {
-				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
-			}
+			s := fullest(l.resource, o.StartSec, o.EndSec, rows)
 			// What cannot be booked, for whatever reason, is shown as full.
 			if away || s.Free() == 0 {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{
-				GroupID: g.group.ID, Zone: l.zone, StartSec: start, EndSec: end, Capacity: s.Capacity, Taken: s.Taken,
+				GroupID: g.group.ID, Zone: l.zone, StartSec: o.StartSec, EndSec: o.EndSec, Capacity: s.Capacity, Taken: s.Taken,
 			})
 		}
 	}
@@ -261,17 +257,22 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 // not at work, at any moment of [startSec, endSec).
 func (g grid) doctorAway(startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
 	return g.doctor != nil && !g.doctor.Open(time.Unix(startSec, 0), time.Unix(endSec, 0), g.at) ||
-		g.busy != nil && !room(*g.busy, startSec, endSec, rows)
+		g.busy != nil && fullest(*g.busy, startSec, endSec, rows).Free() == 0
 }
 
-// room reports whether a resource has room for one more in [startSec, endSec).
-func room(r inventory.Resource, startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
-	for _, k := range r.Hold(startSec, endSec, 1, 0).Keys() {
-		if s, touched := rows[k]; touched && s.Free() < 1 {
-			return false
+// fullest is the slot of a resource with the least room in [startSec, endSec).
+func fullest(r inventory.Resource, startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) inventory.Slot {
+	least := inventory.Slot{Capacity: r.DefaultCapacity}
+	for i, k := range r.Hold(startSec, endSec, 1, 0).Keys() {
+		s, touched := rows[k]
+		if !touched {
+			s = inventory.Slot{Capacity: r.DefaultCapacity}
+		}
+		if i == 0 || s.Free() < least.Free() {
+			least = s
 		}
 	}
-	return true
+	return least
 }
 
 // doctorID is the doctor's id at the clinic; "" if there is none.

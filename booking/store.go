@@ -48,8 +48,8 @@ type Store interface {
 	// Schedule returns a booking with its guest and its history, all of one
 	// moment, or ErrNotFound.
 	Schedule(ctx context.Context, key ScheduleKey) (Schedule, error)
-	// Schedules returns a merchant's bookings that start in [fromSec, toSec), by
-	// start, whatever their state, with their guests and without history;
+	// Schedules returns a clinic's bookings a part of which, or all, lies in
+	// [fromSec, toSec), by start, whatever their state, with their guests and without history;
 	// ErrStale if the merchant's catalogue is at another version.
 	Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]Schedule, error)
 	// SearchGuests returns the guests that a search finds, by visitor id.

@@ -169,7 +169,7 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 		if g == nil || g.Zone(r.ZoneID) == nil || !g.Zone(r.ZoneID).Enabled {
 			return plan{closed: refuse(SlotUnavailable, "a stretch of the visit is in a zone that is no longer open")}
 		}
-		if offset%g.IntervalSec != 0 {
+		if !sameStep(g, r.StartSec, start, m.Location) {
 			return plan{invalid: unknown(FieldStart, fmt.Sprintf("visits of this kind move by %d seconds, and not by so much", g.IntervalSec))}
 		}
 		from := time.Unix(start, 0)
@@ -181,6 +181,14 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 		pl.items, pl.holds = append(pl.items, occupied), append(pl.holds, holds...)
 	}
 	return plan{places: []place{pl}, soon: tooSoon(m.Service(b.ServiceID), time.Unix(b.StartSec+offset, 0), now)}
+}
+
+// sameStep reports whether two times lie equally far from a start of the group's
+// slots, as far as there are slots then.
+func sameStep(g *inventory.Group, oneSec, otherSec int64, loc *time.Location) bool {
+	one, known := g.Phase(oneSec, loc)
+	other, knownToo := g.Phase(otherSec, loc)
+	return one == other || !known || !knownToo
 }
 
 // move makes b occupy the first of the planned places that has room.

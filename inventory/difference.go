@@ -107,7 +107,9 @@ func things(m *Merchant) []thing {
 		}
 		t.add("title", g.Title)
 		t.add("interval", seconds(g.IntervalSec))
-		t.add("grid", seconds(g.AnchorSec))
+		t.add("grid", g.Grid)
+		t.add("anchor", seconds(g.AnchorSec))
+		t.add("counted in steps of", seconds(g.step()))
 		t.add("start_date", day(g.StartDate))
 		t.add("same_day_close_buffer", seconds(g.SameDayCloseBufferSec))
 		t.add("timetable", g.Timetable)
@@ -171,6 +173,14 @@ func day(d Date) string {
 		return ""
 	}
 	return d.String()
+}
+
+// String is a grid as people read it.
+func (g Grid) String() string {
+	if g == GridStandard {
+		return "standard time"
+	}
+	return string(g)
 }
 
 // String is a week as people read it; of nil, "always".

@@ -82,7 +82,7 @@ func TestDifferencesAreComplete(t *testing.T) {
 				changed := catalogueToCompare()
 				x := field(changed)
 				switch x.Interface().(type) {
-				case string:
+				case string, Grid:
 					x.SetString("another")
 				case int, int64:
 					x.SetInt(x.Int() + 1)

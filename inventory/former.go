@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Former is something that guests could ask a merchant for, and cannot since its
@@ -24,7 +25,7 @@ const (
 	FormerService  FormerKind = "service"  // nothing
 	FormerRoom     FormerKind = "room"     // the id of a zone in which the service was offered
 	FormerDuration FormerKind = "duration" // in seconds
-	FormerGrid     FormerKind = "grid"     // interval and anchor of the starts, in seconds
+	FormerGrid     FormerKind = "grid"     // of the starts: its kind, interval and anchor, in seconds
 	FormerStaff    FormerKind = "staff"    // the id, of any service
 )
 
@@ -79,15 +80,20 @@ func (m *Merchant) HadDuration(serviceID string, sec int64) bool {
 	return m.Former[Former{FormerDuration, serviceID, strconv.FormatInt(sec, 10)}]
 }
 
-// HadStart reports whether visits of the service started at such times (Unix
-// seconds).
+// HadStart reports whether visits of the service may have started at such times
+// (Unix seconds).
 func (m *Merchant) HadStart(serviceID string, startSec int64) bool {
 	for f := range m.Former {
-		var g Group
 		if f.Kind != FormerGrid || f.ServiceID != serviceID {
 			continue
 		}
-		if _, err := fmt.Sscanf(f.Value, "%d/%d", &g.IntervalSec, &g.AnchorSec); err == nil && g.IntervalSec > 0 && g.OnGrid(startSec) {
+		kind, rest, _ := strings.Cut(f.Value, "/")
+		g := Group{Grid: Grid(kind)}
+		if _, err := fmt.Sscanf(rest, "%d/%d", &g.IntervalSec, &g.AnchorSec); err != nil || g.IntervalSec <= 0 {
+			continue
+		}
+		// When the group opened is not known any more, only that it was on a minute.
+		if g.Grid == GridOpening && startSec%60 == 0 || g.Grid != GridOpening && g.OnGrid(startSec, m.Location) {
 			return true
 		}
 	}
@@ -95,4 +101,4 @@ func (m *Merchant) HadStart(serviceID string, startSec int64) bool {
 }
 
 // grid is the group's grid as the value of a [FormerGrid].
-func (g *Group) grid() string { return fmt.Sprintf("%d/%d", g.IntervalSec, g.AnchorSec) }
+func (g *Group) grid() string { return fmt.Sprintf("%s/%d/%d", g.Grid, g.IntervalSec, g.AnchorSec) }

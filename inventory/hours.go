@@ -30,6 +30,10 @@ func DateOf(t time.Time) Date {
 
 func (d Date) String() string { return fmt.Sprintf("%04d-%02d-%02d", d.Year, d.Month, d.Day) }
 
+func (d Date) plus(days int) Date {
+	return DateOf(time.Date(d.Year, d.Month, d.Day+days, 12, 0, 0, 0, time.UTC))
+}
+
 // IsZero reports whether d is no day.
 func (d Date) IsZero() bool { return d == Date{} }
 
@@ -68,6 +72,19 @@ func (d Date) At(minutes int, loc *time.Location) time.Time {
 	return t
 }
 
+// Ambiguous reports whether the clock on the wall, in t's location, shows the time
+// of t at another moment too, because it is put back in between.
+func Ambiguous(t time.Time) bool {
+	start, end := t.ZoneBounds()
+	_, offset := t.Zone()
+	twice := func(at time.Time) bool { // with the offset that there is at another time
+		_, other := at.Zone()
+		again := t.Add(time.Duration(offset-other) * time.Second)
+		return !again.Equal(t) && wall(again).Equal(wall(t))
+	}
+	return !start.IsZero() && twice(start.Add(-time.Second)) || !end.IsZero() && twice(end)
+}
+
 // wall is what the clock on the wall shows at t, as if it were UTC.
 func wall(t time.Time) time.Time {
 	y, m, d := t.Date()
@@ -88,8 +105,42 @@ type Break struct {
 	Start, End int
 }
 
-// span is [start, end) in real time.
-type span struct{ start, end time.Time }
+// opens are the times, in minutes after midnight, at which the day opens: in the
+// morning, and after each break. nil never does.
+func (d *Day) opens() []int {
+	if d == nil {
+		return nil
+	}
+	var all []int
+	for _, o := range d.openings() {
+		if o.Start < o.End {
+			all = append(all, o.Start)
+		}
+	}
+	return all
+}
+
+// openings is what the breaks leave of the day's opening time, in order.
+func (d *Day) openings() []Break {
+	var open []Break
+	from := d.Start
+	breaks := slices.Clone(d.Breaks)
+	slices.SortFunc(breaks, func(a, b Break) int { return a.Start - b.Start })
+	for _, b := range breaks {
+		open = append(open, Break{from, b.Start})
+		from = max(from, b.End)
+	}
+	return append(open, Break{from, d.End})
+}
+
+// span is [start, end) in real time; from and to are what the clock is said to
+// show then, in minutes after midnight.
+type span struct {
+	start, end time.Time
+	from, to   int
+}
+
+func (s span) holds(t time.Time) bool { return !t.Before(s.start) && t.Before(s.end) }
 
 // openSpans are the times on day d that a timetable (nil: always open) and closed
 // days leave for visits.
@@ -97,22 +148,18 @@ func openSpans(week *Timetable, closed []Date, d Date, loc *time.Location) []spa
 	if slices.Contains(closed, d) {
 		return nil
 	}
-	if week == nil {
-		return []span{{d.At(0, loc), d.At(24*60, loc)}}
+	day := &Day{End: 24 * 60}
+	if week != nil {
+		day = week[time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()]
 	}
-	day := week[time.Date(d.Year, d.Month, d.Day, 12, 0, 0, 0, time.UTC).Weekday()]
 	if day == nil {
 		return nil
 	}
 	var open []span
-	from := day.Start
-	breaks := slices.Clone(day.Breaks)
-	slices.SortFunc(breaks, func(a, b Break) int { return a.Start - b.Start })
-	for _, b := range breaks {
-		open = append(open, span{d.At(from, loc), d.At(b.Start, loc)})
-		from = max(from, b.End)
+	for _, o := range day.openings() {
+		open = append(open, span{d.At(o.Start, loc), d.At(o.End, loc), o.Start, o.End})
 	}
-	return append(open, span{d.At(from, loc), d.At(day.End, loc)})
+	return open
 }
 
 // Open reports whether the group's timetable lets a visit take place in
@@ -131,7 +178,7 @@ func (s *Staff) Open(start, end time.Time, loc *time.Location) bool {
 func open(week *Timetable, closed []Date, start, end time.Time, loc *time.Location) bool {
 	for t := start.In(loc); t.Before(end); {
 		spans := openSpans(week, closed, DateOf(t), loc)
-		i := slices.IndexFunc(spans, func(s span) bool { return !t.Before(s.start) && t.Before(s.end) })
+		i := slices.IndexFunc(spans, func(s span) bool { return s.holds(t) })
 		if i < 0 {
 			return false
 		}
@@ -150,19 +197,4 @@ func (g *Group) OpenToGuests(start, now time.Time, loc *time.Location) bool {
 	}
 	buffer := time.Duration(g.SameDayCloseBufferSec) * time.Second
 	return DateOf(start) != DateOf(now) || !start.Before(now.Add(buffer))
-}
-
-// GridAnchor is the offset of a grid of intervalSec long slots that is counted
-// from standard-time midnight in loc. Slots keep to standard time all year, so
-// that they never overlap when clocks change. Rounding in UTC instead would be
-// wrong at +05:30 or for 40 minutes.
-func GridAnchor(intervalSec int64, loc *time.Location) int64 {
-	// Standard time is the smaller of the year's two offsets, north and south.
-	_, january := time.Date(2026, time.January, 1, 0, 0, 0, 0, loc).Zone()
-	_, july := time.Date(2026, time.July, 1, 0, 0, 0, 0, loc).Zone()
-	anchor := -int64(min(january, july)) % intervalSec
-	if anchor < 0 {
-		anchor += intervalSec
-	}
-	return anchor
 }

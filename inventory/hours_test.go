@@ -189,9 +189,41 @@ func TestGridAnchor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := g.OnGrid(x.Unix()); got != want {
+			if got := g.OnGrid(x.Unix(), loc); got != want {
 				t.Errorf("%s every %d s: %s on the grid is %v, want %v", c.zone, c.interval, s, got, want)
 			}
+		}
+	}
+}
+
+func TestAmbiguous(t *testing.T) {
+	for _, c := range []struct {
+		zone, at string // with its offset
+		want     bool
+	}{
+		{"America/New_York", "2026-11-01T00:59:59-04:00", false},
+		{"America/New_York", "2026-11-01T01:00:00-04:00", true},
+		{"America/New_York", "2026-11-01T01:59:59-04:00", true},
+		{"America/New_York", "2026-11-01T01:00:00-05:00", true},
+		{"America/New_York", "2026-11-01T01:59:59-05:00", true},
+		{"America/New_York", "2026-11-01T02:00:00-05:00", false},
+		{"America/New_York", "2026-03-08T01:59:59-05:00", false},
+		{"America/New_York", "2026-03-08T03:00:00-04:00", false},
+		{"Australia/Lord_Howe", "2026-04-05T01:29:59+11:00", false},
+		{"Australia/Lord_Howe", "2026-04-05T01:30:00+11:00", true},
+		{"Australia/Lord_Howe", "2026-04-05T01:59:59+10:30", true},
+		{"Europe/Dublin", "2026-10-25T01:30:00Z", true},
+		{"Africa/Casablanca", "2026-02-15T02:30:00Z", true},
+		{"America/Santiago", "2026-04-04T23:30:00-03:00", true},
+		{"Asia/Seoul", "2026-11-01T01:30:00+09:00", false},
+		{"UTC", "2026-11-01T01:30:00Z", false},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Ambiguous(at.In(zone(t, c.zone))); got != c.want {
+			t.Errorf("%s: %s: got %v", c.zone, c.at, got)
 		}
 	}
 }

@@ -10,7 +10,8 @@
 // There are four kinds of resource:
 //
 //   - a lane is a clinic's reservation group in one zone: a grid of equal
-//     slots, each with room for so many visits at a time;
+//     slots, each with room for so many visits at a time. They are the group's
+//     steps, of which the slots that people see consist ([Group.Align]);
 //   - an exclusive staff member is a grid of five-minute slots with room for
 //     one;
 //   - a published resource is known only from Google's feeds: its slots are
@@ -46,8 +47,8 @@ const (
 const StaffSlotSeconds = 5 * 60
 
 // Resource bears capacity. Its identity includes the length and the anchor of
-// its slots: a lane whose interval changes becomes another resource, and the
-// visits held on the old grid stay countable there.
+// its slots: a lane that is counted in other steps from now on becomes another
+// resource, and the visits held on the old one stay countable there.
 type Resource struct {
 	ID              uuid.UUID
 	MerchantID      string
@@ -77,7 +78,7 @@ func newResource(r Resource) Resource {
 func LaneResource(merchantID string, g *Group, z GroupZone) Resource {
 	return newResource(Resource{
 		MerchantID: merchantID, Kind: KindLane, Ref: g.ID + "/" + z.ZoneID,
-		SlotSeconds: g.IntervalSec, AnchorSec: g.AnchorSec, DefaultCapacity: z.Capacity,
+		SlotSeconds: g.step(), AnchorSec: mod(g.AnchorSec, g.step()), DefaultCapacity: z.Capacity,
 	})
 }
 
@@ -111,11 +112,7 @@ func (r Resource) Hold(startSec, endSec int64, spots int, nowSec int64) Hold {
 
 // floor is the start of the slot that t lies in.
 func (r Resource) floor(t int64) int64 {
-	off := (t - r.AnchorSec) % r.SlotSeconds
-	if off < 0 {
-		off += r.SlotSeconds
-	}
-	return t - off
+	return t - mod(t-r.AnchorSec, r.SlotSeconds)
 }
 
 // SlotKey names a slot: one resource from one start (Unix seconds).

@@ -56,13 +56,15 @@ type Zone struct {
 }
 
 // Group is a queue that visits are reserved in (예약 그룹). In each of its
-// enabled zones it is a lane: IntervalSec long slots with room for Capacity
-// visits.
+// enabled zones it is a lane, with room for Capacity visits at a time. Visits
+// start with its slots, IntervalSec apart.
 type Group struct {
 	ID          string
 	Title       string
 	IntervalSec int64
-	AnchorSec   int64 // offset of the grid from the Unix epoch, see [GridAnchor]
+	Grid        Grid
+	AnchorSec   int64 // offset of [GridStandard] from the Unix epoch, see [GridAnchor]
+	StepSec     int64 // in which lanes are counted, see [Group.Align]; 0: the interval
 	StartDate   Date  // guests may book visits from this day on; zero: any day
 	// SameDayCloseBufferSec closes today's slots to guests this long before
 	// they start.
@@ -125,12 +127,6 @@ func (m *Merchant) Service(id string) *Service {
 // Zone returns the group's zone with this id, enabled or not, or nil.
 func (g *Group) Zone(id string) *GroupZone {
 	return find(g.Zones, func(z GroupZone) bool { return z.ZoneID == id })
-}
-
-// OnGrid reports whether one of the group's slots starts at startSec (Unix
-// seconds).
-func (g *Group) OnGrid(startSec int64) bool {
-	return (startSec-g.AnchorSec)%g.IntervalSec == 0
 }
 
 func find[T any](list []T, is func(T) bool) *T {

@@ -56,6 +56,16 @@ func (m *Missing) Error() string { return fmt.Sprintf("%d slots never published"
 // It returns *Full if a slot has no room or is blocked, *Missing if one was never published;
 // then nothing has changed.
 func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
+	return move(tx, owner, have, want, fit)
+}
+
+// Recount is Move for an owner that keeps its place while the way in which places
+// are counted changes: it does not ask for room. The slots have to have it.
+func Recount(tx Tx, owner uuid.UUID, have, want []Hold) error {
+	return move(tx, owner, have, want, func(map[SlotKey]Slot, []Change) error { return nil })
+}
+
+func move(tx Tx, owner uuid.UUID, have, want []Hold, fit func(map[SlotKey]Slot, []Change) error) error {
 	have, want = Merge(have), Merge(want)
 	changes := diff(have, want)
 	slots, err := tx.Slots(keysOf(changes))
@@ -77,7 +87,7 @@ func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
 
 // Fits tells what Move would answer, given the slots: nil, *Missing or *Full.
 func Fits(slots map[SlotKey]Slot, have, want []Hold) error {
-	return fit(slots, diff(Merge(have), Merge(want)))
+	return fit(slots, Changes(have, want))
 }
 
 func fit(slots map[SlotKey]Slot, changes []Change) error {
@@ -153,6 +163,9 @@ func Merge(holds []Hold) []Hold {
 	}
 	return merged
 }
+
+// Changes are what [Move] changes, slot by slot in lock order.
+func Changes(have, want []Hold) []Change { return diff(Merge(have), Merge(want)) }
 
 // diff is the signed difference of two merged lists of holds, slot by slot, in
 // lock order, without the slots that stay as they are.

@@ -17,15 +17,25 @@ func (db *DB) MerchantIDs(ctx context.Context) ([]string, error) {
 	return ids, unavailable(err)
 }
 
-// Bookings returns a merchant's bookings that start in [fromSec, toSec) (Unix
-// seconds), by start and then by id, whatever their state.
+// longestSec is how long a booking may be: what a feed publishes, a year and a day.
+const longestSec = 367 * 24 * 60 * 60
+
+// Bookings returns a merchant's bookings that lie in [fromSec, toSec) (Unix
+// seconds) or a part of which does, by start and then by id, whatever their state.
 func (db *DB) Bookings(ctx context.Context, merchantID string, fromSec, toSec int64) ([]booking.Booking, error) {
 	var found []booking.Booking
 	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
-		found, err = readBookings(tx, tx.Where("merchant_id = ? AND start_sec >= ? AND start_sec < ?", merchantID, fromSec, toSec).Order("start_sec, id"))
+		found, err = readBookings(tx, touching(tx, merchantID, fromSec, toSec, longestSec).Order("start_sec, id"))
 		return err
 	})
 	return found, unavailable(err)
+}
+
+// touching looks for a merchant's bookings that lie at least in part in [fromSec,
+// toSec) (Unix seconds), none of which is longer than so many seconds: the index
+// has their starts.
+func touching(tx *gorm.DB, merchantID string, fromSec, toSec, longestSec int64) *gorm.DB {
+	return tx.Where("merchant_id = ? AND start_sec > ? AND start_sec < ? AND end_sec > ?", merchantID, fromSec-longestSec, toSec, fromSec)
 }
 
 // Booking implements [booking.Store].

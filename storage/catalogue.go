@@ -40,6 +40,8 @@ type groupRow struct {
 	Title                 string
 	IntervalSec           int64
 	AnchorSec             int64
+	Grid                  inventory.Grid
+	StepSec               int64
 	StartDate             string
 	SameDayCloseBufferSec int64
 	Timetable             *string
@@ -52,7 +54,7 @@ func rowOfGroup(merchantID string, position int, g inventory.Group) (groupRow, e
 	var e encoder
 	row := groupRow{
 		MerchantID: merchantID, ID: g.ID, Position: position, Title: g.Title, IntervalSec: g.IntervalSec,
-		AnchorSec: g.AnchorSec, SameDayCloseBufferSec: g.SameDayCloseBufferSec,
+		AnchorSec: g.AnchorSec, Grid: g.Grid, StepSec: g.StepSec, SameDayCloseBufferSec: g.SameDayCloseBufferSec,
 		StartDate: dateText(g.StartDate), Timetable: text(&e, g.Timetable), ClosedDays: *text(&e, &g.ClosedDays),
 	}
 	return row, e.err
@@ -61,7 +63,7 @@ func rowOfGroup(merchantID string, position int, g inventory.Group) (groupRow, e
 func (r groupRow) group() (inventory.Group, error) {
 	var e encoder
 	g := inventory.Group{
-		ID: r.ID, Title: r.Title, IntervalSec: r.IntervalSec, AnchorSec: r.AnchorSec,
+		ID: r.ID, Title: r.Title, IntervalSec: r.IntervalSec, AnchorSec: r.AnchorSec, Grid: r.Grid, StepSec: r.StepSec,
 		SameDayCloseBufferSec: r.SameDayCloseBufferSec, Timetable: value[inventory.Timetable](&e, r.Timetable),
 	}
 	if e.err != nil {
@@ -270,6 +272,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", r.ID, err)
 		}
+		g.Settle(location)
 		for _, l := range lanes {
 			if l.GroupID == r.ID {
 				g.Zones = append(g.Zones, inventory.GroupZone{ZoneID: l.ZoneID, Capacity: l.Capacity, Enabled: l.Enabled})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -31,7 +32,9 @@ func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64)
 //     then it shrinks as bookings leave. A lane that is gone, or in a zone that
 //     is switched off, offers nothing;
 //   - visits take the time of a doctor who is exclusive from now on, and give
-//     back that of one who is not any more.
+//     back that of one who is not any more;
+//   - visits of a group that is counted in other steps from now on are counted in
+//     those.
 //
 // It returns *booking.Conflict, and has changed nothing, if a group's interval
 // changes under visits, or visits want the same exclusive doctor at once.
@@ -51,14 +54,24 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		// Visits come before resources and slots, as everywhere. Those of doctors
 		// are complete: who would write another has seen the new catalogue, or
 		// has kept us waiting until now (booking.Keys.Steady).
-		reassigned, err := db.lockReassigned(tx, &m, nowSec)
+		reassigned, err := db.lockReassigned(tx, &m, nowSec, nil, db.dialect.lock)
 		if err != nil {
 			return err
 		}
-		if err := db.putResources(tx, &m, doctorKeys(&m, reassigned, now)); err != nil {
+		held, err := holdsOf(db.dialect, tx, idsOfBookings(reassigned))
+		if err != nil {
 			return err
 		}
-		// Now nobody has a slot whose room changes, and who comes finds none.
+		if err := db.putResources(tx, &m, reassignedKeys(&m, reassigned, held, now)); err != nil {
+			return err
+		}
+		// Now nobody has a slot whose room changes, and who comes finds none. Who
+		// was quicker may have brought more visits to lanes that are counted anew:
+		// whoever waits for us with one of those locked has to be let go first.
+		late, err := db.lockReassigned(tx, &m, nowSec, reassigned, db.dialect.lockAtOnce())
+		if err != nil {
+			return err
+		}
 		there, err := holding(tx, m.ID, nowSec)
 		if err != nil {
 			return err
@@ -67,7 +80,7 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err := c.Refused(); err != nil {
 			return &refusal{err}
 		}
-		return db.reassign(tx, &m, reassigned, now)
+		return db.reassign(tx, &m, append(reassigned, late...), now)
 	})
 	return c, err
 }
@@ -107,52 +120,90 @@ func holding(tx *gorm.DB, merchantID string, nowSec int64) ([]booking.Booking, e
 	return readBookings(tx, tx.Where("merchant_id = ? AND end_sec > ? AND state IN ?", merchantID, nowSec, booking.Live).Order("start_sec, id"))
 }
 
-// lockReassigned locks and returns the bookings whose doctors' time has to be
-// taken or given back.
-func (db *DB) lockReassigned(tx *gorm.DB, m *inventory.Merchant, nowSec int64) ([]booking.Booking, error) {
+// lockReassigned locks and returns the bookings that have to be counted anew or
+// whose doctors' time has to be taken or given back, but for those that are known.
+func (db *DB) lockReassigned(tx *gorm.DB, m *inventory.Merchant, nowSec int64, known []booking.Booking, lock string) ([]booking.Booking, error) {
 	there, err := holding(tx, m.ID, nowSec)
 	if err != nil {
 		return nil, err
 	}
-	var ids []uuid.UUID
-	for _, b := range there {
-		if _, changes := b.Reassigned(m); changes {
-			ids = append(ids, b.ID)
-		}
+	seen := map[uuid.UUID]bool{}
+	for _, b := range known {
+		seen[b.ID] = true
 	}
+	stays := func(b booking.Booking) bool { _, changes := b.Reassigned(m); return !changes || seen[b.ID] }
+	ids := idsOfBookings(slices.DeleteFunc(there, stays))
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	var locked []booking.Booking
 	for some := range slices.Chunk(ids, batch) {
-		found, err := readBookings(tx, tx.Where("id IN ? AND end_sec > ? AND state IN ? ORDER BY id"+db.dialect.lock, some, nowSec, booking.Live))
+		found, err := readBookings(tx, tx.Where("id IN ? AND end_sec > ? AND state IN ? ORDER BY id"+lock, some, nowSec, booking.Live))
 		if err != nil {
 			return nil, fmt.Errorf("lock visits: %w", err)
 		}
 		locked = append(locked, found...)
 	}
-	return slices.DeleteFunc(locked, func(b booking.Booking) bool { _, changes := b.Reassigned(m); return !changes }), nil
+	return slices.DeleteFunc(locked, stays), nil
 }
 
-// doctorKeys are the slots of doctors that the bookings hold or will hold, by
-// resource.
-func doctorKeys(m *inventory.Merchant, bookings []booking.Booking, now time.Time) map[uuid.UUID][]inventory.SlotKey {
+func idsOfBookings(bookings []booking.Booking) []uuid.UUID {
+	ids := make([]uuid.UUID, len(bookings))
+	for i, b := range bookings {
+		ids[i] = b.ID
+	}
+	return ids
+}
+
+// reassignedKeys are the slots that bookings, which hold what held says, hold or
+// will hold, by resource.
+func reassignedKeys(m *inventory.Merchant, bookings []booking.Booking, held map[uuid.UUID][]inventory.Hold, now time.Time) map[uuid.UUID][]inventory.SlotKey {
 	var holds []inventory.Hold
 	for _, b := range bookings {
 		next, _ := b.Reassigned(m)
-		holds = slices.Concat(holds, b.DoctorHolds(m.ID, now), next.DoctorHolds(m.ID, now))
+		holds = append(append(append(holds, held[b.ID]...), b.Recounted(next, m, held[b.ID], now)...), next.DoctorHolds(m.ID, now)...)
 	}
 	keys := map[uuid.UUID][]inventory.SlotKey{}
-	for _, k := range inventory.Keys(holds...) {
+	for _, k := range inventory.Keys(inventory.Places(holds)...) {
 		keys[k.Resource] = append(keys[k.Resource], k)
 	}
 	return keys
 }
 
+// makeRoom gives slots, which are locked, the room that bookings need to be
+// counted anew.
+func (db *DB) makeRoom(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Booking, held map[uuid.UUID][]inventory.Hold, now time.Time) error {
+	type row struct {
+		ResourceID uuid.UUID
+		StartSec   int64
+		Spots      int
+	}
+	var changes []inventory.Change
+	for _, b := range bookings {
+		next, _ := b.Reassigned(m)
+		changes = append(changes, inventory.Changes(held[b.ID], b.Recounted(next, m, held[b.ID], now))...)
+	}
+	var rows []row
+	for _, c := range sum(changes) {
+		if c.Spots > 0 {
+			rows = append(rows, row{c.Resource, c.StartSec, c.Spots})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	err := exec(db.dialect, tx, len(rows), `UPDATE slots SET capacity = CASE WHEN capacity < taken + k.spots THEN taken + k.spots ELSE capacity END
+		FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`, setOf(rows))
+	if err != nil {
+		return fmt.Errorf("make room: %w", err)
+	}
+	return nil
+}
+
 // putResources writes the resources of a clinic, takes the room away from lanes
 // that it no longer has, and gives the slots that exist the new capacity. It
-// also locks the given slots of doctors, so that all are locked in one order.
+// also locks the given slots, by resource, so that all are locked in one order.
 // Locking a resource first waits for everybody who is making slots of it with
 // the old capacity.
-func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, doctors map[uuid.UUID][]inventory.SlotKey) error {
+func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, keys map[uuid.UUID][]inventory.SlotKey) error {
 	resources := map[uuid.UUID]inventory.Resource{}
 	var lanes []resourceRow
 	if err := tx.Where("merchant_id = ? AND kind = ?", m.ID, inventory.KindLane).Find(&lanes).Error; err != nil {
@@ -165,11 +216,9 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, doctors map[uuid.
 	for _, r := range m.Resources() {
 		resources[r.ID] = r
 	}
-	inOrder := slices.SortedFunc(maps.Values(resources), func(a, b inventory.Resource) int {
-		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
-	})
-	for _, r := range inOrder {
-		row := rowOfResource(r)
+	inOrder := func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }
+	for _, id := range slices.SortedFunc(maps.Keys(resources), inOrder) {
+		row := rowOfResource(resources[id])
 		put := tx.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"default_capacity"}),
 		}).Create(&row)
@@ -177,33 +226,33 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, doctors map[uuid.
 			return fmt.Errorf("write resource: %w", put.Error)
 		}
 	}
-	ids := slices.SortedFunc(maps.Keys(doctors), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	lockDoctors := func(before func(uuid.UUID) bool) error {
-		for ; len(ids) > 0 && before(ids[0]); ids = ids[1:] {
-			for some := range slices.Chunk(doctors[ids[0]], batch) {
-				if _, err := db.lockSlots(tx, some); err != nil {
-					return err
-				}
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(resources)), maps.Keys(keys))
+	slices.SortFunc(ids, inOrder)
+	for _, id := range slices.Compact(ids) {
+		if r, ours := resources[id]; ours {
+			if err := db.resize(tx, r, keys[id]); err != nil {
+				return err
 			}
 		}
-		return nil
-	}
-	for _, r := range inOrder {
-		if err := lockDoctors(func(id uuid.UUID) bool { return slices.Compare(id[:], r.ID[:]) < 0 }); err != nil {
-			return err
-		}
-		if err := db.resize(tx, r); err != nil {
-			return err
+		for some := range slices.Chunk(keys[id], batch) {
+			if _, err := db.lockSlots(tx, some); err != nil {
+				return err
+			}
 		}
 	}
-	return lockDoctors(func(uuid.UUID) bool { return true })
+	return nil
 }
 
 // resize gives the slots of a resource its capacity, if they are not as it was
-// already.
-func (db *DB) resize(tx *gorm.DB, r inventory.Resource) error {
+// already. In the same pass it locks those of keys that are there.
+func (db *DB) resize(tx *gorm.DB, r inventory.Resource, keys []inventory.SlotKey) error {
+	from := int64(math.MaxInt64)
+	if len(keys) > 0 {
+		from = keys[0].StartSec
+	}
 	// Ordered, because an UPDATE alone locks in whatever order it likes.
-	lock := tx.Exec("SELECT start_sec FROM slots WHERE resource_id = ? AND offered <> ? ORDER BY resource_id, start_sec"+db.dialect.lock, r.ID, r.DefaultCapacity)
+	lock := tx.Exec("SELECT start_sec FROM slots WHERE resource_id = ? AND (offered <> ? OR start_sec >= ?) ORDER BY resource_id, start_sec"+db.dialect.lock,
+		r.ID, r.DefaultCapacity, from)
 	if lock.Error != nil {
 		return fmt.Errorf("lock slots: %w", lock.Error)
 	}
@@ -215,8 +264,8 @@ func (db *DB) resize(tx *gorm.DB, r inventory.Resource) error {
 	return nil
 }
 
-// reassign takes and gives back the doctors' time of bookings, whose slots are
-// locked, as one operation on all of them.
+// reassign counts bookings as the catalogue has it, see [booking.Reassign], as one
+// operation on all of them.
 func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Booking, now time.Time) error {
 	// Visits first: a block closes a doctor's time to those who come later.
 	block := func(b booking.Booking) bool { return b.IsBlock() }
@@ -224,9 +273,9 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 	bookings = slices.Concat(slices.DeleteFunc(slices.Clone(bookings), block), slices.DeleteFunc(slices.Clone(bookings), visit))
 	for some := range slices.Chunk(bookings, 100) {
 		g := newGroup(db.dialect)
-		ids := make([]uuid.UUID, len(some))
-		for i, b := range some {
-			ids[i], g.was[b.ID] = b.ID, b
+		ids := idsOfBookings(some)
+		for _, b := range some {
+			g.was[b.ID] = b
 			g.setBooking(b)
 		}
 		var err error
@@ -235,9 +284,9 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 		}
 		g.holds = maps.Clone(g.held)
 		v := newView(g, nil, booking.Keys{Bookings: ids})
-		for _, keys := range doctorKeys(m, some, now) {
+		for _, keys := range reassignedKeys(m, some, g.held, now) {
 			for part := range slices.Chunk(keys, batch) {
-				rows, err := db.lockSlots(tx, part) // they are
+				rows, err := db.lockSlots(tx, part) // they are, but for those of late visits
 				if err != nil {
 					return err
 				}
@@ -248,6 +297,9 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 					}
 				}
 			}
+		}
+		if err := db.makeRoom(tx, m, some, g.held, now); err != nil {
+			return err
 		}
 		for _, b := range some {
 			err := booking.Reassign(v, b, m, now)

@@ -29,6 +29,11 @@ func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey) (booking.Sc
 	return found, unavailable(err)
 }
 
+// longestVisitSec is how long a visit at a clinic may be: its stretches, none of
+// which takes 24 hours, start on one day, which has 25 hours at most. (Rows B9 and
+// B11 of docs/update-reservation.md.)
+const longestVisitSec = 49 * 60 * 60
+
 // Schedules implements [booking.Store].
 func (db *DB) Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]booking.Schedule, error) {
 	var found []booking.Schedule
@@ -36,7 +41,7 @@ func (db *DB) Schedules(ctx context.Context, merchantID string, catalogueVersion
 		if err := db.catalogueIsAt(tx, merchantID, catalogueVersion); err != nil {
 			return err
 		}
-		all, err := readSchedules(tx, tx.Where("merchant_id = ? AND start_sec >= ? AND start_sec < ?", merchantID, fromSec, toSec).Order("start_sec, id"))
+		all, err := readSchedules(tx, touching(tx, merchantID, fromSec, toSec, longestVisitSec).Order("start_sec, id"))
 		found = all
 		return err
 	})

@@ -72,6 +72,14 @@ type dialect struct {
 func (d dialect) lockOf(table string) string  { return of(d.lock, table) }
 func (d dialect) shareOf(table string) string { return of(d.share, table) }
 
+// lockAtOnce is lock, or an error if somebody else has it.
+func (d dialect) lockAtOnce() string {
+	if d.lock == "" {
+		return ""
+	}
+	return d.lock + " NOWAIT"
+}
+
 func of(clause, table string) string {
 	if clause == "" {
 		return ""

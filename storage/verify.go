@@ -43,6 +43,10 @@ var invariants = []struct {
 	{"a slot's taken is between 0 and its capacity", `
 		SELECT resource_id || ' at ' || start_sec || ': taken ' || taken || ' of ' || capacity
 		FROM slots WHERE NOT taken BETWEEN 0 AND capacity`, nil},
+	{"a slot lies on the grid of its resource", `
+		SELECT s.resource_id || ' at ' || s.start_sec || ': not a multiple of ' || r.slot_seconds || ' from ' || r.anchor_sec
+		FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind <> 'published'
+		WHERE (s.start_sec - r.anchor_sec) % r.slot_seconds <> 0`, nil},
 	{"a hold has all its slots", `
 		SELECT h.booking_id || ' holds ' || h.resource_id || ' from ' || h.start_sec || ' to ' || h.end_sec
 		FROM holds h LEFT JOIN resources r ON r.id = h.resource_id

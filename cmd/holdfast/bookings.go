@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 	"unicode"
 
 	"holdfast/booking"
@@ -21,7 +20,7 @@ import (
 
 type bookingsCommand struct {
 	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
-	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that start on this day, by the merchant's clock; else all."`
+	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that are on this day, for a part of it perhaps, by the merchant's clock; else all."`
 	JSON     bool   `help:"Print one JSON array with every stored member."`
 }
 
@@ -132,8 +131,7 @@ func line(w io.Writer, m *inventory.Merchant, b booking.Booking) {
 		if r.Doctor != nil {
 			doctor = r.Doctor.Name
 		}
-		start, end := time.Unix(r.StartSec, 0).In(m.Location), time.Unix(r.EndSec, 0).In(m.Location)
-		fmt.Fprintf(w, "%s–%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", start.Format("2006-01-02 15:04"), end.Format("15:04"),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", period(r.StartSec, r.EndSec, m.Location),
 			cell(name), cell(b.Contact.Telephone), cell(service), cell(zone), cell(doctor), b.State, cell(memo))
 	}
 }

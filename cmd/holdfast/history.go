@@ -97,7 +97,7 @@ func (c change) print(w io.Writer, loc *time.Location) error {
 	for i, name := range slices.Sorted(maps.Keys(all)) {
 		start := "\t\t"
 		if i == 0 {
-			start = fmt.Sprintf("%s\t%s\t%s", c.At.Format("2006-01-02 15:04:05"), cell(c.who()), c.Action)
+			start = fmt.Sprintf("%s\t%s\t%s", onClock(c.At, "2006-01-02 15:04:05"), cell(c.who()), c.Action)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", start, name, cell(shown(name, before[name], loc)), cell(shown(name, after[name], loc)))
 	}
@@ -117,7 +117,6 @@ func (c change) who() string {
 // shown is a member's value as people read it: times by the merchant's clock, and
 // of what the visit occupies where and when.
 func shown(name string, value json.RawMessage, loc *time.Location) string {
-	when := func(sec int64) string { return time.Unix(sec, 0).In(loc).Format("2006-01-02 15:04") }
 	var sec int64
 	var text string
 	var stretches []booking.OccupiedResource
@@ -125,7 +124,7 @@ func shown(name string, value json.RawMessage, loc *time.Location) string {
 	case value == nil:
 		return ""
 	case strings.HasSuffix(name, "_sec") && json.Unmarshal(value, &sec) == nil:
-		return when(sec)
+		return onClock(time.Unix(sec, 0).In(loc), "2006-01-02 15:04")
 	case json.Unmarshal(value, &text) == nil:
 		return text
 	case name != "occupied_resources" || json.Unmarshal(value, &stretches) != nil:
@@ -133,7 +132,7 @@ func shown(name string, value json.RawMessage, loc *time.Location) string {
 	}
 	lines := make([]string, len(stretches))
 	for i, r := range stretches {
-		lines[i] = when(r.StartSec) + "–" + time.Unix(r.EndSec, 0).In(loc).Format("15:04")
+		lines[i] = period(r.StartSec, r.EndSec, loc)
 		if r.ZoneID != "" {
 			lines[i] += " zone " + r.ZoneID
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,8 @@ are withdrawn, their bookings stay.
 
 Visits to come that a clinic's new catalogue does not provide for are listed by
 their schedule id, with the reasons: over capacity, group or zone gone, zone
-switched off, closed at that time, doctor gone or not at work. They stay.`
+switched off, closed at that time, doctor gone or not at work. They stay. Of times
+at which a group opens and none of its slots starts there is a warning.`
 }
 
 // Run checks all files and then writes them: clinics first, then merchants,
@@ -214,6 +217,7 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 		}
 		clinics = append(clinics, m)
 		i.merchants[m.ID] = inventory.MerchantClinic
+		i.offGrid(f.Path, m)
 		for _, s := range m.Services {
 			i.services[[2]string{m.ID, s.ID}] = true
 		}
@@ -234,6 +238,29 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 	return nil
 }
 
+// offGrid warns of times at which a group opens and no slot starts: what is left
+// until the next one does cannot be booked.
+func (i *importer) offGrid(path string, m inventory.Merchant) {
+	for _, g := range m.Groups {
+		if g.Timetable == nil {
+			continue
+		}
+		days := map[int][]string{} // by the minute of the day
+		for n := range g.Timetable {
+			weekday := time.Weekday((n + 1) % 7) // from Monday on
+			for _, minutes := range g.OffGrid(g.Timetable[weekday]) {
+				days[minutes] = append(days[minutes], weekday.String())
+			}
+		}
+		for _, minutes := range slices.Sorted(maps.Keys(days)) {
+			fmt.Fprintf(i.err, "%s: clinic %s: group %s: warning: it opens at %s (%s), but no slot starts before %s; with \"grid: %s\" one does\n",
+				path, m.ID, g.ID, clock(minutes), strings.Join(days[minutes], ", "), clock(g.NextSlot(minutes)), inventory.GridOpening)
+		}
+	}
+}
+
+func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
+
 // affected lists the visits that a clinic's catalogue does not provide for.
 func (i *importer) affected(m inventory.Merchant, visits []booking.Affected) {
 	for _, a := range visits {
@@ -245,8 +272,7 @@ func (i *importer) affected(m inventory.Merchant, visits []booking.Affected) {
 		if a.Before {
 			since = " (as before)"
 		}
-		start, end := time.Unix(a.StartSec, 0).In(m.Location), time.Unix(a.EndSec, 0).In(m.Location)
-		fmt.Fprintf(i.out, "  visit %s %s–%s: %s%s\n", a.ScheduleID, start.Format("2006-01-02 15:04"), end.Format("15:04"), strings.Join(reasons, ", "), since)
+		fmt.Fprintf(i.out, "  visit %s %s: %s%s\n", a.ScheduleID, period(a.StartSec, a.EndSec, m.Location), strings.Join(reasons, ", "), since)
 	}
 }
 

@@ -244,7 +244,7 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 	if !p.need().fields() {
 		return g
 	}
-	p.only("id", "title", "interval_minutes", "start_date", "same_day_close_buffer_minutes", "zones", "timetable", "closed_days")
+	p.only("id", "title", "interval_minutes", "grid", "start_date", "same_day_close_buffer_minutes", "zones", "timetable", "closed_days")
 	g.ID = readHexID(p, ids)
 	g.Title = p.at("title").need().text()
 	if n, ok := p.at("interval_minutes").need().number(1, minutesPerDay); ok {
@@ -252,7 +252,6 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 			p.at("interval_minutes").wrong("must divide a day of %d minutes, and %d does not", minutesPerDay, n)
 		}
 		g.IntervalSec = n * 60
-		g.AnchorSec = inventory.GridAnchor(g.IntervalSec, m.Location)
 	}
 	g.StartDate = p.at("start_date").date()
 	buffer, _ := p.at("same_day_close_buffer_minutes").number(0, minutesPerDay)
@@ -264,6 +263,21 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 	}
 	g.Timetable = readTimetable(p.at("timetable"))
 	g.ClosedDays = readDates(p.at("closed_days"))
+	g.Grid = readGrid(p.at("grid"))
+	if g.IntervalSec > 0 {
+		g.Align(m.Location)
+	}
+	return g
+}
+
+func readGrid(p *place) inventory.Grid {
+	if p.value == nil {
+		return inventory.GridMidnight
+	}
+	g := inventory.Grid(p.text())
+	if g != inventory.GridMidnight && g != inventory.GridOpening {
+		p.wrong("must be %q or %q", inventory.GridMidnight, inventory.GridOpening)
+	}
 	return g
 }
 

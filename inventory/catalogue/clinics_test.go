@@ -30,7 +30,7 @@ func TestClinics(t *testing.T) {
 			{ID: "000000000000000000000002", Name: "Laser room"},
 		},
 		Groups: []inventory.Group{{
-			ID: "65b000000000000000000001", Title: "Skin care", IntervalSec: 1800,
+			ID: "65b000000000000000000001", Title: "Skin care", IntervalSec: 1800, Grid: inventory.GridMidnight, StepSec: 1800,
 			StartDate: inventory.Date{Year: 2026, Month: 1, Day: 1}, SameDayCloseBufferSec: 3600,
 			Zones: []inventory.GroupZone{
 				{ZoneID: "65a000000000000000000001", Capacity: 2, Enabled: true},
@@ -40,7 +40,7 @@ func TestClinics(t *testing.T) {
 			ClosedDays: []inventory.Date{{Year: 2026, Month: 12, Day: 25}, {Year: 2027, Month: 1, Day: 1}},
 		}, {
 			// Seoul is 9 hours ahead, and 9 hours are no multiple of 40 minutes.
-			ID: "65b000000000000000000002", Title: "Telephone advice", IntervalSec: 2400, AnchorSec: 1200,
+			ID: "65b000000000000000000002", Title: "Telephone advice", IntervalSec: 2400, Grid: inventory.GridOpening, AnchorSec: 1200, StepSec: 2400,
 			Zones: []inventory.GroupZone{{ZoneID: "65a000000000000000000001", Capacity: 1, Enabled: true}},
 		}},
 		Staff: []inventory.Staff{
@@ -60,7 +60,7 @@ func TestClinics(t *testing.T) {
 		TimeZone: "Asia/Kolkata", Location: location(t, "Asia/Kolkata"),
 		Groups: []inventory.Group{{
 			ID: "65b000000000000000000001", Title: "Closed for now", IntervalSec: 3600,
-			AnchorSec: 1800, Timetable: &inventory.Timetable{},
+			Grid: inventory.GridMidnight, AnchorSec: 1800, StepSec: 3600, Timetable: &inventory.Timetable{},
 		}},
 	}}
 	for _, path := range []string{"testdata/clinics.yaml", "testdata/clinics.json"} {
@@ -188,7 +188,7 @@ func TestClinicsProblems(t *testing.T) {
 
 		{"a group without title", "title: Skin", "title:", []string{group + ".title: required"}},
 		{"a group's unknown key", "title: Skin", "title: Skin\n        capacity: 3", []string{
-			group + ".capacity: unknown key; known are id, title, interval_minutes, start_date, same_day_close_buffer_minutes, zones, timetable, closed_days"}},
+			group + ".capacity: unknown key; known are id, title, interval_minutes, grid, start_date, same_day_close_buffer_minutes, zones, timetable, closed_days"}},
 		{"no interval", "interval_minutes: 30", "", []string{group + ".interval_minutes: required"}},
 		{"an interval of nothing", "interval_minutes: 30", "interval_minutes: 0", []string{group + ".interval_minutes: must be 1 to 1440, not 0"}},
 		{"an uneven interval", "interval_minutes: 30", "interval_minutes: 7", []string{
