@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,10 +263,8 @@ func ceilSec(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 
 func utc(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
 
-var objectID = regexp.MustCompile(`^[0-9a-fA-F]{24}$`)
-
 // isObjectID reports whether s has the form of the family's ids.
-func isObjectID(s id) bool { return objectID.MatchString(string(s)) }
+func isObjectID(s id) bool { return inventory.IsObjectID(string(s)) }
 
 // getScheduleDetail tells everything about one visit.
 func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery) (scheduleDetail, error) {
@@ -371,7 +368,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 		}
 		return strings.TrimSpace(*m.Value)
 	}
-	q.NamePart, q.Email, q.VisitorID = text(req.PartOfVisitorName), text(req.Email), text(req.ChartNumber)
+	q.NamePart, q.Email, q.VisitorID = text(req.PartOfVisitorName), text(req.Email), inventory.PlainID(text(req.ChartNumber))
 	switch {
 	case len(q.NamePart) > mostSought || strings.ContainsFunc(q.NamePart, unicode.IsControl):
 		return list[visitor]{}, invalidCommand("partOfVisitorName", notAvailable)
@@ -446,7 +443,7 @@ func scheduleOf(v booking.Schedule) schedule {
 		},
 		CreatedDateTimeUtc: utc(b.CreatedSec),
 		Tasks:              []noMembers{}, PurchaseIDs: []string{}, PrescriptionIDs: []string{}, EtceteraWorks: []noMembers{},
-		OccupiedResources: occupiedOf(b.Resources),
+		OccupiedResources: occupiedOf(b.Resources), Version: b.Version,
 	}
 	if b.RequestedProcedures == nil {
 		of.Reservation.RequestedProcedures = json.RawMessage("[]")

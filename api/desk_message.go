@@ -134,6 +134,7 @@ type schedule struct {
 	PrescriptionIDs    []string            `json:"prescriptionIds"`
 	EtceteraWorks      []noMembers         `json:"etceteraWorks"`
 	OccupiedResources  []scheduleOccupied  `json:"occupiedResources"`
+	Version            int64               `json:"version"` // ours, as a command may name it
 }
 
 // scheduleVisitor is protos.schedule.schedule.ScheduleVisitorContract.

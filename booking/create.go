@@ -51,6 +51,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	}
 	var out Outcome
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		c := c
+		c.Slot = c.Slot.spelled(m)
 		p := c.Slot.plan(m, nil, now)
 		use, noOffer := c.offer(m, now)
 		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}

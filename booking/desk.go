@@ -74,7 +74,7 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, 
 func (q SchedulesQuery) of(all []Schedule) []Schedule {
 	all = slices.DeleteFunc(all, func(v Schedule) bool {
 		return !v.Booking.IsVisit() || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
-			return (q.GroupID == "" || r.GroupID == q.GroupID) && (q.ZoneID == "" || r.ZoneID == q.ZoneID)
+			return (q.GroupID == "" || inventory.SameID(r.GroupID, q.GroupID)) && (q.ZoneID == "" || inventory.SameID(r.ZoneID, q.ZoneID))
 		})
 	})
 	all = all[min(q.Offset, len(all)):]
