@@ -256,7 +256,8 @@ func (l *listener) malformed() {
 func (l *listener) badCommands(visit booking.Booking) {
 	good := canaryMove(visit.ScheduleID, bed, at(15, 0), "")
 	for _, body := range []string{
-		canaryMemo, good + "x", strings.Replace(good, `"c"`, "17", 1),
+		canaryMemo, good + "x", strings.Replace(good, `"65c0000000000000000000cc"`, "17", 1), strings.Replace(good, "65c0000000000000000000cc", canaryUser, 1),
+		canaryMove(visit.ScheduleID, bed, at(15, 0), `,"reservation_memo":"`+canaryUser+`"`),
 		strings.Replace(good, `"counselor":{"id":"65c0000000000000000000cc"`, `"counselor":{"id":""`, 1),
 		strings.Replace(good, `"TICKET"`, `"`+canaryUser+`"`, 1),
 		strings.Replace(good, visit.ScheduleID, canaryUser, 1),
