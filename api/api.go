@@ -129,6 +129,10 @@ func New(c Config) http.Handler {
 	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-schedule-id", command(s.getReservationSlotsByScheduleIDV2))
 	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedule-detail", command(s.getScheduleDetail))
 	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedules", command(s.getSchedules))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-changed-schedules", command(s.getChangedSchedules))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-occupied-times", command(s.getOccupiedTimes))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-staff", command(s.getStaff))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-zones", command(s.getZones))
 	route(e, http.MethodPost, "/visitor/open/v1/queries/search-visitors", command(s.searchVisitors))
 	return e
 }

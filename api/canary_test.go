@@ -71,7 +71,7 @@ func canaryCreate(n int, startSec int64, more string) string {
 
 // canaryMove is an update-reservation with canaries in what the desk writes.
 func canaryMove(scheduleID, zone string, startSec int64, more string) string {
-	desk := fmt.Sprintf(`,"reservationMemo":%q,"counselor":{"id":"c","name":%q},"reservationAssignee":{"id":"a","name":%q},"funnel":{"funnelDetail":%q},`+
+	desk := fmt.Sprintf(`,"reservationMemo":%q,"counselor":{"id":"65c0000000000000000000cc","name":%q},"reservationAssignee":{"id":"a","name":%q},"funnel":{"funnelDetail":%q},`+
 		`"requestedProcedures":[{"type":"TICKET","ticketConfiguration":{"ticketId":"t","ticketTitle":%q,"optionTitle":"o"}}]`,
 		canaryMemo, canaryPerson, canaryPerson, canaryMemo, canaryTitle)
 	return strings.TrimSuffix(moveJSON(scheduleID, skin, zone, startSec), "}") + desk + more + "}"
@@ -256,8 +256,9 @@ func (l *listener) malformed() {
 func (l *listener) badCommands(visit booking.Booking) {
 	good := canaryMove(visit.ScheduleID, bed, at(15, 0), "")
 	for _, body := range []string{
-		canaryMemo, good + "x", strings.Replace(good, `"c"`, "17", 1),
-		strings.Replace(good, `"counselor":{"id":"c"`, `"counselor":{"id":""`, 1),
+		canaryMemo, good + "x", strings.Replace(good, `"65c0000000000000000000cc"`, "17", 1), strings.Replace(good, "65c0000000000000000000cc", canaryUser, 1),
+		canaryMove(visit.ScheduleID, bed, at(15, 0), `,"reservation_memo":"`+canaryUser+`"`),
+		strings.Replace(good, `"counselor":{"id":"65c0000000000000000000cc"`, `"counselor":{"id":""`, 1),
 		strings.Replace(good, `"TICKET"`, `"`+canaryUser+`"`, 1),
 		strings.Replace(good, visit.ScheduleID, canaryUser, 1),
 		strings.Replace(good, bed, canaryUser, 1),

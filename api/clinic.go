@@ -141,6 +141,7 @@ var clinicField = map[booking.Field]property{
 	booking.FieldStaff:         {"doctorId", notFound},               // of a query
 	booking.FieldRange:         {"endDateTimeUtc", invalidTimeRange}, // of a query
 	booking.FieldRoom:          {},
+	booking.FieldVersion:       {"version", notAvailable}, // row C2a
 }
 
 // clinicRefusal makes a rule's "no" a 400 (rows C1 to C7).
@@ -171,7 +172,7 @@ func (s *server) updateReservation(ctx context.Context, req updateReservation) (
 	if err != nil {
 		return struct{}{}, err
 	}
-	change.ScheduleID = lookup(req.ScheduleID)
+	change.ScheduleID, change.Seen = lookup(req.ScheduleID), seen(req.Version)
 	return struct{}{}, s.bookings.Change(ctx, change)
 }
 
@@ -239,16 +240,16 @@ func (c *reservation) check(loc *time.Location) error {
 	}
 	items := *c.OccupiedResources.Value
 	err := firstOf("occupiedResources", items,
-		configured, grouped, identified, of(timed), of(readable), of(ordered), attended,
+		configured, grouped, identified, of(timed), of(readable), of(ordered), attended, byAccount,
 		func(key string, it *occupiedResource) error { return it.sameDay(&items[0], key, loc) })
 	if err != nil {
 		return err
 	}
-	for _, who := range []struct {
-		key string
-		maybe[person]
-	}{{"reservationAssignee", c.ReservationAssignee}, {"counselor", c.Counselor}} { // B12
-		if err := named(who.key, who.Value); err != nil {
+	for _, err := range []error{
+		named("reservationAssignee", c.ReservationAssignee.Value), named("counselor", c.Counselor.Value), // B12
+		accounted("counselor", c.Counselor.Value), // B12a
+	} {
+		if err != nil {
 			return err
 		}
 	}
@@ -356,8 +357,22 @@ func attended(key string, it *occupiedResource) error {
 	return named(key+".doctor", it.ReservationGroup.Value.Doctor.Value)
 }
 
+// byAccount is row B10a.
+func byAccount(key string, it *occupiedResource) error {
+	return accounted(key+".doctor", it.ReservationGroup.Value.Doctor.Value)
+}
+
+// accounted refuses somebody whose id cannot be one of an account: nobody's time
+// would be held for it.
+func accounted(key string, p *account) error {
+	if p == nil || p.ID.empty() || isObjectID(*p.ID.Value) {
+		return nil
+	}
+	return invalidCommand(key+".id", notAvailable)
+}
+
 // named asks a person, if there is one, for id and name.
-func named(key string, p *person) error {
+func named[ID ~string](key string, p *personOf[ID]) error {
 	switch {
 	case p == nil:
 		return nil
@@ -499,16 +514,24 @@ func lookup(m maybe[id]) string {
 	return s
 }
 
-func (p *person) booking() *booking.Person {
+func (p *personOf[ID]) booking() *booking.Person {
 	if p == nil {
 		return nil
 	}
-	return &booking.Person{ID: *p.ID.Value, Name: *p.Name.Value}
+	return &booking.Person{ID: string(*p.ID.Value), Name: *p.Name.Value}
+}
+
+// seen is the version of the visit that the caller knows, if it says so.
+func seen(m maybe[int32]) *int64 {
+	if m.Value == nil {
+		return nil
+	}
+	return new(int64(*m.Value))
 }
 
 func edit[T any](m maybe[T]) booking.Edit[T] { return booking.Edit[T]{Given: m.Given, To: m.Value} }
 
-func editPerson(m maybe[person]) booking.Edit[booking.Person] {
+func editPerson[ID ~string](m maybe[personOf[ID]]) booking.Edit[booking.Person] {
 	return booking.Edit[booking.Person]{Given: m.Given, To: m.Value.booking()}
 }
 

@@ -134,7 +134,7 @@ func (s *server) cancelReservation(ctx context.Context, req cancelReservation) (
 	if !known {
 		return struct{}{}, invalidCommand("reason", notAvailable)
 	}
-	return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as)
+	return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 }
 
 // settle is a command that puts a visit into another state.
@@ -143,7 +143,7 @@ func (s *server) settle(as booking.Settlement) func(context.Context, oneSchedule
 		if req.ScheduleID.empty() {
 			return struct{}{}, invalidCommand("scheduleId", required)
 		}
-		return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as)
+		return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 	}
 }
 
@@ -189,8 +189,10 @@ func (c *createOccupiedTime) check(loc *time.Location) error {
 	if err := oneDay(start, end, loc, "endDateTimeUtc", invalidTimeRange); err != nil { // O6
 		return err
 	}
-	if err := named("doctor", c.Doctor.Value); err != nil { // O7
-		return err
+	for _, err := range []error{named("doctor", c.Doctor.Value), accounted("doctor", c.Doctor.Value)} { // O7, O7a
+		if err != nil {
+			return err
+		}
 	}
 	return unusable(reflect.ValueOf(c).Elem(), "", "") // O8
 }

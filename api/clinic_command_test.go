@@ -54,6 +54,9 @@ func TestReserveTable(t *testing.T) {
 		{"then B2", `"visitorName":"n","visitorPhone":"1"`, "zoneId Required"},
 		{"then B3", `"visitorName":"n","visitorPhone":"1","zoneId":"z"`, "occupiedResources Required"},
 		{"B16, in the order of the schema", `"visitorName":"n\u0000","visitorPhone":"1\u0000","reservationMemo":"\u0000",` + visit, "visitorName NotAvailable"},
+		{"a doctor's id no object id", `"visitorName":"n","visitorPhone":"1","zoneId":"z","occupiedResources":[` + strings.Replace(morning, `"zoneId"`, `"doctor":{"id":"d","name":"n"},"zoneId"`, 1) + `]`, "occupiedResources[0].doctor.id NotAvailable"},
+		{"a name with underscores", `"visitor_name":"n","visitorPhone":"1",` + visit, "visitorName NotAvailable"},
+		{"version is an unknown member", `"version":"x","visitorName":"n","visitorPhone":"1",` + visit, ""},
 		{"scheduleId is an unknown member", `"scheduleId":7,"visitorName":"n","visitorPhone":"1",` + visit, ""},
 	} {
 		if got := reserve1(c.members); got != c.want {
@@ -84,6 +87,7 @@ func TestReserveHasTheMembers(t *testing.T) {
 		return names
 	}
 	want := members(reflect.TypeFor[updateReservation](), 1)
+	want = want[:len(want)-1] // version: there is none yet
 	for _, got := range [][]string{members(reflect.TypeFor[reserve](), 2), members(reflect.TypeFor[reserveByVisitorID](), 1)} {
 		if len(want) != 10 || !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %q\nwant %q", got, want)
@@ -116,6 +120,9 @@ func TestOccupiedTimeTable(t *testing.T) {
 		{"until midnight", utc, times("2026-03-02T12:00:00Z", "2026-03-03T00:00:00Z"), badRange},
 		{"doctor without id", seoul, noon + `,"doctor":{}`, "doctor.id Required"},
 		{"doctor without name", seoul, noon + `,"doctor":{"id":"d"}`, "doctor.name Required"},
+		{"doctor's id no object id", seoul, noon + `,"doctor":{"id":"d","name":"n"}`, "doctor.id NotAvailable"},
+		{"doctor", seoul, noon + `,"doctor":{"id":"` + kim + `","name":"n"}`, ""},
+		{"a name with underscores", seoul, noon + `,"reservation_group_id":"g"`, "reservationGroupId NotAvailable"},
 		{"doctor null", seoul, noon + `,"doctor":null`, ""},
 		{"NUL", seoul, noon + `,"memo":"\u0000"`, "memo NotAvailable"},
 		{"the range before the doctor", seoul, times("2026-03-02T04:00:00Z", "2026-03-02T04:00:00Z") + `,"doctor":{}`, badRange},

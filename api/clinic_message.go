@@ -6,13 +6,15 @@ import "holdfast/booking"
 // the order of the schema. Every member is a maybe: that it is required is a
 // row of the decision table, not a matter of types.
 
-// id is an id that is looked up among the clinic's.
+// id is an id that is looked up among the clinic's. One of 24 hex digits is read in
+// small letters: either case means the same.
 type id string
 
 // updateReservation is protos.open.OpenUpdateReservationCommandV2.
 type updateReservation struct {
 	ScheduleID maybe[id] `json:"scheduleId"`
 	reservation
+	Version maybe[int32] `json:"version"` // ours
 }
 
 // reserve is the body of reserve V2.
@@ -35,7 +37,7 @@ type reservation struct {
 	ReservationAssignee  maybe[person]               `json:"reservationAssignee"`
 	ConsultationRequired maybe[bool]                 `json:"consultationRequired"`
 	SedationRequired     maybe[bool]                 `json:"sedationRequired"`
-	Counselor            maybe[person]               `json:"counselor"`
+	Counselor            maybe[account]              `json:"counselor"`
 	Funnel               maybe[reservationFunnel]    `json:"funnel"`
 	ReservationMemo      maybe[string]               `json:"reservationMemo"`
 	RequestedProcedures  maybe[[]requestedProcedure] `json:"requestedProcedures"`
@@ -51,11 +53,13 @@ type newSchedule struct {
 type cancelReservation struct {
 	ScheduleID maybe[id]           `json:"scheduleId"`
 	Reason     maybe[cancelReason] `json:"reason"`
+	Version    maybe[int32]        `json:"version"` // ours
 }
 
 // oneSchedule is the body of a command that needs no more than the visit.
 type oneSchedule struct {
-	ScheduleID maybe[id] `json:"scheduleId"`
+	ScheduleID maybe[id]    `json:"scheduleId"`
+	Version    maybe[int32] `json:"version"` // ours
 }
 
 // createOccupiedTime is the body of create-occupied-time.
@@ -63,8 +67,8 @@ type createOccupiedTime struct {
 	ReservationGroupID maybe[id] `json:"reservationGroupId"`
 	ZoneID             maybe[id] `json:"zoneId"`
 	period
-	Doctor maybe[person] `json:"doctor"`
-	Memo   maybe[string] `json:"memo"`
+	Doctor maybe[account] `json:"doctor"`
+	Memo   maybe[string]  `json:"memo"`
 }
 
 // oneOccupiedTime names a blocked time: the body of delete-occupied-time.
@@ -94,16 +98,23 @@ type occupiedResource struct {
 
 // reservationGroup is protos.open.OccupiedReservationGroupResource.
 type reservationGroup struct {
-	ReservationGroupID maybe[id]     `json:"reservationGroupId"`
-	ZoneID             maybe[id]     `json:"zoneId"`
-	Doctor             maybe[person] `json:"doctor"`
+	ReservationGroupID maybe[id]      `json:"reservationGroupId"`
+	ZoneID             maybe[id]      `json:"zoneId"`
+	Doctor             maybe[account] `json:"doctor"`
 }
 
-// person is protos.schedule.Doctor, ReservationAssignee and Counselor.
-type person struct {
-	ID   maybe[string] `json:"id"`
+// personOf is somebody who works at the clinic.
+type personOf[ID ~string] struct {
+	ID   maybe[ID]     `json:"id"`
 	Name maybe[string] `json:"name"`
 }
+
+type (
+	// account is protos.schedule.Doctor and Counselor.
+	account = personOf[id]
+	// person is protos.schedule.ReservationAssignee, whose id may be any text.
+	person = personOf[string]
+)
 
 // reservationFunnel is protos.schedule.ReservationFunnel.
 type reservationFunnel struct {

@@ -26,6 +26,9 @@ func stretch(start, end string) string {
 	return fmt.Sprintf(`{"startDateTimeUtc":%q,"endDateTimeUtc":%q,"reservationGroup":{"reservationGroupId":"g","zoneId":"z1"}}`, start, end)
 }
 
+// kim is a doctor's id.
+const kim = "65c0000000000000000000aa"
+
 var morning = stretch("2026-03-02T01:00:00Z", "2026-03-02T01:30:00Z")
 
 // commandOf is a command with these stretches and more members.
@@ -46,7 +49,7 @@ func readChange(body string, loc *time.Location) (booking.Change, error) {
 		return booking.Change{}, err
 	}
 	c, err := req.change("clinic-1")
-	c.ScheduleID = lookup(req.ScheduleID)
+	c.ScheduleID, c.Seen = lookup(req.ScheduleID), seen(req.Version)
 	return c, err
 }
 
@@ -118,7 +121,32 @@ func TestDecisionTable(t *testing.T) {
 		{"A2 channel a number", `{"connectedChannel":1}`, command("connectedChannel", "NotAvailable")},
 		{"A2 the first in the order of the schema", `{"connectedChannel":1,"sedationRequired":1,"counselor":1,"occupiedResources":[{"endDateTimeUtc":1,"startDateTimeUtc":1}]}`, command("occupiedResources[0].startDateTimeUtc", "NotAvailable")},
 		{"A2 before B1", `{"connectedChannel":1}`, command("connectedChannel", "NotAvailable")},
-		{"A2 names are exact: these are unknown members", strings.Replace(command1(), `"scheduleId"`, `"ScheduleId"`, 1), command("scheduleId", "Required")},
+		{"A2a another case", strings.Replace(command1(), `"scheduleId"`, `"ScheduleId"`, 1), command("scheduleId", "NotAvailable")},
+		{"A2a underscores", command1(`"reservation_memo":"m"`), command("reservationMemo", "NotAvailable")},
+		{"A2a hyphens", command1(`"connected-channel":"HOMEPAGE"`), command("connectedChannel", "NotAvailable")},
+		{"A2a small letters", command1(`"sedationrequired":true`), command("sedationRequired", "NotAvailable")},
+		{"A2a beside the member itself", command1(`"reservationMemo":"a","RESERVATION_MEMO":"b"`), command("reservationMemo", "NotAvailable")},
+		{"A2a null", command1(`"Counselor":null`), command("counselor", "NotAvailable")},
+		{"A2a of another type", command1(`"consultation_required":"yes"`), command("consultationRequired", "NotAvailable")},
+		{"A2a version", command1(`"Version":1`), command("version", "NotAvailable")},
+		{"A2a in an item", commandOf(strings.Replace(morning, "endDateTimeUtc", "endDateTimeUTC", 1)), command("occupiedResources[0].endDateTimeUtc", "NotAvailable")},
+		{"A2a the group of the second item", commandOf(morning + "," + item(`,"reservation_group":{}`)), command("occupiedResources[1].reservationGroup", "NotAvailable")},
+		{"A2a in the group, without its name", commandOf(item(`,"reservationGroup":{"reservationGroupId":"g","zone_id":"z1"}`)), command("occupiedResources[0].zoneId", "NotAvailable")},
+		{"A2a in the doctor", commandOf(doctor(`{"id":"` + kim + `","Name":"n"}`)), command("occupiedResources[0].doctor.name", "NotAvailable")},
+		{"A2a in the assignee", command1(`"reservationAssignee":{"ID":"a","name":"n"}`), command("reservationAssignee.id", "NotAvailable")},
+		{"A2a in the funnel", command1(`"funnel":{"funnel":{"COLOR":"RED"}}`), command("funnel.funnel.color", "NotAvailable")},
+		{"A2a in a procedure", procedures(option("") + `,{"Type":"OPTION"}`), command("requestedProcedures[1].type", "NotAvailable")},
+		{"A2a in a price", procedures(`{"type":"OPTION","optionConfiguration":{"optionId":"o","optionTitle":"t","price":{"AMOUNT":1}}}`), command("requestedProcedures[0].optionConfiguration.price.amount", "NotAvailable")},
+		{"A2a in a machine", medical(`"configuration":{"machines":[{},{"search_phonetic_name":"x"}]}`), command(medicalPath+".configuration.machines[1].searchPhoneticName", "NotAvailable")},
+		{"A2a in a translation, without its language", medical(`"translsMap":{"ko":{"Translation":{}}}`), command(medicalPath+".translsMap", "NotAvailable")},
+		{"A2a the names of a translation are the caller's", medical(`"translsMap":{"Title":{"translation":{"TITLE":"x","title":"y"}}}`), ""},
+		{"A2a the first in the order of the schema", command1(`"connected_channel":"X","Funnel":{},"zone_id":"x"`), command("zoneId", "NotAvailable")},
+		{"A2a of A2", command1(`"Funnel":{},"connectedChannel":1`), command("connectedChannel", "NotAvailable")},
+		{"A2a before B1", `{"Zone-ID":"x"}`, command("zoneId", "NotAvailable")},
+		{"A2a the name of the oneof is no member", commandOf(`{"Configuration":{}}`), command("occupiedResources[0].configuration", "Required")},
+		{"version a string", command1(`"version":"1"`), command("version", "NotAvailable")},
+		{"version a fraction", command1(`"version":1.5`), command("version", "NotAvailable")},
+		{"version null", command1(`"version":null`), ""},
 
 		{"B1 scheduleId absent", `{}`, command("scheduleId", "Required")},
 		{"B1 scheduleId null", `{"scheduleId":null}`, command("scheduleId", "Required")},
@@ -179,6 +207,12 @@ func TestDecisionTable(t *testing.T) {
 		{"B10 doctor with an empty name", commandOf(doctor(`{"id":"d","name":""}`)), command("occupiedResources[0].doctor.name", "Required")},
 		{"B10 doctor empty", commandOf(doctor(`{}`)), command("occupiedResources[0].doctor.id", "Required")},
 		{"B10 doctor null is no doctor", commandOf(doctor(`null`)), ""},
+		{"B10a doctor's id no object id", commandOf(morning + "," + doctor(`{"id":"not-an-object-id","name":"n"}`)), command("occupiedResources[1].doctor.id", "NotAvailable")},
+		{"B10a with a blank", commandOf(doctor(`{"id":" ` + kim + `","name":"n"}`)), command("occupiedResources[0].doctor.id", "NotAvailable")},
+		{"B10a a digit short", commandOf(doctor(`{"id":"` + kim[1:] + `","name":"n"}`)), command("occupiedResources[0].doctor.id", "NotAvailable")},
+		{"B10a a digit that is none", commandOf(doctor(`{"id":"g` + kim[1:] + `","name":"n"}`)), command("occupiedResources[0].doctor.id", "NotAvailable")},
+		{"B10a digits of another script", commandOf(doctor(`{"id":"６５c00000000000000000000","name":"n"}`)), command("occupiedResources[0].doctor.id", "NotAvailable")},
+		{"B10a capital letters", commandOf(doctor(`{"id":"` + strings.ToUpper(kim) + `","name":"n"}`)), ""},
 		{"B11 one day in Seoul, two in UTC", commandOf(stretch("2026-03-01T23:30:00Z", "2026-03-02T00:00:00Z") + "," + stretch("2026-03-02T01:00:00Z", "2026-03-02T01:30:00Z")), ""},
 		{"B11 two days in Seoul, one in UTC", commandOf(stretch("2026-03-02T14:30:00Z", "2026-03-02T14:45:00Z") + "," + stretch("2026-03-02T15:30:00Z", "2026-03-02T16:00:00Z")), command("occupiedResources[1].startDateTimeUtc", "NotAvailable")},
 		{"B11 the third on another day", commandOf(morning + "," + morning + "," + stretch("2026-03-03T01:00:00Z", "2026-03-03T01:30:00Z")), command("occupiedResources[2].startDateTimeUtc", "NotAvailable")},
@@ -188,6 +222,9 @@ func TestDecisionTable(t *testing.T) {
 		{"B12 counselor without id", command1(`"counselor":{}`), command("counselor.id", "Required")},
 		{"B12 counselor without name", command1(`"counselor":{"id":"c","name":null}`), command("counselor.name", "Required")},
 		{"B12 assignee before counselor", command1(`"counselor":{},"reservationAssignee":{"id":"a"}`), command("reservationAssignee.name", "Required")},
+		{"B12a counselor's id no object id", command1(`"counselor":{"id":"c-1","name":"n"}`), command("counselor.id", "NotAvailable")},
+		{"B12a an assignee's id is any text", command1(`"reservationAssignee":{"id":"a-1 ","name":"n"}`), ""},
+		{"B12a after B12 of the assignee", command1(`"counselor":{"id":"c-1","name":"n"},"reservationAssignee":{}`), command("reservationAssignee.id", "Required")},
 		{"B12 null is no person", command1(`"counselor":null,"reservationAssignee":null`), ""},
 		{"B13 no type", procedures(`{}`), command("requestedProcedures[0].type", "Required")},
 		{"B13 type null", procedures(option("") + `,{"type":null}`), command("requestedProcedures[1].type", "Required")},
@@ -220,7 +257,7 @@ func TestDecisionTable(t *testing.T) {
 		{"B16 the first in the order of the schema", command1(`"connectedChannel":"X","funnel":{"funnelCategory":{"color":"X"},"funnel":{"color":"X","category":"X"}}`), command("funnel.funnel.category", "NotAvailable")},
 		{"B16 after B15", command1(`"connectedChannel":"X","requestedProcedures":[{"type":"OPTION","optionConfiguration":{}}]`), command("requestedProcedures[0].optionConfiguration.optionId", "Required")},
 		{"NUL in the memo", command1(`"reservationMemo":"a\u0000"`), command("reservationMemo", "NotAvailable")},
-		{"NUL in a doctor's name", commandOf(doctor(`{"id":"d","name":"\u0000"}`)), command("occupiedResources[0].doctor.name", "NotAvailable")},
+		{"NUL in a doctor's name", commandOf(doctor(`{"id":"` + kim + `","name":"\u0000"}`)), command("occupiedResources[0].doctor.name", "NotAvailable")},
 		{"NUL in a counselor's id", command1(`"counselor":{"id":"\u0000","name":"n"}`), command("counselor.id", "NotAvailable")},
 		{"NUL in a funnel", command1(`"funnel":{"funnelDetail":"\u0000"}`), command("funnel.funnelDetail", "NotAvailable")},
 		{"NUL in a machine's name", medical(`"configuration":{"machines":[{},{"name":"\u0000"}]}`), command(medicalPath+".configuration.machines[1].name", "NotAvailable")},
@@ -263,8 +300,10 @@ func TestRowsAreInOrder(t *testing.T) {
 		{"B8", `{"startDateTimeUtc":"x","endDateTimeUtc":"",` + group + `}`, "", "", ".startDateTimeUtc", "NotAvailable"},
 		{"B9", stretch("2026-03-03T01:00:00Z", "2026-03-03T01:00:00Z"), "", "", ".endDateTimeUtc", "InvalidTimeRange"},
 		{"B10", `{"startDateTimeUtc":"2026-03-03T01:00:00Z","endDateTimeUtc":"2026-03-03T01:30:00Z","reservationGroup":{"reservationGroupId":"g","zoneId":"z1","doctor":{}}}`, "", "", ".doctor.id", "Required"},
+		{"B10a", `{"startDateTimeUtc":"2026-03-03T01:00:00Z","endDateTimeUtc":"2026-03-03T01:30:00Z","reservationGroup":{"reservationGroupId":"g","zoneId":"z1","doctor":{"id":"d","name":"n"}}}`, "", "", ".doctor.id", "NotAvailable"},
 		{"B11", stretch("2026-03-03T01:00:00Z", "2026-03-03T01:30:00Z"), "", "", ".startDateTimeUtc", "NotAvailable"},
-		{"B12", "", "", `"counselor":{"id":"\u0000"}`, "counselor.name", "Required"},
+		{"B12", "", "", `"reservationAssignee":{"id":"\u0000"}`, "reservationAssignee.name", "Required"},
+		{"B12a", "", "", `"counselor":{"id":"\u0000","name":"\u0000"}`, "counselor.id", "NotAvailable"},
 		{"B13", "", `{"optionConfiguration":{}}`, "", ".type", "Required"},
 		{"B14", "", `{"type":"OPTION","ticketConfiguration":{}}`, "", ".optionConfiguration", "Required"},
 		{"B15", "", `{"type":"OPTION","optionConfiguration":{"price":{"reason":{"type":"X"}}}}`, "", ".optionConfiguration.optionId", "Required"},
@@ -331,9 +370,9 @@ func TestChangeIsTranslated(t *testing.T) {
 			}),
 		},
 		{
-			"a value sets", command1(`"reservationAssignee":{"id":"a","name":"A"},"consultationRequired":true,"sedationRequired":true,"counselor":{"id":"c","name":"C"},"funnel":{"funnelDetail":"<d>"},"reservationMemo":"m","requestedProcedures":[{"ticketConfiguration":{"optionTitle":"3","ticketTitle":"2","ticketId":"1"},"type":"TICKET"}],"connectedChannel":"KOS_CONNECT"`),
+			"a value sets", command1(`"reservationAssignee":{"id":"a","name":"A"},"consultationRequired":true,"sedationRequired":true,"counselor":{"id":"` + strings.ToUpper(kim) + `","name":"C"},"funnel":{"funnelDetail":"<d>"},"reservationMemo":"m","requestedProcedures":[{"ticketConfiguration":{"optionTitle":"3","ticketTitle":"2","ticketId":"1"},"type":"TICKET"}],"connectedChannel":"KOS_CONNECT"`),
 			with(func(c *booking.Change) {
-				c.Assignee, c.Counselor = booking.Set(booking.Person{ID: "a", Name: "A"}), booking.Set(booking.Person{ID: "c", Name: "C"})
+				c.Assignee, c.Counselor = booking.Set(booking.Person{ID: "a", Name: "A"}), booking.Set(booking.Person{ID: kim, Name: "C"})
 				c.ConsultationRequired, c.SedationRequired = booking.Set(true), booking.Set(true)
 				c.Memo, c.ConnectedChannel = booking.Set("m"), booking.Set("KOS_CONNECT")
 				c.Funnel = booking.Set(json.RawMessage(`{"funnelDetail":"<d>"}`))
@@ -364,9 +403,17 @@ func TestChangeIsTranslated(t *testing.T) {
 			with(func(c *booking.Change) { c.Items[0].StartSec, c.Items[0].EndSec = -2, 0 }),
 		},
 		{
-			"two stretches, one with a doctor", commandOf(morning + `,{"startDateTimeUtc":"2026-03-02T01:00:00Z","endDateTimeUtc":"2026-03-02T01:30:00Z","reservationGroup":{"reservationGroupId":"h","zoneId":"z2","doctor":{"id":"d","name":"D"}}}`),
+			"two stretches, one with a doctor", commandOf(morning + `,{"startDateTimeUtc":"2026-03-02T01:00:00Z","endDateTimeUtc":"2026-03-02T01:30:00Z","reservationGroup":{"reservationGroupId":"h","zoneId":"z2","doctor":{"id":"` + kim + `","name":"D"}}}`),
 			with(func(c *booking.Change) {
-				c.Items = append(c.Items, booking.Item{GroupID: "h", ZoneID: "z2", Doctor: &booking.Person{ID: "d", Name: "D"}, StartSec: 1772413200, EndSec: 1772415000})
+				c.Items = append(c.Items, booking.Item{GroupID: "h", ZoneID: "z2", Doctor: &booking.Person{ID: kim, Name: "D"}, StartSec: 1772413200, EndSec: 1772415000})
+			}),
+		},
+		{"a version", command1(`"version":3`), with(func(c *booking.Change) { c.Seen = new(int64(3)) })},
+		{
+			"ids in small letters", `{"scheduleId":"65D00000000000000000000F","zoneId":"65A00000000000000000000F","occupiedResources":[` +
+				strings.NewReplacer(`"g"`, `"65B00000000000000000000F"`, `"z1"`, `"Z1"`).Replace(morning) + `]}`,
+			with(func(c *booking.Change) {
+				c.ScheduleID, c.ZoneID, c.Items[0].GroupID, c.Items[0].ZoneID = "65d00000000000000000000f", "65a00000000000000000000f", "65b00000000000000000000f", "Z1"
 			}),
 		},
 		{"ids that name nothing", `{"scheduleId":"\u0000","zoneId":"` + long + `","occupiedResources":[{"startDateTimeUtc":"2026-03-02T01:00:00Z","endDateTimeUtc":"2026-03-02T01:30:00Z","reservationGroup":{"reservationGroupId":"a\u0000","zoneId":"` + long + `"}}]}`, with(func(c *booking.Change) {
@@ -475,7 +522,8 @@ func compareSchema(t *testing.T, path string, s *schema, typ reflect.Type) {
 			want = append(want, p.name)
 		}
 		for _, f := range fields(reflect.New(typ).Elem(), "") {
-			if f.name != "configuration" || typ != reflect.TypeFor[occupiedResource]() {
+			ours := f.name == "version" && typ == reflect.TypeFor[updateReservation]()
+			if !ours && (f.name != "configuration" || typ != reflect.TypeFor[occupiedResource]()) {
 				got = append(got, f.name)
 			}
 		}
@@ -487,6 +535,9 @@ func compareSchema(t *testing.T, path string, s *schema, typ reflect.Type) {
 		for i, p := range s.Properties {
 			value, _ := members[i].Type.FieldByName("Value") // maybe[T]
 			compareSchema(t, path+"."+p.name, p.schema, value.Type.Elem())
+			if (p.Format == "object-id") != (value.Type.Elem() == reflect.TypeFor[id]()) {
+				t.Errorf("%s.%s has the format %q in the schema and is of type %s here", path, p.name, p.Format, value.Type.Elem())
+			}
 		}
 	}
 }

@@ -1,18 +1,20 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"holdfast/booking"
 	"holdfast/inventory"
@@ -264,10 +266,8 @@ func ceilSec(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 
 func utc(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
 
-var objectID = regexp.MustCompile(`^[0-9a-fA-F]{24}$`)
-
 // isObjectID reports whether s has the form of the family's ids.
-func isObjectID(s id) bool { return objectID.MatchString(string(s)) }
+func isObjectID(s id) bool { return inventory.IsObjectID(string(s)) }
 
 // getScheduleDetail tells everything about one visit.
 func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery) (scheduleDetail, error) {
@@ -285,8 +285,12 @@ func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery)
 	if err != nil {
 		return scheduleDetail{}, err
 	}
+	visits, err := s.schedulesOf(ctx, []booking.Schedule{v})
+	if err != nil {
+		return scheduleDetail{}, err
+	}
 	s.patientDataRead(ctx, v)
-	return scheduleDetail{scheduleWithHistory{schedule: scheduleOf(v), Histories: histories}}, nil
+	return scheduleDetail{scheduleWithHistory{schedule: visits[0], Histories: histories}}, nil
 }
 
 // The pages of a list.
@@ -306,7 +310,7 @@ func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[sch
 	if err != nil {
 		return list[schedule]{}, invalidCommand("date", notAvailable)
 	}
-	q := booking.SchedulesQuery{MerchantID: callOf(ctx).caller, Day: day}
+	q := booking.SchedulesQuery{MerchantID: callOf(ctx).caller, Day: day, Waiting: req.WaitsForConfirmation.Value}
 	for _, f := range []struct {
 		key  string
 		from maybe[id]
@@ -331,9 +335,9 @@ func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[sch
 	if err != nil {
 		return list[schedule]{}, err
 	}
-	answer := list[schedule]{Data: []schedule{}}
-	for _, v := range found {
-		answer.Data = append(answer.Data, scheduleOf(v))
+	var answer list[schedule]
+	if answer.Data, err = s.schedulesOf(ctx, found); err != nil {
+		return list[schedule]{}, err
 	}
 	s.patientDataRead(ctx, found...)
 	return answer, nil
@@ -371,7 +375,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 		}
 		return strings.TrimSpace(*m.Value)
 	}
-	q.NamePart, q.Email, q.VisitorID = text(req.PartOfVisitorName), text(req.Email), text(req.ChartNumber)
+	q.NamePart, q.Email, q.VisitorID = text(req.PartOfVisitorName), text(req.Email), inventory.PlainID(text(req.ChartNumber))
 	switch {
 	case len(q.NamePart) > mostSought || strings.ContainsFunc(q.NamePart, unicode.IsControl):
 		return list[visitor]{}, invalidCommand("partOfVisitorName", notAvailable)
@@ -426,8 +430,55 @@ func (s *server) patientDataRead(ctx context.Context, read ...booking.Schedule) 
 		slog.Any("schedules", schedules), slog.Any("visitors", visitors))
 }
 
-// scheduleOf is a visit in the family's words. Name and number are those that
-// were given with this visit: families share charts.
+// schedulesOf are the caller's visits in the family's words.
+func (s *server) schedulesOf(ctx context.Context, found []booking.Schedule) ([]schedule, error) {
+	m, err := s.bookings.Store.Merchant(ctx, callOf(ctx).caller)
+	if err != nil {
+		return nil, fmt.Errorf("read catalogue: %w", err)
+	}
+	all := make([]schedule, len(found))
+	for i, v := range found {
+		all[i] = scheduleOf(v)
+		if all[i].Booking, err = scheduleBookingOf(v.Booking, m); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// scheduleBookingOf is what was said and bought when the visit was made. m knows what
+// the service is called.
+func scheduleBookingOf(b booking.Booking, m *inventory.Merchant) (scheduleBooking, error) {
+	of := scheduleBooking{
+		Origin: "DESK", StaffID: b.StaffID, RoomID: b.RoomID, PartySize: b.PartySize,
+		AdditionalRequest: b.AdditionalRequest, OfferID: b.OfferID,
+	}
+	if b.CreatedBy == booking.ByGuest {
+		of.Origin, of.BookingID = "GOOGLE", b.ID.String()
+	}
+	if b.ServiceID != "" {
+		of.Service = &scheduleService{ID: b.ServiceID}
+		if known := m.Service(b.ServiceID); known != nil {
+			of.Service.Name = known.Name
+		}
+	}
+	if b.Payment == nil {
+		return of, nil
+	}
+	text, err := protojson.Marshal(paymentMessage(b.Payment))
+	if err != nil {
+		return of, fmt.Errorf("encode payment: %w", err)
+	}
+	var compact bytes.Buffer // protojson's white space is arbitrary
+	if err := json.Compact(&compact, text); err != nil {
+		return of, fmt.Errorf("encode payment: %w", err)
+	}
+	of.Payment = compact.Bytes()
+	return of, nil
+}
+
+// scheduleOf is a visit in the family's words, without what was bought. Name and
+// number are those that were given with this visit: families share charts.
 func scheduleOf(v booking.Schedule) schedule {
 	b := v.Booking
 	of := schedule{
@@ -446,7 +497,7 @@ func scheduleOf(v booking.Schedule) schedule {
 		},
 		CreatedDateTimeUtc: utc(b.CreatedSec),
 		Tasks:              []noMembers{}, PurchaseIDs: []string{}, PrescriptionIDs: []string{}, EtceteraWorks: []noMembers{},
-		OccupiedResources: occupiedOf(b.Resources),
+		OccupiedResources: occupiedOf(b.Resources), Version: b.Version, WaitsForConfirmation: b.State == booking.Pending,
 	}
 	if b.RequestedProcedures == nil {
 		of.Reservation.RequestedProcedures = json.RawMessage("[]")

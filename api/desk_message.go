@@ -8,7 +8,8 @@ import "encoding/json"
 
 // list is how every query answers.
 type list[T any] struct {
-	Data []T `json:"data"`
+	Data []T    `json:"data"`
+	Next string `json:"next,omitempty"` // ours: the cursor of the page that follows
 }
 
 // noMembers is protos.Empty.
@@ -134,6 +135,29 @@ type schedule struct {
 	PrescriptionIDs    []string            `json:"prescriptionIds"`
 	EtceteraWorks      []noMembers         `json:"etceteraWorks"`
 	OccupiedResources  []scheduleOccupied  `json:"occupiedResources"`
+	Version            int64               `json:"version"` // ours, as a command may name it
+
+	WaitsForConfirmation bool            `json:"waitsForConfirmation"` // ours
+	Booking              scheduleBooking `json:"booking"`              // ours
+}
+
+// scheduleBooking is what was said and bought when the visit was made.
+type scheduleBooking struct {
+	Origin            string           `json:"origin"`              // GOOGLE or DESK
+	BookingID         string           `json:"bookingId,omitempty"` // Google's
+	Service           *scheduleService `json:"service,omitempty"`
+	StaffID           string           `json:"staffId,omitempty"` // that the guest named, in the feed's or the clinic's words
+	RoomID            string           `json:"roomId,omitempty"`  // ditto
+	PartySize         int              `json:"partySize,omitempty"`
+	AdditionalRequest string           `json:"additionalRequest,omitempty"`
+	OfferID           string           `json:"offerId,omitempty"`
+	Payment           json.RawMessage  `json:"payment,omitempty"` // as agreed: Google's PaymentInformation in protobuf's JSON
+}
+
+// scheduleService is what was booked, by the name that it has now.
+type scheduleService struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
 }
 
 // scheduleVisitor is protos.schedule.schedule.ScheduleVisitorContract.
@@ -206,6 +230,8 @@ type schedulesQuery struct {
 	ZoneID             maybe[id]     `json:"zoneId"`
 	Offset             maybe[int32]  `json:"offset"`
 	Limit              maybe[int32]  `json:"limit"`
+
+	WaitsForConfirmation maybe[bool] `json:"waitsForConfirmation"`
 }
 
 // searchVisitors is protos.open.SearchVisitors.
@@ -231,4 +257,56 @@ type visitor struct {
 	Name        string `json:"name"`
 	PhoneNumber *phone `json:"phoneNumber,omitempty"`
 	Email       string `json:"email,omitempty"`
+}
+
+// pageQuery is ours: a page of a part of the catalogue.
+type pageQuery struct {
+	Cursor maybe[string] `json:"cursor"`
+	Limit  maybe[int32]  `json:"limit"`
+}
+
+// staffMember is ours.
+type staffMember struct {
+	ID                 string              `json:"id"`
+	Name               string              `json:"name"`
+	Role               string              `json:"role"`
+	Exclusive          bool                `json:"exclusive"`
+	OperationTimetable *operationTimetable `json:"operationTimetable,omitempty"` // absent: whenever the clinic is open
+	ClosedDays         []string            `json:"closedDays"`
+}
+
+// occupiedTimesQuery is ours: the times of a range that the desk has closed.
+type occupiedTimesQuery struct {
+	StartDateTimeUtc maybe[string] `json:"startDateTimeUtc"`
+	EndDateTimeUtc   maybe[string] `json:"endDateTimeUtc"`
+	ZoneID           maybe[id]     `json:"zoneId"`
+	Cursor           maybe[string] `json:"cursor"`
+	Limit            maybe[int32]  `json:"limit"`
+}
+
+// occupiedTime is a time that the desk has closed.
+type occupiedTime struct {
+	OccupiedTimeID     string     `json:"occupiedTimeId"`
+	ReservationGroupID string     `json:"reservationGroupId"`
+	ZoneID             string     `json:"zoneId"`
+	StartDateTimeUtc   string     `json:"startDateTimeUtc"`
+	EndDateTimeUtc     string     `json:"endDateTimeUtc"`
+	Doctor             *colleague `json:"doctor,omitempty"`
+	Memo               *string    `json:"memo,omitempty"`
+	CreatedDateTimeUtc string     `json:"createdDateTimeUtc"`
+}
+
+// changedSchedulesQuery is ours: what has become of visits since a time.
+type changedSchedulesQuery struct {
+	ChangedSince         maybe[string] `json:"changedSince"`
+	WaitsForConfirmation maybe[bool]   `json:"waitsForConfirmation"`
+	Cursor               maybe[string] `json:"cursor"`
+	Limit                maybe[int32]  `json:"limit"`
+}
+
+// changedSchedules are the visits as they are now.
+type changedSchedules struct {
+	Data  []schedule `json:"data"`
+	Next  string     `json:"next,omitempty"`  // the cursor of the page that follows
+	Later string     `json:"later,omitempty"` // on the last page: the cursor to begin with the next time
 }

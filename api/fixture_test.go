@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 const (
 	createPath   = "/v3/CreateBooking"
 	updatePath   = "/schedule/open/v2/commands/update-reservation"
+	changesPath  = "/schedule/open/v1/queries/get-changed-schedules"
+	blocksPath   = "/schedule/open/v1/queries/get-occupied-times"
+	staffPath    = "/schedule/open/v1/queries/get-staff"
+	zonesPath    = "/schedule/open/v1/queries/get-zones"
 	exchangePath = "/open/authorization/commands/exchange-token"
 
 	googleUser     = "google"
@@ -311,7 +315,7 @@ func (w *world) credentials(path, who string) string {
 		return basic("guessed")
 	case who == "wrong":
 		return "Bearer 00000000-0000-4000-8000-000000000000"
-	case strings.HasPrefix(who, "clinic-"), who == "new-york", who == "pune", who == "choosy", who == "chicago":
+	case slices.Contains(merchants, who):
 		return "Bearer " + w.token(who)
 	}
 	return who

@@ -89,6 +89,7 @@ var googleField = map[booking.Field]string{
 	booking.FieldGroup:         "",
 	booking.FieldBlock:         "",
 	booking.FieldRange:         "",
+	booking.FieldVersion:       "",
 }
 
 // googleRefusal makes a request that names something unknown a 400.

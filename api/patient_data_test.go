@@ -69,11 +69,20 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 			{dayPath, `{"date":"2026-03-02"}`, clinic1, 200, []string{second.ScheduleID, first.ScheduleID}, []string{visitors[second.ScheduleID], visitors[first.ScheduleID]}},
 			{dayPath, `{"date":"2026-03-03"}`, clinic1, 200, []string{}, []string{}},
 			{dayPath, `{"date":"2026-03-02"}`, "clinic-2", 200, []string{}, []string{}},
+			{changesPath, `{"changedSince":"2026-03-01T00:00:00Z"}`, clinic1, 200, []string{first.ScheduleID, second.ScheduleID}, []string{visitors[first.ScheduleID], visitors[second.ScheduleID]}},
+			{changesPath, `{"changedSince":"2026-03-01T00:00:00Z"}`, "clinic-2", 200, []string{}, []string{}},
 			{visitorsPath, `{"partOfVisitorName":"Kanarienvogel"}`, clinic1, 200, []string{}, []string{visitors[first.ScheduleID], visitors[second.ScheduleID]}},
 			{visitorsPath, fmt.Sprintf(`{"email":%q}`, canaryEmail(2)), clinic1, 200, []string{}, []string{visitors[second.ScheduleID]}},
 			{visitorsPath, `{"phone":{"countryCode":"82","phoneNumber":"1097531864"}}`, "clinic-2", 200, []string{}, []string{}},
 
 			// Nobody is told anything of a patient.
+			{staffPath, `{}`, clinic1, 200, nil, nil},
+			{zonesPath, `{}`, clinic1, 200, nil, nil},
+			{blocksPath, `{"startDateTimeUtc":"2026-03-02T00:00:00Z","endDateTimeUtc":"2026-03-03T00:00:00Z"}`, clinic1, 200, nil, nil},
+			{changesPath, fmt.Sprintf(`{"changedSince":%q}`, canaryUser), clinic1, 400, nil, nil},
+			{changesPath, fmt.Sprintf(`{"cursor":%q}`, canaryUser), clinic1, 400, nil, nil},
+			{staffPath, fmt.Sprintf(`{"cursor":%q}`, canaryUser), clinic1, 400, nil, nil},
+			{blocksPath, fmt.Sprintf(`{"startDateTimeUtc":"2026-03-02T00:00:00Z","endDateTimeUtc":"2026-03-03T00:00:00Z","cursor":%q}`, canaryUser), clinic1, 400, nil, nil},
 			{groupsPath, `{}`, clinic1, 200, nil, nil},
 			{byGroupPath, fmt.Sprintf(`{"reservationGroupId":%q,"startDate":"2026-03-02","endDate":"2026-03-02","timezone":"Asia/Seoul"}`, skin), clinic1, 200, nil, nil},
 			{byVisitV2Path, fmt.Sprintf(`{"scheduleId":%q,"startDateTimeUtc":"2026-03-02T00:00:00Z","endDateTimeUtc":"2026-03-02T01:00:00Z"}`, first.ScheduleID), clinic1, 200, nil, nil},
@@ -122,7 +131,7 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 		_, err = w.service.Erase(w.t.Context(), booking.Subject{MerchantID: clinic1, VisitorID: visitors[second.ScheduleID]}, true)
 		w.must(err)
 		for path, body := range map[string]string{
-			detailPath: fmt.Sprintf(`{"scheduleId":%q}`, first.ScheduleID), dayPath: `{"date":"2026-03-02"}`, visitorsPath: `{"partOfVisitorName":"Kanarienvogel"}`,
+			detailPath: fmt.Sprintf(`{"scheduleId":%q}`, first.ScheduleID), dayPath: `{"date":"2026-03-02"}`, changesPath: `{"changedSince":"2026-03-01T00:00:00Z"}`, visitorsPath: `{"partOfVisitorName":"Kanarienvogel"}`,
 		} {
 			if a := tell(200, path, body, clinic1); escaped(a.body, []string{canaryGiven, canaryFamily, canaryPhone, canaryUser, canaryWish, canaryMemo, canaryTitle}) != nil {
 				w.t.Errorf("%s still tells of who has been erased: %s", path, a.body)

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"holdfast/inventory"
 )
 
 // maybe is a member of a JSON object: absent, null or a value. In a command
@@ -84,15 +86,65 @@ func fields(v reflect.Value, path string) []field {
 
 // decodeClinic reads a command of the clinic family into a wire struct. The
 // error is row A2: "body" if it is no JSON object, else the first member, in
-// the order of the schema, that has another JSON type. Unknown members are
-// ignored: clients of protobuf's JSON send newer ones.
+// the order of the schema, that has another JSON type; or row A2a. Other unknown
+// members are ignored: clients of protobuf's JSON send newer ones.
 func decodeClinic[T any](body []byte) (T, error) {
 	var into T
 	object, err := parse(body)
 	if err != nil {
 		return into, invalidCommand("body", notAvailable)
 	}
-	return into, readValue(object, reflect.ValueOf(&into).Elem(), "", "")
+	v := reflect.ValueOf(&into).Elem()
+	if err := readValue(object, v, "", ""); err != nil {
+		return into, err
+	}
+	return into, misspelt(object, v, "", "")
+}
+
+// misspelt is row A2a: the first member, in the order of the schema, that the body
+// spells in another case, with _ or with -. It would be ignored, and what it says
+// with it. from is what the value v was read from.
+func misspelt(from any, v reflect.Value, path, under string) error {
+	switch v.Kind() {
+	case reflect.Slice:
+		for n, from := range from.([]any) {
+			if err := misspelt(from, v.Index(n), nth(path, n), nth(path, n)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map: // its names are the caller's, and its path names it whole
+		for name, from := range from.(map[string]any) {
+			entry := reflect.New(v.Type().Elem()).Elem()
+			entry.Set(v.MapIndex(reflect.ValueOf(name)))
+			if misspelt(from, entry, path, path) != nil {
+				return invalidCommand(path, notAvailable)
+			}
+		}
+	case reflect.Struct:
+		object, members := from.(map[string]any), fields(v, under)
+		unknown := map[string]bool{}
+		for name := range object {
+			if !slices.ContainsFunc(members, func(f field) bool { return f.name == name }) {
+				unknown[bareName(name)] = true
+			}
+		}
+		for _, f := range members {
+			if _, undocumented := f.member.(*maybe[any]); !undocumented && unknown[bareName(f.name)] {
+				return invalidCommand(f.path, notAvailable)
+			}
+			if value, ok := f.value(); ok {
+				if err := misspelt(object[f.name], value, f.path, f.under); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// bareName is a member's name without what spellings of it differ in.
+func bareName(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
 // readValue takes a JSON value over. Unlike encoding/json it wants the very
@@ -103,6 +155,9 @@ func readValue(v any, into reflect.Value, path, under string) error {
 	case reflect.String:
 		var s string
 		s, ok = v.(string)
+		if into.Type() == reflect.TypeFor[id]() {
+			s = inventory.PlainID(s)
+		}
 		into.SetString(s)
 	case reflect.Bool:
 		var b bool

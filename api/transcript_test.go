@@ -319,6 +319,10 @@ func (s *stage) value(name string) (string, error) {
 	if clinic, ok := strings.CutPrefix(name, "KEY "); ok {
 		return strings.ToUpper(s.key(clinic)), nil
 	}
+	if name, ok := strings.CutPrefix(name, "CAPITAL "); ok {
+		value, err := s.value(name)
+		return strings.ToUpper(value), err
+	}
 	if m := spaces.FindStringSubmatch(name); m != nil {
 		n, err := strconv.Atoi(m[1])
 		return strings.Repeat(" ", n), err

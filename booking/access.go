@@ -39,8 +39,8 @@ func (k Key) Good(nowSec int64) bool {
 	return k.RevokedSec == 0 && (k.ExpiresSec == 0 || nowSec < k.ExpiresSec)
 }
 
-// NewKey makes an API key for a clinic. It is shown this once and stored
-// hashed; name is for people. ErrNotFound if there is no such clinic.
+// NewKey makes an API key for a merchant, a clinic or one of feeds. It is shown this
+// once and stored hashed; name is for people. ErrNotFound if there is no such merchant.
 func (s *Service) NewKey(ctx context.Context, merchantID, name string) (key string, err error) {
 	key = uuid.NewString() // random, not s.NewID: a key must not be guessable
 	return key, s.Store.PutKey(ctx, hash(key), merchantID, name, s.Now().Unix())

@@ -36,7 +36,7 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 			}
 			b := Booking{
 				ID: id, ScheduleID: objectID(now, id), MerchantID: c.MerchantID, State: Blocked,
-				StartSec: c.StartSec, EndSec: c.EndSec, ZoneID: c.ZoneID, Resources: []OccupiedResource{occupied}, Memo: c.Memo,
+				StartSec: c.StartSec, EndSec: c.EndSec, ZoneID: occupied.ZoneID, Resources: []OccupiedResource{occupied}, Memo: c.Memo,
 				CreatedBy: ByDesk, CreatedSec: now.Unix(),
 			}
 			return putNext(tx, Booking{}, b, Event{Actor: ByDesk, Action: Closed, AtSec: now.Unix()})

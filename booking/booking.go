@@ -85,6 +85,18 @@ type Person struct {
 	Name string `json:"name"`
 }
 
+// spelled is the person with an id as the catalogue spells it: object ids are kept
+// and answered in one form. One whom it does not have gets small letters.
+func (p *Person) spelled(m *inventory.Merchant) *Person {
+	if p == nil {
+		return nil
+	}
+	if s := m.StaffMember(p.ID); s != nil {
+		return &Person{ID: s.ID, Name: p.Name}
+	}
+	return &Person{ID: inventory.PlainID(p.ID), Name: p.Name}
+}
+
 // Contact is what a guest told us about themselves with one booking. It stays
 // with that booking; [Guest] is who we think they are.
 type Contact struct {

@@ -112,7 +112,7 @@ func uncountable(before, m *inventory.Merchant, g *inventory.Group, bookings []B
 	var visits []string
 	for _, b := range bookings {
 		if slices.ContainsFunc(b.Resources, func(r OccupiedResource) bool {
-			return r.GroupID == g.ID && (resized || r.ResourceID != inventory.LaneResource(m.ID, g, inventory.GroupZone{ZoneID: r.ZoneID}).ID)
+			return inventory.SameID(r.GroupID, g.ID) && (resized || r.ResourceID != inventory.LaneResource(m.ID, g, inventory.GroupZone{ZoneID: r.ZoneID}).ID)
 		}) {
 			visits = append(visits, b.ScheduleID)
 		}
@@ -226,7 +226,7 @@ func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) 
 		changed = true
 		next.Resources[i].DoctorID = nil
 		if held {
-			next.Resources[i].DoctorID = &doctor.ID
+			next.Resources[i].Doctor, next.Resources[i].DoctorID = r.Doctor.spelled(m), &doctor.ID
 		}
 	}
 	return next, changed

@@ -16,6 +16,7 @@ import (
 type Change struct {
 	MerchantID string // of the caller's token
 	ScheduleID string
+	Seen       *int64 // the version of the visit that the caller knows; nil: the command holds for any
 	ZoneID     string // where the visitor checks in
 	Items      []Item // at least one
 
@@ -65,7 +66,9 @@ func (e Edit[T]) apply(old *T) *T {
 // (docs/update-reservation.md, rows C1 to C7).
 func (s *Service) Change(ctx context.Context, c Change) error {
 	now := s.Now()
+	var done Booking
 	return s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		c := c.spelled(m)
 		items, holds, invalid := c.occupy(m, now)
 		touches := Keys{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
 		if invalid == nil {
@@ -73,13 +76,17 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			touches.FromSec, touches.ToSec = envelope(items)
 			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 		}
-		return touches, func(tx Tx) error {
+		return touches, func(tx Tx) (err error) {
 			b, found := tx.Schedule()
-			if !found || !b.IsVisit() {
+			switch {
+			case !found || !b.IsVisit():
 				return unknown(FieldSchedule, "no such schedule of this clinic")
-			}
-			if !b.State.Reserved() {
+			case !b.State.Reserved():
 				return refuse(NotReserved, "the visit is "+string(b.State))
+			case b.equals(done): // the COMMIT of an earlier run got no answer
+				return nil
+			case c.Seen != nil && *c.Seen != b.Version:
+				return newer(b)
 			}
 			if invalid != nil {
 				return invalid
@@ -93,10 +100,39 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			if err := c.move(tx, m, b, holds); err != nil {
 				return err
 			}
-			_, err := putNext(tx, b, next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix()})
+			done, err = putNext(tx, b, next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix()})
 			return err
 		}
 	})
+}
+
+// equals reports whether b is what an earlier run of the same operation has made, or
+// as good as that.
+func (b Booking) equals(done Booking) bool {
+	if !b.isVersion(done) {
+		return false
+	}
+	was, is, err := difference(done, b)
+	return err == nil && string(was) == "{}" && string(is) == "{}"
+}
+
+// newer refuses a command of somebody who knows another version of the visit: it
+// would undo what has happened since.
+func newer(b Booking) *Invalid {
+	return unknown(FieldVersion, fmt.Sprintf("the visit is at version %d", b.Version))
+}
+
+// spelled is the command with the ids that are kept as they are given as the
+// catalogue spells them.
+func (c Change) spelled(m *inventory.Merchant) Change {
+	if m == nil {
+		return c
+	}
+	if z := m.Zone(c.ZoneID); z != nil {
+		c.ZoneID = z.ID
+	}
+	c.Counselor.To = c.Counselor.To.spelled(m)
+	return c
 }
 
 // apply is the booking as the command wants it.
@@ -164,7 +200,7 @@ func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource
 func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.GroupZone, now time.Time) (OccupiedResource, []inventory.Hold) {
 	lane := inventory.LaneResource(m.ID, g, z)
 	occupied := OccupiedResource{
-		ResourceID: lane.ID, GroupID: g.ID, ZoneID: z.ZoneID, Doctor: it.Doctor,
+		ResourceID: lane.ID, GroupID: g.ID, ZoneID: z.ZoneID, Doctor: it.Doctor.spelled(m),
 		StartSec: it.StartSec, EndSec: it.EndSec, Spots: 1,
 	}
 	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, 1, now.Unix())}
@@ -235,8 +271,8 @@ func (it Item) open(m *inventory.Merchant, was []OccupiedResource) bool {
 	groupStays, doctorStays := false, it.Doctor == nil
 	for _, r := range was {
 		if r.StartSec == it.StartSec && r.EndSec == it.EndSec {
-			groupStays = groupStays || r.GroupID == it.GroupID
-			doctorStays = doctorStays || r.Doctor != nil && r.Doctor.ID == it.Doctor.ID
+			groupStays = groupStays || inventory.SameID(r.GroupID, it.GroupID)
+			doctorStays = doctorStays || r.Doctor != nil && inventory.SameID(r.Doctor.ID, it.Doctor.ID)
 		}
 	}
 	if !groupStays && !m.Group(it.GroupID).Open(start, end, m.Location) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -278,5 +279,38 @@ func TestIntervalChange(t *testing.T) {
 		_, err = w.create(c)
 		w.wantField(err, booking.FieldStart)
 		w.booked(w.request(at(14, 0)))
+	})
+}
+
+// A command that knows an older version of a visit undoes nothing: of 16 edits that
+// have all seen the same version one is carried out, also beside a guest who moves
+// the visit.
+func TestEditsOfOneVersion(t *testing.T) {
+	eachRace(t, func(w *world) {
+		b := w.booked(w.request(at(9, 0)))
+		var done, refused atomic.Int64
+		w.together(16, 0, func(i int) {
+			if i == 0 {
+				if _, err := w.update(reschedule(b, at(14, 0))); err != nil {
+					w.t.Error(err)
+				}
+				return
+			}
+			c := move(b, bed, at(9, 0), at(10, 0))
+			c.Memo, c.Seen = booking.Set(fmt.Sprint(i)), new(int64(1))
+			var invalid *booking.Invalid
+			switch err := w.change(c); {
+			case err == nil:
+				done.Add(1)
+			case errors.As(err, &invalid) && invalid.Field == booking.FieldVersion:
+				refused.Add(1)
+			default:
+				w.t.Error(err)
+			}
+		})
+		got := w.stored(b)
+		if done.Load() > 1 || done.Load()+refused.Load() != 15 || got.StartSec != at(14, 0) || got.Version != 2+done.Load() {
+			w.t.Errorf("%d edits done, %d refused; the visit is at %d, version %d", done.Load(), refused.Load(), got.StartSec, got.Version)
+		}
 	})
 }

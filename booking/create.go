@@ -51,6 +51,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	}
 	var out Outcome
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		c := c
+		c.Slot = c.Slot.spelled(m)
 		p := c.Slot.plan(m, nil, now)
 		if c.LeaseID != nil && p.invalid != nil && p.invalid.Field == FieldStart {
 			p = plan{} // the lease has its place, also on a grid that has been replaced since

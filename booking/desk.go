@@ -44,6 +44,7 @@ type SchedulesQuery struct {
 	Day        inventory.Date
 	GroupID    string // only visits with a stretch in this group; "": in any
 	ZoneID     string // and in this zone
+	Waiting    *bool  // only those that wait, or do not wait, for the clinic's word; nil: all
 	Offset     int    // how many of them to leave out first
 	Limit      int    // how many to return at most
 }
@@ -74,8 +75,8 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, 
 // of picks those that the query wants.
 func (q SchedulesQuery) of(all []Schedule) []Schedule {
 	all = slices.DeleteFunc(all, func(v Schedule) bool {
-		return !v.Booking.IsVisit() || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
-			return (q.GroupID == "" || r.GroupID == q.GroupID) && (q.ZoneID == "" || r.ZoneID == q.ZoneID)
+		return !v.Booking.IsVisit() || q.Waiting != nil && *q.Waiting != (v.Booking.State == Pending) || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
+			return (q.GroupID == "" || inventory.SameID(r.GroupID, q.GroupID)) && (q.ZoneID == "" || inventory.SameID(r.ZoneID, q.ZoneID))
 		})
 	})
 	all = all[min(q.Offset, len(all)):]

@@ -309,7 +309,7 @@ func TestBlock(t *testing.T) {
 		w.wantCause(w.change(move(there, bed, at(10, 0), at(11, 30))), booking.SlotUnavailable)
 		w.must(w.change(move(there, bed, at(10, 0), at(10, 30)))) // shorter: takes nothing
 		closed("shortened")
-		w.must(w.SettleVisit(w.t.Context(), scheduleOf(there), booking.CallOff))
+		w.must(w.SettleVisit(w.t.Context(), scheduleOf(there), booking.CallOff, nil))
 		closed("canceled")
 		m := testClinic()
 		m.Groups[0].Zones[0].Capacity = 9
@@ -337,7 +337,7 @@ func TestBlockIsNoVisit(t *testing.T) {
 		b := w.block(block(suite, at(9, 0), at(10, 0)))
 		before := w.rows()
 		w.wantField(w.change(move(b, suite, at(9, 0), at(11, 0))), booking.FieldSchedule)
-		w.wantField(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff), booking.FieldSchedule)
+		w.wantField(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff, nil), booking.FieldSchedule)
 		_, err := w.Settle(w.t.Context(), b.ID, booking.CallOff)
 		w.wantField(err, booking.FieldBooking)
 		_, err = w.Update(w.t.Context(), booking.Update{BookingID: b.ID, Cancel: true})
@@ -431,13 +431,13 @@ func TestSettleVisit(t *testing.T) {
 				day++
 				b := w.pending(at(9, 0) + 7*86400*day)
 				for _, step := range steps {
-					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), step))
+					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), step, nil))
 				}
 				if got := w.stored(b).State; got != from {
 					w.t.Fatalf("got %s, want %s", got, from)
 				}
 				before := w.rows()
-				err := w.SettleVisit(w.t.Context(), scheduleOf(b), as)
+				err := w.SettleVisit(w.t.Context(), scheduleOf(b), as, nil)
 				to := allowed[from][as]
 				if to == "" {
 					w.wantCause(err, booking.NotReserved)
@@ -459,7 +459,7 @@ func TestSettleVisit(t *testing.T) {
 				}
 			}
 		}
-		w.wantField(w.SettleVisit(w.t.Context(), booking.ScheduleKey{MerchantID: clinic, ScheduleID: "x"}, booking.CallOff), booking.FieldSchedule)
+		w.wantField(w.SettleVisit(w.t.Context(), booking.ScheduleKey{MerchantID: clinic, ScheduleID: "x"}, booking.CallOff, nil), booking.FieldSchedule)
 	})
 }
 
@@ -508,7 +508,7 @@ func TestDeskOnce(t *testing.T) {
 		w.wantCause(err, booking.SlotUnavailable)
 		for _, b := range w.all() {
 			if b.StartSec == at(9, 0) && b.State == booking.Confirmed {
-				w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff))
+				w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff, nil))
 			}
 		}
 		_, err = w.reserve(r)
@@ -624,17 +624,22 @@ func TestDeskUnknownCommit(t *testing.T) {
 				w.must(err)
 				failing()
 				shut := w.block(block(suite, at(10, 0), at(11, 0)))
-				for _, as := range []booking.Settlement{booking.Arrive, booking.Finish} {
+				edit := move(b, suite, at(9, 0), at(10, 0))
+				edit.Memo, edit.Seen = booking.Set("m"), new(int64(1))
+				failing()
+				w.must(w.change(edit))
+				w.wantField(w.change(edit), booking.FieldVersion)
+				for i, as := range []booking.Settlement{booking.Arrive, booking.Finish} {
 					failing()
-					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), as))
+					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), as, new(int64(i+2))))
 				}
 				failing()
 				w.must(w.unblock(shut))
 				if got, want := len(w.all()), 2; got != want {
 					w.t.Errorf("%d bookings, want %d", got, want)
 				}
-				if v, u := w.stored(b).Version, w.stored(shut).Version; v != 3 || u != 2 {
-					w.t.Errorf("versions %d and %d, want 3 and 2", v, u)
+				if v, u := w.stored(b).Version, w.stored(shut).Version; v != 4 || u != 2 {
+					w.t.Errorf("versions %d and %d, want 4 and 2", v, u)
 				}
 			})
 		})

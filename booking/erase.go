@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"holdfast/inventory"
 )
 
 // Erased is the action of an event: what was known of the guest is gone. It has
@@ -167,7 +169,7 @@ func (a *StillAhead) Error() string {
 // *StillAhead and has done nothing. It returns ErrNotFound if nobody is known by
 // these names. Broken off, it can be run again, by the same names.
 func (s *Service) Erase(ctx context.Context, subject Subject, cancel bool) (done Erasure, err error) {
-	guests, err := s.Store.GuestsNamed(ctx, subject.MerchantID, subject.keys(), subject.VisitorID)
+	guests, err := s.Store.GuestsNamed(ctx, subject.MerchantID, subject.keys(), inventory.PlainID(subject.VisitorID))
 	if err != nil {
 		return done, fmt.Errorf("look for guests: %w", err)
 	}

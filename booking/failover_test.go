@@ -184,7 +184,7 @@ func (w *world) everything() map[string]question {
 	}{{booking.CallOff, booking.Canceled}, {booking.Missed, booking.NoShow}, {booking.Arrive, booking.InProgress}} {
 		strict, lenient := visit(), visit()
 		all[fmt.Sprint("the desk: ", c.as)] = question{
-			func(s *booking.Service) error { return s.SettleVisit(ctx, key(strict), c.as) }, is(strict.ID, in(c.to)),
+			func(s *booking.Service) error { return s.SettleVisit(ctx, key(strict), c.as, nil) }, is(strict.ID, in(c.to)),
 		}
 		all[fmt.Sprint("the operator: ", c.as)] = question{
 			func(s *booking.Service) error { _, err := s.Settle(ctx, lenient.ID, c.as); return err }, is(lenient.ID, in(c.to)),

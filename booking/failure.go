@@ -114,7 +114,8 @@ const (
 	FieldVisitor
 	FieldGroup // of a block
 	FieldBlock
-	FieldRange // of time: it has too many slots
+	FieldRange   // of time: it has too many slots
+	FieldVersion // of a visit: not the one that it has
 	endOfFields
 )
 

@@ -40,10 +40,10 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	if expires <= now.Unix() {
 		return Booking{}, refuse(LeaseExpired, "the lease would have expired already")
 	}
-	c := Create{Slot: l.Slot, Contact: Contact{UserID: l.UserID}}
 	var result Booking
 	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
-		p := l.Slot.plan(m, nil, now)
+		c := Create{Slot: l.Slot.spelled(m), Contact: Contact{UserID: l.UserID}}
+		p := c.Slot.plan(m, nil, now)
 		var use []inventory.Hold
 		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {

@@ -24,6 +24,21 @@ type Slot struct {
 	ConfirmationMode ConfirmationMode
 }
 
+// spelled is the slot with a clinic's room and staff as its catalogue spells them.
+// Those of a merchant of feeds are free text.
+func (s Slot) spelled(m *inventory.Merchant) Slot {
+	if m == nil {
+		return s
+	}
+	if z := m.Zone(s.RoomID); z != nil {
+		s.RoomID = z.ID
+	}
+	if d := m.StaffMember(s.StaffID); d != nil {
+		s.StaffID = d.ID
+	}
+	return s
+}
+
 const neverPublished = "no slot of this service was ever published at that time for that staff, room and party size"
 
 // plan is where a request could be booked, as far as the catalogue tells.
@@ -192,7 +207,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	was := func(what string) { gone = refuse(SlotUnavailable, what+" any more") }
 	var doctor *Person
 	switch {
-	case keep != nil && (s.StaffID == "" || keep.Doctor != nil && keep.Doctor.ID == s.StaffID):
+	case keep != nil && (s.StaffID == "" || keep.Doctor != nil && inventory.SameID(keep.Doctor.ID, s.StaffID)):
 		doctor = keep.Doctor
 	case s.StaffID != "":
 		switch d := m.StaffMember(s.StaffID); {
@@ -221,7 +236,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		have = []OccupiedResource{*keep}
 		kept = keep.EndSec - keep.StartSec
 		// The zone stays too, unless it is full and the guest named no room.
-		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return z.ZoneID == keep.ZoneID }); i > 0 {
+		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return inventory.SameID(z.ZoneID, keep.ZoneID) }); i > 0 {
 			zones = slices.Concat(zones[i:i+1], zones[:i], zones[i+1:])
 		}
 	}

@@ -30,6 +30,8 @@ type Reserve struct {
 func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
 	return s.makeOnce(ctx, r.MerchantID, r.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
+		r := r
+		r.Change = r.spelled(m)
 		items, holds, invalid := r.occupy(m, now)
 		touches := Keys{}
 		if r.Phone == "" {

@@ -61,8 +61,10 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 }
 
 // SettleVisit is Settle by the clinic's name of the visit, and strict: a visit
-// that is so already is in no state for it.
-func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlement) error {
+// that is so already is in no state for it. seen is the version of the visit that the
+// caller knows; nil: whichever it has. It returns *Invalid{FieldVersion} if the visit
+// has another.
+func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlement, seen *int64) error {
 	now := s.Now()
 	var done Booking
 	return s.inTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
@@ -74,6 +76,12 @@ func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlemen
 			return nil
 		case b.State == settlements[as].to:
 			return refuse(NotReserved, "the visit is "+string(b.State)+" already")
+		}
+		if _, err := as.apply(b); err != nil {
+			return err
+		}
+		if seen != nil && *seen != b.Version {
+			return newer(b)
 		}
 		done, err = as.settle(tx, b, ByDesk, now)
 		return err

@@ -167,8 +167,8 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 		if g == nil {
 			return nil, &Invalid{Field: FieldResourceGroup, Resource: n, Detail: "no such group of this clinic"}
 		}
-		if !seen[id] {
-			seen[id] = true
+		if !seen[g.ID] {
+			seen[g.ID] = true
 			grids = append(grids, q.grid(m, g, q.DoctorID))
 		}
 	}
@@ -189,7 +189,7 @@ func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID str
 		}
 	}
 	if made.doctor != nil && made.doctor.Exclusive {
-		busy := inventory.StaffResource(m.ID, doctorID)
+		busy := inventory.StaffResource(m.ID, made.doctor.ID)
 		made.busy = &busy
 	}
 	return made

@@ -55,6 +55,14 @@ type Store interface {
 	// SearchGuests returns the guests that a search finds, by visitor id.
 	SearchGuests(ctx context.Context, q GuestSearch) ([]Guest, error)
 
+	// Blocks returns a page of the times that a clinic's desk has closed, by start and
+	// id, and whether there are more.
+	Blocks(ctx context.Context, q BlocksQuery) (found []Booking, more bool, err error)
+	// Changes returns the visits that a page of changes is of, as they are now and
+	// without history, by their last change on the page; the last change that was
+	// looked at; and whether there are more.
+	Changes(ctx context.Context, q ChangesQuery) (found []Schedule, last ChangeAt, more bool, err error)
+
 	// LapsedLeases returns leases that expired at nowSec or before and hold any
 	// of the slots; with no slots, any lapsed leases, a thousand at most.
 	LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error)
@@ -98,8 +106,8 @@ type Store interface {
 	// wrapping ErrUnavailable.
 	Settled(ctx context.Context) error
 
-	// PutKey stores a clinic's API key by its hash; ErrNotFound if there is no
-	// such clinic.
+	// PutKey stores a merchant's API key by its hash; ErrNotFound if there is no
+	// such merchant.
 	PutKey(ctx context.Context, hash []byte, merchantID, name string, nowSec int64) error
 	// ClinicKeys returns all keys that ever were, by merchant and age.
 	ClinicKeys(ctx context.Context) ([]StoredKey, error)

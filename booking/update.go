@@ -42,7 +42,7 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 			return Booking{}, fmt.Errorf("read booking: %w", err)
 		}
 		err = s.run(ctx, seen.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
-			wish := u.wish(seen)
+			wish := u.wish(seen).spelled(m)
 			var p plan
 			if !u.Cancel {
 				p = wish.planMove(m, seen, now)
@@ -230,7 +230,7 @@ func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Tim
 	if err := inventory.Move(tx, b.ID, have, pl.holds); err != nil {
 		return b, fmt.Errorf("take a slot that had room: %w", err)
 	}
-	if b.ZoneID == b.Resources[0].ZoneID { // the visitor checks in where the visit is
+	if inventory.SameID(b.ZoneID, b.Resources[0].ZoneID) { // the visitor checks in where the visit is
 		next.ZoneID = pl.items[0].ZoneID
 	}
 	next.Resources = pl.items

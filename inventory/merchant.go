@@ -104,19 +104,19 @@ type Service struct {
 	Charges                      Charges
 }
 
-// Zone returns the zone with this id, or nil.
+// Zone returns the zone with this id (see [SameID]), or nil.
 func (m *Merchant) Zone(id string) *Zone {
-	return find(m.Zones, func(z Zone) bool { return z.ID == id })
+	return find(m.Zones, func(z Zone) bool { return SameID(z.ID, id) })
 }
 
 // Group returns the group with this id, or nil.
 func (m *Merchant) Group(id string) *Group {
-	return find(m.Groups, func(g Group) bool { return g.ID == id })
+	return find(m.Groups, func(g Group) bool { return SameID(g.ID, id) })
 }
 
 // StaffMember returns the member of staff with this id, or nil.
 func (m *Merchant) StaffMember(id string) *Staff {
-	return find(m.Staff, func(s Staff) bool { return s.ID == id })
+	return find(m.Staff, func(s Staff) bool { return SameID(s.ID, id) })
 }
 
 // Service returns the service with this id, or nil.
@@ -126,7 +126,7 @@ func (m *Merchant) Service(id string) *Service {
 
 // Zone returns the group's zone with this id, enabled or not, or nil.
 func (g *Group) Zone(id string) *GroupZone {
-	return find(g.Zones, func(z GroupZone) bool { return z.ZoneID == id })
+	return find(g.Zones, func(z GroupZone) bool { return SameID(z.ZoneID, id) })
 }
 
 func find[T any](list []T, is func(T) bool) *T {

@@ -9,7 +9,6 @@ import (
 	"gorm.io/gorm/clause"
 
 	"holdfast/booking"
-	"holdfast/inventory"
 )
 
 type keyRow struct {
@@ -44,7 +43,7 @@ func (clinicTokenRow) TableName() string { return "clinic_tokens" }
 // PutKey implements [booking.Store].
 func (db *DB) PutKey(ctx context.Context, digest []byte, merchantID, name string, nowSec int64) error {
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
-		if err := take(tx.Where("id = ? AND kind = ?", merchantID, inventory.MerchantClinic), &merchantRow{}); err != nil {
+		if err := take(tx.Where("id = ?", merchantID), &merchantRow{}); err != nil {
 			return err
 		}
 		return putKey(tx, keyRow{Digest: digest, MerchantID: merchantID, Name: name, CreatedSec: nowSec})

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"holdfast/booking"
+	"holdfast/inventory"
 )
 
 // MerchantIDs returns all merchants, sorted.
@@ -62,7 +63,7 @@ func (db *DB) BookingNamed(ctx context.Context, name string) (booking.Booking, e
 	}
 	var found []booking.Booking
 	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
-		found, err = readBookings(tx, tx.Where("merchant_id IN (SELECT id FROM merchants) AND schedule_id = ?", name).Limit(2))
+		found, err = readBookings(tx, tx.Where("merchant_id IN (SELECT id FROM merchants) AND schedule_id = ?", inventory.PlainID(name)).Limit(2))
 		return err
 	})
 	switch {

@@ -34,7 +34,8 @@ func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64)
 //   - visits take the time of a doctor who is exclusive from now on, and give
 //     back that of one who is not any more;
 //   - visits of a group that is counted in other steps from now on are counted in
-//     those.
+//     those;
+//   - ids keep the spelling in which they have been stored.
 //
 // It returns *booking.Conflict, and has changed nothing, if a group's interval
 // changes under visits, or visits want the same exclusive doctor at once.
@@ -45,6 +46,10 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 			return err
 		}
 		before, err := db.lockMerchant(tx, m.ID)
+		if err != nil {
+			return err
+		}
+		m, err := spelled(tx, m, before)
 		if err != nil {
 			return err
 		}
@@ -95,6 +100,10 @@ func (db *DB) CompareClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err != nil && !errors.Is(err, booking.ErrNotFound) {
 			return err
 		}
+		m, err := spelled(tx, m, before)
+		if err != nil {
+			return err
+		}
 		there, err := holding(tx, m.ID, nowSec)
 		c = booking.Compare(before, &m, there, time.Unix(nowSec, 0))
 		return err
@@ -113,6 +122,26 @@ func (db *DB) lockMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) 
 		return nil, nil
 	}
 	return m, err
+}
+
+// spelled is a clinic's catalogue with its ids spelled as they have been stored,
+// also of what it had once and is to have again.
+func spelled(tx *gorm.DB, m inventory.Merchant, before *inventory.Merchant) (inventory.Merchant, error) {
+	lanes, err := lanesOf(tx, m.ID)
+	return m.SpelledAs(inventory.KnownOf(before, lanes)), err
+}
+
+// lanesOf are the lanes that a clinic has or has had.
+func lanesOf(tx *gorm.DB, merchantID string) ([]inventory.Resource, error) {
+	var rows []resourceRow
+	if err := tx.Where("merchant_id = ? AND kind = ?", merchantID, inventory.KindLane).Order("ref, id").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read lanes: %w", err)
+	}
+	lanes := make([]inventory.Resource, len(rows))
+	for i, r := range rows {
+		lanes[i] = r.resource()
+	}
+	return lanes, nil
 }
 
 // holding are the bookings of a merchant that hold room and end after nowSec.
@@ -205,13 +234,13 @@ func (db *DB) makeRoom(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 // the old capacity.
 func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, keys map[uuid.UUID][]inventory.SlotKey) error {
 	resources := map[uuid.UUID]inventory.Resource{}
-	var lanes []resourceRow
-	if err := tx.Where("merchant_id = ? AND kind = ?", m.ID, inventory.KindLane).Find(&lanes).Error; err != nil {
-		return fmt.Errorf("read resources: %w", err)
+	lanes, err := lanesOf(tx, m.ID)
+	if err != nil {
+		return err
 	}
 	for _, r := range lanes {
 		r.DefaultCapacity = 0
-		resources[r.ID] = r.resource()
+		resources[r.ID] = r
 	}
 	for _, r := range m.Resources() {
 		resources[r.ID] = r

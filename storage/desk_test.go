@@ -67,6 +67,9 @@ func TestDeskQueries(t *testing.T) {
 			}
 			visits = append(visits, out.Booking)
 		}
+		if _, err := s.Block(ctx, booking.Block{MerchantID: clinicID, Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.AddDate(0, 0, 30).Unix(), EndSec: start.AddDate(0, 0, 30).Unix() + 1800}}); err != nil {
+			t.Fatal(err)
+		}
 		var queries []traceOf
 		if err := db.Trace(func(query string, args []any) { queries = append(queries, traceOf{query, args}) }); err != nil {
 			t.Fatal(err)
@@ -111,6 +114,27 @@ func TestDeskQueries(t *testing.T) {
 				}
 				return err
 			}},
+			{"the waiting visits of a day", map[string]int{"merchants": 1, "bookings": 1, "occupied_resources": 1, "guests": 1}, func() error {
+				all, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Waiting: new(false), Limit: 10})
+				if len(all) != 1 {
+					t.Errorf("%d visits", len(all))
+				}
+				return err
+			}},
+			{"blocked times of 30 days", map[string]int{"bookings": 1, "occupied_resources": 1}, func() error {
+				all, more, err := s.Blocks(ctx, booking.BlocksQuery{MerchantID: clinicID, FromSec: start.Unix(), ToSec: month + 1, Limit: 10, AfterSec: 1, AfterID: uuid.Max})
+				if len(all) != 1 || more {
+					t.Errorf("%d blocks, more %v", len(all), more)
+				}
+				return err
+			}},
+			{"what has changed", map[string]int{"booking_events": 2, "bookings": 1, "occupied_resources": 1, "guests": 1}, func() error {
+				all, next, more, err := s.Changes(ctx, booking.ChangesQuery{MerchantID: clinicID, Limit: 10, Cursor: booking.ChangesCursor{SettledSec: 1, After: booking.ChangeAt{AtSec: 1, BookingID: uuid.Max}}})
+				if len(all) != 10 || !more || next.After.BookingID != all[9].Booking.ID {
+					t.Errorf("%d visits, more %v, %+v", len(all), more, next)
+				}
+				return err
+			}},
 			{"visitors by number", map[string]int{"guests": 1}, func() error {
 				all, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, Phones: booking.PhoneSpellings("82", "1000000007"), Limit: 10})
 				if len(all) != 1 {
@@ -138,8 +162,13 @@ func TestDeskQueries(t *testing.T) {
 				if full := regexp.MustCompile(`(?m)^SCAN|Seq Scan`).FindString(plan); full != "" {
 					t.Errorf("%s: reads from end to end:\n%s\n%s", c.name, q.query, plan)
 				}
-				if strings.Contains(c.name, "by number") && !strings.Contains(plan, "guests_phone") {
-					t.Errorf("%s: does not use its index:\n%s", c.name, plan)
+				for _, x := range []struct{ name, table, index string }{
+					{"visitors by number", "guests", "guests_phone"}, {"blocked times of 30 days", "bookings", "bookings_blocks"},
+					{"what has changed", "booking_events", "booking_events_merchant"}, {"what has changed", "bookings", "bookings_pkey|sqlite_autoindex_bookings"},
+				} {
+					if c.name == x.name && regexp.MustCompile(`FROM .?`+x.table+`\b`).MatchString(q.query) && !regexp.MustCompile(x.index).MatchString(plan) {
+						t.Errorf("%s: does not use its index:\n%s", c.name, plan)
+					}
 				}
 			}
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {

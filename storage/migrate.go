@@ -27,6 +27,10 @@ type migration struct {
 	tries   int
 	again   func(error) bool // whether to try again after this
 	own     map[int64]string // the versions that each dialect has to spell in its own way
+
+	// online are versions whose statements run one by one and outside a transaction,
+	// so that nobody waits while an index is made. Each may be run again.
+	online map[int64][]string
 }
 
 // postgresMigration takes turns by an advisory lock. Against a server that is
@@ -45,6 +49,16 @@ var postgresMigration = migration{
 		// A slot that is taken stays on its page, if that has room, and its index
 		// is not written.
 		8: onlyUserKeys + "; ALTER TABLE slots SET (fillfactor = 90)",
+	},
+	online: map[int64][]string{
+		15: {
+			"ALTER TABLE booking_events ADD COLUMN IF NOT EXISTS " + whoseEvent,
+			// One that was broken off is there, and no good.
+			"DROP INDEX IF EXISTS booking_events_merchant",
+			"CREATE INDEX CONCURRENTLY booking_events_merchant ON " + eventsByMerchant,
+			"DROP INDEX IF EXISTS bookings_blocks",
+			"CREATE INDEX CONCURRENTLY bookings_blocks ON " + blocksByStart,
+		},
 	},
 }
 
@@ -96,7 +110,8 @@ var sqliteMigration = migration{
 			INSERT INTO resources SELECT * FROM kept;
 			DROP TABLE kept;
 			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
-		8: onlyUserKeys,
+		8:  onlyUserKeys,
+		15: "ALTER TABLE booking_events ADD COLUMN " + whoseEvent + "; CREATE INDEX booking_events_merchant ON " + eventsByMerchant + "; CREATE INDEX bookings_blocks ON " + blocksByStart,
 	},
 }
 
@@ -106,6 +121,15 @@ var sqliteMigration = migration{
 const onlyUserKeys = `DROP INDEX guest_keys_key;
 	CREATE INDEX guest_keys_user ON guest_keys (key) WHERE substr(key, 1, 5) = 'user:'`
 
+// What the desk's lists are read by: what changed at a merchant since a time, and the
+// times that are closed. An event whose merchant is not said is one of before, or of a
+// server of before.
+const (
+	whoseEvent       = "merchant_id TEXT NOT NULL DEFAULT ''"
+	eventsByMerchant = "booking_events (merchant_id, at_sec)"
+	blocksByStart    = "bookings (merchant_id, start_sec) WHERE state = 'BLOCKED'"
+)
+
 // steps are the dialect's own migrations.
 func (m migration) steps() []*goose.Migration {
 	var steps []*goose.Migration
@@ -114,6 +138,10 @@ func (m migration) steps() []*goose.Migration {
 			_, err := tx.ExecContext(ctx, m.first+text)
 			return err
 		}}
+		steps = append(steps, goose.NewGoMigration(version, up, nil))
+	}
+	for version, statements := range m.online {
+		up := &goose.GoFunc{RunDB: func(ctx context.Context, pool *sql.DB) error { return alone(ctx, pool, statements) }}
 		steps = append(steps, goose.NewGoMigration(version, up, nil))
 	}
 	return steps
@@ -141,6 +169,25 @@ type begun struct {
 }
 
 func (b *begun) Read(p []byte) (int, error) { return b.text.Read(p) }
+
+// alone runs statements on a connection of their own, each as long as it takes.
+func alone(ctx context.Context, pool *sql.DB, statements []string) (err error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() {
+		_, reset := conn.ExecContext(ctx, "RESET statement_timeout")
+		err = errors.Join(err, reset)
+	}()
+	for _, s := range append([]string{"SET statement_timeout = 0"}, statements...) {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // migrate brings the schema up to date. It refuses a database whose schema is
 // newer than this program. If there is nothing to do it takes no lock.

@@ -267,14 +267,15 @@ func rowOfClaim(c idempotency.Claim) tokenRow {
 func (r tokenRow) key() tokenKey { return tokenKey{r.Caller, r.Token} }
 
 type eventRow struct {
-	BookingID uuid.UUID
-	Version   int64
-	AtSec     int64
-	Actor     booking.Actor
-	KeyID     string
-	Action    booking.Action
-	Before    string
-	After     string
+	BookingID  uuid.UUID
+	MerchantID string // of the booking
+	Version    int64
+	AtSec      int64
+	Actor      booking.Actor
+	KeyID      string
+	Action     booking.Action
+	Before     string
+	After      string
 }
 
 func (eventRow) TableName() string { return "booking_events" }

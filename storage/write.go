@@ -232,7 +232,7 @@ func (g *group) writeEvents(tx *gorm.DB) error {
 	outbox := make([]outboxRow, len(g.puts))
 	for i, p := range g.puts {
 		events[i] = eventRow{
-			BookingID: p.booking.ID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
+			BookingID: p.booking.ID, MerchantID: p.booking.MerchantID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
 			Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
 		}
 		outbox[i] = outboxRow{BookingID: p.booking.ID, Version: p.booking.Version, Topic: topicBooking, DueSec: p.event.AtSec}

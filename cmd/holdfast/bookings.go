@@ -21,6 +21,7 @@ import (
 type bookingsCommand struct {
 	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
 	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that are on this day, for a part of it perhaps, by the merchant's clock; else all."`
+	Waiting  bool   `help:"Only those that wait for the merchant's word: see booking confirm and decline."`
 	JSON     bool   `help:"Print one JSON array with every stored member."`
 }
 
@@ -72,7 +73,7 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 			return err
 		}
 		for _, b := range found {
-			if b.IsLease() {
+			if b.IsLease() || cmd.Waiting && b.State != booking.Pending {
 				continue
 			}
 			if !cmd.JSON {

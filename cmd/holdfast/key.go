@@ -11,14 +11,14 @@ import (
 )
 
 type keyCommand struct {
-	Create keyCreateCommand `cmd:"" help:"Print a new API key for a clinic, alone on standard output. It is stored hashed and cannot be shown again."`
-	List   keyListCommand   `cmd:"" help:"List the keys of a clinic, or all, by their ids; never the keys."`
+	Create keyCreateCommand `cmd:"" help:"Print a new API key for a merchant, alone on standard output. It is stored hashed and cannot be shown again."`
+	List   keyListCommand   `cmd:"" help:"List the keys of a merchant, or all, by their ids; never the keys."`
 	Rotate keyRotateCommand `cmd:"" help:"Print a new key in place of one, which can still be exchanged until --overlap has passed."`
 	Revoke keyRevokeCommand `cmd:"" help:"End a key and the tokens that it gave, at once."`
 }
 
 type keyCreateCommand struct {
-	Merchant string `required:"" placeholder:"ID" help:"The clinic's merchant id."`
+	Merchant string `required:"" placeholder:"ID" help:"The merchant's id, of a clinic or of a feed."`
 	Name     string `placeholder:"TEXT" help:"What the key is for, for people."`
 }
 
@@ -30,7 +30,7 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 	defer closing(db, &err)
 	key, err := newService(db).NewKey(ctx, cmd.Merchant, cmd.Name)
 	if errors.Is(err, booking.ErrNotFound) {
-		return fmt.Errorf("--merchant: there is no clinic %q", cmd.Merchant)
+		return fmt.Errorf("--merchant: there is no merchant %q", cmd.Merchant)
 	}
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 }
 
 type keyListCommand struct {
-	Merchant string `placeholder:"ID" help:"Only this clinic's; else all clinics'."`
+	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
 	JSON     bool   `help:"Print one JSON array."`
 }
 

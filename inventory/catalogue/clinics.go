@@ -5,7 +5,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast/inventory"
@@ -235,7 +234,7 @@ func readZone(p *place, ids unique) inventory.Zone {
 // twelve bytes.
 func readHexID(p *place, ids unique) string {
 	id := p.at("id").need().hexID()
-	ids.add(p.at("id"), strings.ToLower(id))
+	ids.add(p.at("id"), inventory.PlainID(id))
 	return id
 }
 
@@ -296,7 +295,9 @@ func readGroupZone(p *place, ids unique, m *inventory.Merchant) inventory.GroupZ
 	}
 	p.only("zone_id", "capacity", "enabled")
 	z.ZoneID = p.at("zone_id").need().text()
-	if z.ZoneID != "" && m.Zone(z.ZoneID) == nil {
+	if zone := m.Zone(z.ZoneID); zone != nil {
+		z.ZoneID = zone.ID
+	} else if z.ZoneID != "" {
 		p.at("zone_id").wrong("no such zone")
 	}
 	ids.add(p.at("zone_id"), z.ZoneID)
@@ -385,7 +386,9 @@ func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Se
 	ids.add(p.at("id"), s.ID)
 	s.Name = p.at("name").text()
 	s.GroupID = p.at("group_id").need().text()
-	if s.GroupID != "" && m.Group(s.GroupID) == nil {
+	if group := m.Group(s.GroupID); group != nil {
+		s.GroupID = group.ID
+	} else if s.GroupID != "" {
 		p.at("group_id").wrong("no such group")
 	}
 	s.DurationSec, _ = p.at("duration_sec").need().number(1, 24*60*60)

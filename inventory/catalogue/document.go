@@ -400,7 +400,7 @@ func (p *place) id() string {
 // hexID is an id of the clinic's making: 24 hex digits.
 func (p *place) hexID() string {
 	s := p.text()
-	if s != "" && (len(s) != 24 || strings.Trim(s, "0123456789abcdefABCDEF") != "") {
+	if s != "" && !inventory.IsObjectID(s) {
 		p.wrong("must be 24 hex digits, not %q", s)
 	}
 	return s
