@@ -8,7 +8,8 @@ import "encoding/json"
 
 // list is how every query answers.
 type list[T any] struct {
-	Data []T `json:"data"`
+	Data []T    `json:"data"`
+	Next string `json:"next,omitempty"` // ours: the cursor of the page that follows
 }
 
 // noMembers is protos.Empty.
@@ -108,12 +109,15 @@ type resourceSlots struct {
 
 // scheduleDetailQuery is protos.schedule.schedule.GetScheduleDetailQuery.
 type scheduleDetailQuery struct {
-	ScheduleID maybe[id] `json:"scheduleId"`
+	ScheduleID maybe[id]     `json:"scheduleId"`
+	Cursor     maybe[string] `json:"cursor"` // ours, of the history
+	Limit      maybe[int32]  `json:"limit"`  // ours
 }
 
 // scheduleDetail is protos.schedule.schedule.GetScheduleDetailQueryResponse.
 type scheduleDetail struct {
 	Data scheduleWithHistory `json:"data"`
+	Next string              `json:"next,omitempty"` // ours: the cursor of the rest of the history
 }
 
 type scheduleWithHistory struct {
@@ -204,12 +208,14 @@ type schedulesQuery struct {
 	Date               maybe[string] `json:"date"`
 	ReservationGroupID maybe[id]     `json:"reservationGroupId"`
 	ZoneID             maybe[id]     `json:"zoneId"`
+	Cursor             maybe[string] `json:"cursor"`
 	Offset             maybe[int32]  `json:"offset"`
 	Limit              maybe[int32]  `json:"limit"`
 }
 
 // searchVisitors is protos.open.SearchVisitors.
 type searchVisitors struct {
+	Cursor            maybe[string]     `json:"cursor"` // ours
 	Offset            maybe[int32]      `json:"offset"`
 	Limit             maybe[int32]      `json:"limit"`
 	PartOfVisitorName maybe[string]     `json:"partOfVisitorName"`

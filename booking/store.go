@@ -45,15 +45,19 @@ type Store interface {
 	// ErrStale if the merchant's catalogue, or the booking left out, is at
 	// another version. It costs one query for each table.
 	SlotsBetween(ctx context.Context, r SlotRange) (map[inventory.SlotKey]inventory.Slot, error)
-	// Schedule returns a booking with its guest and its history, all of one
-	// moment, or ErrNotFound.
-	Schedule(ctx context.Context, key ScheduleKey) (Schedule, error)
-	// Schedules returns a merchant's bookings that start in [fromSec, toSec), by
-	// start, whatever their state, with their guests and without history;
-	// ErrStale if the merchant's catalogue is at another version.
-	Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]Schedule, error)
-	// SearchGuests returns the guests that a search finds, by visitor id.
-	SearchGuests(ctx context.Context, q GuestSearch) ([]Guest, error)
+	// Schedule returns a booking with its guest and a page of its history, all of
+	// one moment, and whether there is more of the history, or ErrNotFound.
+	Schedule(ctx context.Context, key ScheduleKey, history HistoryPage) (found Schedule, more bool, err error)
+	// Schedules returns a page of a merchant's visits, whatever their state, by
+	// start and id, with their guests and without history, and whether there are
+	// more; ErrStale if the merchant's catalogue is at another version.
+	Schedules(ctx context.Context, r ScheduleRange) (found []Schedule, more bool, err error)
+	// SearchGuests returns a page of the guests that a search finds, by id, and
+	// whether there are more.
+	SearchGuests(ctx context.Context, q GuestSearch) (found []Guest, more bool, err error)
+	// IndexGuests makes guests, at most so many, searchable by an index who are not
+	// so as they are now, and returns how many it has.
+	IndexGuests(ctx context.Context, limit int) (int, error)
 
 	// LapsedLeases returns leases that expired at nowSec or before and hold any
 	// of the slots; with no slots, any lapsed leases, a thousand at most.

@@ -41,6 +41,7 @@ var postgresMigration = migration{
 		// A slot that is taken stays on its page, if that has room, and its index
 		// is not written.
 		8: onlyUserKeys + "; ALTER TABLE slots SET (fillfactor = 90)",
+		9: guestTerms + ";" + countedTokens,
 	},
 }
 
@@ -88,6 +89,8 @@ var sqliteMigration = migration{
 			DROP TABLE kept;
 			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
 		8: onlyUserKeys,
+		// The key is all that a row has.
+		9: guestTerms + " WITHOUT ROWID;" + countedTokens,
 	},
 }
 
@@ -96,6 +99,24 @@ var sqliteMigration = migration{
 // that of storage/bookings.go.
 const onlyUserKeys = `DROP INDEX guest_keys_key;
 	CREATE INDEX guest_keys_user ON guest_keys (key) WHERE substr(key, 1, 5) = 'user:'`
+
+// guestTerms: what charts are searched by. Guests who are there already are indexed
+// by the server, in small transactions, like those who come. The expression is that of
+// storage/search.go.
+const guestTerms = `ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT '';
+	CREATE INDEX guests_unsearched ON guests (merchant_id, id) WHERE searched <> given_name || '
+' || family_name || '
+' || email;
+	CREATE TABLE guest_terms (
+		merchant_id TEXT NOT NULL,
+		term        BYTEA NOT NULL,
+		guest_id    UUID NOT NULL,
+		PRIMARY KEY (merchant_id, term, guest_id)
+	)`
+
+// countedTokens: which of a key's tokens is the oldest.
+const countedTokens = `ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
+	CREATE INDEX clinic_tokens_key ON clinic_tokens (key_digest, seq)`
 
 // steps are the dialect's own migrations.
 func (m migration) steps() []*goose.Migration {

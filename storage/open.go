@@ -53,6 +53,8 @@ type DB struct {
 type dialect struct {
 	lock       string // behind a SELECT: nobody else changes these rows
 	share      string // behind a SELECT: nobody changes these rows
+	skip       string // behind a SELECT: like lock, without the rows that others have locked
+	indexes    string // a statement before those that are to go by indexes, or nothing
 	lower      string // an expression in which the letters A to Z of %s are small
 	slow       string // a statement before those of a long transaction, or nothing
 	arguments  int    // of one statement, at most; 0: as many as you like
@@ -176,13 +178,18 @@ func (db *DB) openPostgres(target string, o Options) error {
 	// keys take on the same rows.
 	db.dialect = dialect{
 		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
-		slow: "SET LOCAL statement_timeout = 0",
-		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
-			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
+		skip:       " FOR NO KEY UPDATE SKIP LOCKED",
+		indexes:    "SELECT " + byIndexes,
+		slow:       "SET LOCAL statement_timeout = 0",
+		group:      "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
 		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
 	}
 	return err
 }
+
+// byIndexes has PostgreSQL go by indexes in this transaction, whatever it knows of
+// the tables' sizes.
+const byIndexes = `set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // sqliteSettings are those under which an acknowledged booking survives the
 // loss of power. A WAL with synchronous=NORMAL would lose the last ones.
@@ -305,6 +312,15 @@ func (db *DB) unhurried(tx *gorm.DB) error {
 		return nil
 	}
 	return tx.Exec(db.dialect.slow).Error
+}
+
+// byIndexes has a transaction go by indexes, whatever the database knows, or does
+// not know yet, of the tables' sizes.
+func (db *DB) byIndexes(tx *gorm.DB) error {
+	if db.dialect.indexes == "" {
+		return nil
+	}
+	return tx.Exec(db.dialect.indexes).Error
 }
 
 // snapshot runs f in a read-only transaction that sees one moment.

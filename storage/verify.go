@@ -76,6 +76,9 @@ var invariants = []struct {
 		WHERE (g.id IS NULL) <> (b.state IN ?)`, []any{[]booking.State{booking.Blocked, booking.Unblocked}}},
 	{"a guest's key names a guest", `
 		SELECT 'a key of ' || k.guest_id FROM guest_keys k LEFT JOIN guests g ON g.id = k.guest_id WHERE g.id IS NULL`, nil},
+	{"what guests are searched by is of a guest of whom it is known", `
+		SELECT DISTINCT 'terms of ' || t.guest_id FROM guest_terms t LEFT JOIN guests g ON g.id = t.guest_id AND g.merchant_id = t.merchant_id
+		WHERE g.id IS NULL OR g.searched IN ?`, []any{[]string{"", nothingSearchable}}},
 }
 
 // Verify checks every invariant on one moment of a live database and returns

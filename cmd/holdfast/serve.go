@@ -102,6 +102,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	defer func() { stop(); running.Wait() }()
 	running.Go(func() { secrets.watch(beside, hangups) })
 	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
+	running.Go(func() { index(beside, service, c.log) })
 	if cmd.InternalAddress != "" {
 		internal, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.InternalAddress)
 		if err != nil {
@@ -174,6 +175,31 @@ func sweep(ctx context.Context, service *booking.Service, declineAfter time.Dura
 		}
 		if leases+declined > 0 {
 			log.Info("swept", "leases", leases, "declined", declined)
+		}
+	}
+}
+
+// indexEvery is how often it is looked for charts that are new or have changed. A
+// search finds those too, one by one.
+const indexEvery = 2 * time.Second
+
+// index makes charts searchable by their index, also all those of a database that
+// had none. A tenth of the time is for that, the rest for bookings.
+func index(ctx context.Context, service *booking.Service, log *slog.Logger) {
+	for {
+		started := time.Now()
+		n, err := service.IndexGuests(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn("index guests", "error", err.Error())
+		}
+		pause := indexEvery
+		if n > 0 {
+			pause = min(9*time.Since(started), indexEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
 		}
 	}
 }
