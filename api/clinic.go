@@ -131,6 +131,7 @@ var clinicField = map[booking.Field]property{
 	booking.FieldVisitor:       {"visitorId", notFound},
 	booking.FieldGroup:         {"reservationGroupId", notFound},
 	booking.FieldBlock:         {"occupiedTimeId", notFound},
+	booking.FieldBlockTime:     {"startDateTimeUtc", notAvailable}, // row O11
 	booking.FieldBooking:       {},
 	booking.FieldLease:         {},
 	booking.FieldMerchant:      {},

@@ -111,7 +111,8 @@ const (
 	FieldVisitor
 	FieldGroup // of a block
 	FieldBlock
-	FieldRange // of time: it has too many slots
+	FieldBlockTime // it is blocked too often
+	FieldRange     // of time: it has too many slots
 	endOfFields
 )
 

@@ -104,8 +104,9 @@ type Store interface {
 	// RevokeKey ends a key and the tokens that were given for it.
 	RevokeKey(ctx context.Context, hash []byte, nowSec int64) error
 	// PutToken stores an access token by its hash for the merchant of a key;
-	// ErrNotFound if there is no such key, or it has ended.
-	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64) error
+	// ErrNotFound if there is no such key, or it has ended. Of the key's tokens the
+	// newest stay, so many at most.
+	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64, most int) error
 	// TokenMerchant returns whose token this is and the id of its key ("" if it is
 	// older than ids), or ErrNotFound.
 	TokenMerchant(ctx context.Context, hash []byte, nowSec int64) (merchantID, keyID string, err error)
@@ -136,7 +137,8 @@ type Keys struct {
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
 	Visitor   VisitorKey         // and the guest with that name
 	Slots     []inventory.SlotKey
-	FromSec   int64 // visits of these guests that overlap [FromSec, ToSec)
+	Blocks    BlockKey // the blocks that are there already, once the slots are locked
+	FromSec   int64    // visits of these guests that overlap [FromSec, ToSec)
 	ToSec     int64
 }
 
@@ -152,6 +154,12 @@ type ScheduleKey struct {
 type VisitorKey struct {
 	MerchantID string
 	VisitorID  string
+}
+
+// BlockKey names the live blocks of a merchant that have exactly these times.
+type BlockKey struct {
+	MerchantID       string
+	StartSec, EndSec int64
 }
 
 // Tx is one operation's view of what it announced.
@@ -170,10 +178,15 @@ type Tx interface {
 	Guests() map[GuestKey]Guest
 	// Visitor returns the announced visitor.
 	Visitor() (g Guest, found bool)
+	// Blocks returns the announced blocks, the oldest first.
+	Blocks() []Booking
 	// Visits returns the live visits that the announced guests have in the
 	// announced time.
 	Visits() []Visit
 
+	// Name makes the announced token the name of this booking, which is there
+	// already, and not of the one that was announced with it.
+	Name(id uuid.UUID)
 	// PutGuest writes a new or changed guest, and makes those announced keys
 	// that belonged to nobody the guest's.
 	PutGuest(g Guest)
