@@ -68,6 +68,8 @@ type server struct {
 	attempts *Attempts
 	places   places
 	bodies   atomic.Int64 // bytes of the bodies of all requests that are served
+	turns    *turns       // of the desk's queries
+	answers  *holdings    // of those, until they are fetched
 	healthy  func(context.Context) error
 	log      *slog.Logger
 	counters *Counters
@@ -77,7 +79,7 @@ type server struct {
 // New returns the handler of all routes. This is their table of contents.
 func New(c Config) http.Handler {
 	s := &server{
-		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts, places: newPlaces(),
+		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts, places: newPlaces(), turns: newTurns(), answers: newHoldings(),
 		healthy: c.Healthy, log: c.Log, counters: c.Counters, answered: c.Observe,
 	}
 	if s.google == nil {
@@ -122,18 +124,18 @@ func New(c Config) http.Handler {
 	route(e, http.MethodPost, "/schedule/open/v1/commands/create-occupied-time", command(s.createOccupiedTime))
 	route(e, http.MethodPost, "/schedule/open/v1/commands/delete-occupied-time", command(s.deleteOccupiedTime))
 
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-groups", command(s.getReservationGroups))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-group", command(s.getReservationSlotsByGroup))
-	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-groups", command(s.getReservationSlotsByGroups))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-schedule-id", command(s.getReservationSlotsByScheduleIDV1))
-	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-schedule-id", command(s.getReservationSlotsByScheduleIDV2))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedule-detail", command(s.getScheduleDetail))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedules", command(s.getSchedules))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-changed-schedules", command(s.getChangedSchedules))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-occupied-times", command(s.getOccupiedTimes))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-staff", command(s.getStaff))
-	route(e, http.MethodPost, "/schedule/open/v1/queries/get-zones", command(s.getZones))
-	route(e, http.MethodPost, "/visitor/open/v1/queries/search-visitors", command(s.searchVisitors))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-groups", query(s, s.getReservationGroups))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-group", query(s, s.getReservationSlotsByGroup))
+	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-groups", query(s, s.getReservationSlotsByGroups))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-reservation-slots-by-schedule-id", query(s, s.getReservationSlotsByScheduleIDV1))
+	route(e, http.MethodPost, "/schedule/open/v2/queries/get-reservation-slots-by-schedule-id", query(s, s.getReservationSlotsByScheduleIDV2))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedule-detail", query(s, s.getScheduleDetail))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-schedules", query(s, s.getSchedules))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-changed-schedules", query(s, s.getChangedSchedules))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-occupied-times", query(s, s.getOccupiedTimes))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-staff", query(s, s.getStaff))
+	route(e, http.MethodPost, "/schedule/open/v1/queries/get-zones", query(s, s.getZones))
+	route(e, http.MethodPost, "/visitor/open/v1/queries/search-visitors", query(s, s.searchVisitors))
 	return e
 }
 

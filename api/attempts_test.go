@@ -237,6 +237,6 @@ func TestLookupsOfWhoFails(t *testing.T) {
 }
 
 // PutToken knows no key.
-func (clinicOnly) PutToken(context.Context, []byte, []byte, int64, int64) error {
+func (clinicOnly) PutToken(context.Context, []byte, []byte, int64, int64, int) error {
 	return booking.ErrNotFound
 }

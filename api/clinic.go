@@ -132,6 +132,7 @@ var clinicField = map[booking.Field]property{
 	booking.FieldVisitor:       {"visitorId", notFound},
 	booking.FieldGroup:         {"reservationGroupId", notFound},
 	booking.FieldBlock:         {"occupiedTimeId", notFound},
+	booking.FieldBlockTime:     {"startDateTimeUtc", notAvailable}, // row O11
 	booking.FieldBooking:       {},
 	booking.FieldLease:         {},
 	booking.FieldMerchant:      {},
@@ -212,8 +213,15 @@ func zoneOf(m *inventory.Merchant, err error) (*time.Location, error) {
 }
 
 // maxResources is how many stretches a visit may have: it bounds what a command
-// locks.
-const maxResources = 50
+// locks. maxProcedures is how many procedures may be requested with it.
+const (
+	maxResources  = 50
+	maxProcedures = 50
+)
+
+// maxDocument is how long a funnel, and the requested procedures together, may be
+// as they are kept, in bytes of JSON.
+const maxDocument = 64 << 10
 
 // check is rows B1 to B16: what the body alone, and the clinic's time zone,
 // show to be wrong. The first row that applies to anything answers; within a
@@ -254,6 +262,9 @@ func (c *reservation) check(loc *time.Location) error {
 		}
 	}
 	if c.RequestedProcedures.Value != nil {
+		if len(*c.RequestedProcedures.Value) > maxProcedures { // B13
+			return invalidCommand("requestedProcedures", notAvailable)
+		}
 		return firstOf("requestedProcedures", *c.RequestedProcedures.Value, typed, described, complete)
 	}
 	return nil
@@ -497,10 +508,10 @@ func (c *reservation) change(merchantID string) (booking.Change, error) {
 		})
 	}
 	var err error
-	if b.Funnel, err = editDocument(c.Funnel); err != nil {
+	if b.Funnel, err = editDocument("funnel", c.Funnel); err != nil {
 		return booking.Change{}, err
 	}
-	b.RequestedProcedures, err = editDocument(c.RequestedProcedures)
+	b.RequestedProcedures, err = editDocument("requestedProcedures", c.RequestedProcedures)
 	return b, err
 }
 
@@ -543,11 +554,15 @@ func editChannel(m maybe[channel]) booking.Edit[string] {
 }
 
 // editDocument keeps a part of the command that no rule reads, in its canonical
-// form: the members of the schema that have a value, in the schema's order.
-func editDocument[T any](m maybe[T]) (booking.Edit[json.RawMessage], error) {
+// form: the members of the schema that have a value, in the schema's order. One
+// that is too long is row B17.
+func editDocument[T any](key string, m maybe[T]) (booking.Edit[json.RawMessage], error) {
 	if m.Value == nil {
 		return booking.Edit[json.RawMessage]{Given: m.Given}, nil
 	}
 	text, err := compactJSON(m.Value)
+	if err == nil && len(text) > maxDocument {
+		err = invalidCommand(key, notAvailable)
+	}
 	return booking.Set(text), err
 }

@@ -39,7 +39,7 @@ type reservation struct {
 	SedationRequired     maybe[bool]                 `json:"sedationRequired"`
 	Counselor            maybe[account]              `json:"counselor"`
 	Funnel               maybe[reservationFunnel]    `json:"funnel"`
-	ReservationMemo      maybe[string]               `json:"reservationMemo"`
+	ReservationMemo      maybe[string]               `json:"reservationMemo" text:"long"`
 	RequestedProcedures  maybe[[]requestedProcedure] `json:"requestedProcedures"`
 	ConnectedChannel     maybe[channel]              `json:"connectedChannel"`
 }
@@ -68,7 +68,7 @@ type createOccupiedTime struct {
 	ZoneID             maybe[id] `json:"zoneId"`
 	period
 	Doctor maybe[account] `json:"doctor"`
-	Memo   maybe[string]  `json:"memo"`
+	Memo   maybe[string]  `json:"memo" text:"long"`
 }
 
 // oneOccupiedTime names a blocked time: the body of delete-occupied-time.
@@ -119,7 +119,7 @@ type (
 // reservationFunnel is protos.schedule.ReservationFunnel.
 type reservationFunnel struct {
 	Funnel         maybe[code]   `json:"funnel,omitzero"`
-	FunnelDetail   maybe[string] `json:"funnelDetail,omitzero"`
+	FunnelDetail   maybe[string] `json:"funnelDetail,omitzero" text:"long"`
 	FunnelCategory maybe[code]   `json:"funnelCategory,omitzero"`
 }
 
@@ -184,8 +184,8 @@ type medicalService struct {
 	DraftedDateTimeUtc   maybe[string]                      `json:"draftedDateTimeUtc,omitzero"`
 	UpdatedDateTimeUtc   maybe[string]                      `json:"updatedDateTimeUtc,omitzero"`
 	PriceAmount          maybe[priceAmount]                 `json:"priceAmount,omitzero"`
-	Description          maybe[string]                      `json:"description,omitzero"`
-	Caution              maybe[string]                      `json:"caution,omitzero"`
+	Description          maybe[string]                      `json:"description,omitzero" text:"long"`
+	Caution              maybe[string]                      `json:"caution,omitzero" text:"long"`
 	RecommendedInterval  maybe[int32]                       `json:"recommendedInterval,omitzero"`
 	ContributionConstant maybe[int32]                       `json:"contributionConstant,omitzero"`
 	DurationTime         maybe[float64]                     `json:"durationTime,omitzero"`
@@ -193,7 +193,7 @@ type medicalService struct {
 
 // transls is protos.Transls.
 type transls struct {
-	Translation maybe[map[string]string] `json:"translation,omitzero"`
+	Translation maybe[map[string]string] `json:"translation,omitzero" text:"long"`
 }
 
 // medicalServiceConfiguration is

@@ -39,7 +39,7 @@ func commandOf(items string, more ...string) string {
 // command1 is a command with one stretch and more members.
 func command1(more ...string) string { return commandOf(morning, more...) }
 
-// readChange is the way of a body through the rows A2 to B16.
+// readChange is the way of a body through the rows A2 to B17.
 func readChange(body string, loc *time.Location) (booking.Change, error) {
 	req, err := decodeClinic[updateReservation]([]byte(body))
 	if err != nil {
@@ -62,7 +62,7 @@ func location(t testing.TB, name string) *time.Location {
 	return loc
 }
 
-// The decision table of update-reservation, rows A2 to B16: the very bytes of
+// The decision table of update-reservation, rows A2 to B17: the very bytes of
 // the answer, or "" if these rows let the command pass.
 func TestDecisionTable(t *testing.T) {
 	seoul := location(t, "Asia/Seoul")
@@ -255,6 +255,20 @@ func TestDecisionTable(t *testing.T) {
 		{"B16 reimbursement", medical(`"configuration":{"healthcareReimbursement":"X"}`), command(medicalPath+".configuration.healthcareReimbursement", "NotAvailable")},
 		{"B16 taxation", medical(`"configuration":{"taxation":"X"}`), command(medicalPath+".configuration.taxation", "NotAvailable")},
 		{"B16 the first in the order of the schema", command1(`"connectedChannel":"X","funnel":{"funnelCategory":{"color":"X"},"funnel":{"color":"X","category":"X"}}`), command("funnel.funnel.category", "NotAvailable")},
+		{"B16 a doctor's name as long as it may be", commandOf(doctor(`{"id":"d","name":"` + strings.Repeat("김", 255) + `"}`)), ""},
+		{"B16 a doctor's name that is longer", commandOf(doctor(`{"id":"d","name":"` + strings.Repeat("김", 256) + `"}`)), command("occupiedResources[0].doctor.name", "NotAvailable")},
+		{"B16 an id", command1(`"counselor":{"id":"` + strings.Repeat("c", 256) + `","name":"n"}`), command("counselor.id", "NotAvailable")},
+		{"B16 a memo as long as it may be", command1(`"reservationMemo":"` + strings.Repeat("메", 10_000) + `"`), ""},
+		{"B16 a memo that is longer", command1(`"reservationMemo":"` + strings.Repeat("m", 10_001) + `"`), command("reservationMemo", "NotAvailable")},
+		{"B16 a funnel's name", command1(`"funnel":{"funnel":{"name":"` + strings.Repeat("f", 256) + `"}}`), command("funnel.funnel.name", "NotAvailable")},
+		{"B16 a funnel's detail", command1(`"funnel":{"funnelDetail":"` + strings.Repeat("f", 10_000) + `"}`), ""},
+		{"B16 a title", procedures(`{"type":"TICKET","ticketConfiguration":{"ticketId":"t","ticketTitle":"` + strings.Repeat("t", 256) + `","optionTitle":"o"}}`), command("requestedProcedures[0].ticketConfiguration.ticketTitle", "NotAvailable")},
+		{"B16 a machine's name", medical(`"configuration":{"machines":[{"name":"m"},{"name":"` + strings.Repeat("m", 256) + `"}]}`), command(medicalPath+".configuration.machines[1].name", "NotAvailable")},
+		{"B16 a description", medical(`"description":"` + strings.Repeat("d", 10_001) + `"`), command(medicalPath+".description", "NotAvailable")},
+		{"B16 a translation", medical(`"translsMap":{"x":{"translation":{"ko":"` + strings.Repeat("d", 10_001) + `"}}}`), command(medicalPath+".translsMap", "NotAvailable")},
+		{"B16 a translation's name", medical(`"translsMap":{"x":{"translation":{"` + strings.Repeat("d", 256) + `":"a"}}}`), command(medicalPath+".translsMap", "NotAvailable")},
+		{"B13 too many procedures", procedures(strings.Repeat(`{"type":"OPTION"},`, 50) + `{}`), command("requestedProcedures", "NotAvailable")},
+		{"B17 procedures", procedures(strings.TrimSuffix(strings.Repeat(`{"type":"TICKET","ticketConfiguration":{"ticketId":"t","ticketTitle":"t","optionTitle":"o","medicalService":{"description":"`+strings.Repeat("d", 9_000)+`"}}},`, 8), ",")), command("requestedProcedures", "NotAvailable")},
 		{"B16 after B15", command1(`"connectedChannel":"X","requestedProcedures":[{"type":"OPTION","optionConfiguration":{}}]`), command("requestedProcedures[0].optionConfiguration.optionId", "Required")},
 		{"NUL in the memo", command1(`"reservationMemo":"a\u0000"`), command("reservationMemo", "NotAvailable")},
 		{"NUL in a doctor's name", commandOf(doctor(`{"id":"` + kim + `","name":"\u0000"}`)), command("occupiedResources[0].doctor.name", "NotAvailable")},
@@ -576,9 +590,9 @@ func TestDocumentsAreKeptWhole(t *testing.T) {
 		if err := unusable(reflect.ValueOf(&req).Elem(), "", ""); err != nil {
 			t.Error(err)
 		}
-		edit, err := editDocument(req.Funnel)
+		edit, err := editDocument("funnel", req.Funnel)
 		if p.name == "requestedProcedures" {
-			edit, err = editDocument(req.RequestedProcedures)
+			edit, err = editDocument("requestedProcedures", req.RequestedProcedures)
 		}
 		if err != nil {
 			t.Fatal(err)

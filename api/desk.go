@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"holdfast/booking"
@@ -277,7 +278,17 @@ func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery)
 	case !isObjectID(*req.ScheduleID.Value):
 		return scheduleDetail{}, invalidCommand("scheduleId", notAvailable)
 	}
-	v, err := s.bookings.Schedule(ctx, scheduleKey(ctx, req.ScheduleID))
+	var history booking.HistoryPage
+	var err error
+	if _, history.Limit, err = page(maybe[int32]{}, req.Limit, mostHistories, mostHistories); err != nil {
+		return scheduleDetail{}, err
+	}
+	if c := req.Cursor.Value; c != nil {
+		if history.After, err = strconv.ParseInt(*c, 10, 64); err != nil || history.After < 1 {
+			return scheduleDetail{}, invalidCommand("cursor", notAvailable)
+		}
+	}
+	v, more, err := s.bookings.Schedule(ctx, scheduleKey(ctx, req.ScheduleID), history)
 	if err != nil {
 		return scheduleDetail{}, err
 	}
@@ -290,11 +301,16 @@ func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery)
 		return scheduleDetail{}, err
 	}
 	s.patientDataRead(ctx, v)
-	return scheduleDetail{scheduleWithHistory{schedule: visits[0], Histories: histories}}, nil
+	answer := scheduleDetail{Data: scheduleWithHistory{schedule: visits[0], Histories: histories}}
+	if more { // a visit's events are its versions, without a gap
+		answer.Next = strconv.FormatInt(history.After+int64(len(histories)), 10)
+	}
+	return answer, nil
 }
 
 // The pages of a list.
 const (
+	mostHistories = 500
 	mostSchedules = 500
 	mostVisitors  = 100
 	mostOffset    = 10_000
@@ -327,7 +343,12 @@ func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[sch
 	if q.Offset, q.Limit, err = page(req.Offset, req.Limit, mostSchedules, mostSchedules); err != nil {
 		return list[schedule]{}, err
 	}
-	found, err := s.bookings.Schedules(ctx, q)
+	if c := req.Cursor.Value; c != nil {
+		if q.After, err = position(*c); err != nil {
+			return list[schedule]{}, invalidCommand("cursor", notAvailable)
+		}
+	}
+	found, more, err := s.bookings.Schedules(ctx, q)
 	var invalid *booking.Invalid
 	if errors.As(err, &invalid) && invalid.Field == booking.FieldResourceGroup {
 		return list[schedule]{}, invalidRequest("reservationGroupId", notFound)
@@ -339,8 +360,22 @@ func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[sch
 	if answer.Data, err = s.schedulesOf(ctx, found); err != nil {
 		return list[schedule]{}, err
 	}
+	if more {
+		last := found[len(found)-1].Booking
+		answer.Next = strconv.FormatInt(last.StartSec, 10) + "." + last.ID.String()
+	}
 	s.patientDataRead(ctx, found...)
 	return answer, nil
+}
+
+// position reads the cursor of a list of visits.
+func position(cursor string) (p booking.Position, err error) {
+	start, last, _ := strings.Cut(cursor, ".")
+	p.StartSec, err = strconv.ParseInt(start, 10, 64)
+	if err == nil {
+		p.ID, err = uuid.Parse(last)
+	}
+	return p, err
 }
 
 // page reads which part of a list is wanted.
@@ -365,6 +400,11 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 	var err error
 	if q.Offset, q.Limit, err = page(req.Offset, req.Limit, 20, mostVisitors); err != nil {
 		return list[visitor]{}, err
+	}
+	if c := req.Cursor.Value; c != nil {
+		if q.After, err = uuid.Parse(*c); err != nil {
+			return list[visitor]{}, invalidCommand("cursor", notAvailable)
+		}
 	}
 	if err := unusable(reflect.ValueOf(&req).Elem(), "", ""); err != nil { // a NUL
 		return list[visitor]{}, err
@@ -396,7 +436,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 	if q.NamePart == "" && q.Email == "" && q.VisitorID == "" && len(q.Phones) == 0 {
 		return list[visitor]{}, invalidCommand("partOfVisitorName", required)
 	}
-	found, err := s.bookings.Guests(ctx, q)
+	found, more, err := s.bookings.Guests(ctx, q)
 	if err != nil {
 		return list[visitor]{}, err
 	}
@@ -407,6 +447,9 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 			ID: g.VisitorID, ChartNumber: g.VisitorID, Name: booking.Name(g.GivenName, g.FamilyName), PhoneNumber: phoneOf(g.Phone), Email: g.Email,
 		})
 		read[i].Guest = g
+	}
+	if more {
+		answer.Next = found[len(found)-1].ID.String()
 	}
 	s.patientDataRead(ctx, read...)
 	return answer, nil

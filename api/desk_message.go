@@ -109,12 +109,15 @@ type resourceSlots struct {
 
 // scheduleDetailQuery is protos.schedule.schedule.GetScheduleDetailQuery.
 type scheduleDetailQuery struct {
-	ScheduleID maybe[id] `json:"scheduleId"`
+	ScheduleID maybe[id]     `json:"scheduleId"`
+	Cursor     maybe[string] `json:"cursor"` // ours, of the history
+	Limit      maybe[int32]  `json:"limit"`  // ours
 }
 
 // scheduleDetail is protos.schedule.schedule.GetScheduleDetailQueryResponse.
 type scheduleDetail struct {
 	Data scheduleWithHistory `json:"data"`
+	Next string              `json:"next,omitempty"` // ours: the cursor of the rest of the history
 }
 
 type scheduleWithHistory struct {
@@ -228,6 +231,7 @@ type schedulesQuery struct {
 	Date               maybe[string] `json:"date"`
 	ReservationGroupID maybe[id]     `json:"reservationGroupId"`
 	ZoneID             maybe[id]     `json:"zoneId"`
+	Cursor             maybe[string] `json:"cursor"`
 	Offset             maybe[int32]  `json:"offset"`
 	Limit              maybe[int32]  `json:"limit"`
 
@@ -236,6 +240,7 @@ type schedulesQuery struct {
 
 // searchVisitors is protos.open.SearchVisitors.
 type searchVisitors struct {
+	Cursor            maybe[string]     `json:"cursor"` // ours
 	Offset            maybe[int32]      `json:"offset"`
 	Limit             maybe[int32]      `json:"limit"`
 	PartOfVisitorName maybe[string]     `json:"partOfVisitorName"`

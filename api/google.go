@@ -88,6 +88,7 @@ var googleField = map[booking.Field]string{
 	booking.FieldVisitor:       "",
 	booking.FieldGroup:         "",
 	booking.FieldBlock:         "",
+	booking.FieldBlockTime:     "",
 	booking.FieldRange:         "",
 	booking.FieldVersion:       "",
 }

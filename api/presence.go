@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"holdfast/inventory"
 )
@@ -60,11 +61,13 @@ type field struct {
 	name  string // as it is spelled in JSON
 	path  string // as a refusal names it
 	under string // what the names of its own members begin with
+	most  int    // characters of its text
 }
 
 // fields are the members of a wire struct that is found at path, in the order
 // of the schema. The tag `oneof:"member"` marks a member of a protobuf oneof,
-// whose name is left out of longer paths: occupiedResources[0].zoneId.
+// whose name is left out of longer paths: occupiedResources[0].zoneId; the tag
+// `text:"long"` a text that may be longer than a name.
 func fields(v reflect.Value, path string) []field {
 	t := v.Type()
 	var list []field
@@ -78,6 +81,9 @@ func fields(v reflect.Value, path string) []field {
 		f := field{member: v.Field(i).Addr().Interface().(member), name: name, path: join(path, name)}
 		if f.under = f.path; tag.Get("oneof") != "" {
 			f.under = path
+		}
+		if f.most = mostName; tag.Get("text") == "long" {
+			f.most = mostText
 		}
 		list = append(list, f)
 	}
@@ -243,21 +249,34 @@ func readEntry(v any, into reflect.Value, path string) error {
 	return nil
 }
 
+// How long a text may be that a clinic sends to be kept, in characters: names, ids
+// and titles, and what is written for people to read. What is kept is read again
+// with every list and every history that it is part of.
+const (
+	mostName = 255
+	mostText = 10_000
+)
+
 // unusable is row B16: the first value, in the order of the schema, that is
-// outside its enumeration, and the first text with a NUL in it, which no
-// database keeps.
+// outside its enumeration, and the first text that is too long, or has a NUL in it,
+// which no database keeps.
 func unusable(v reflect.Value, path, under string) error {
+	return unusableWithin(v, path, under, mostName)
+}
+
+// unusableWithin is unusable for a text of so many characters.
+func unusableWithin(v reflect.Value, path, under string, most int) error {
 	bad := false
 	switch v.Kind() {
 	case reflect.String:
 		if e, ok := v.Interface().(enum); ok {
 			bad = !slices.Contains(e.words(), v.String())
 		} else if _, looked := v.Interface().(id); !looked {
-			bad = strings.Contains(v.String(), "\x00")
+			bad = unkept(v.String(), most)
 		}
 	case reflect.Slice:
 		for n := range v.Len() {
-			if err := unusable(v.Index(n), nth(path, n), nth(path, n)); err != nil {
+			if err := unusableWithin(v.Index(n), nth(path, n), nth(path, n), most); err != nil {
 				return err
 			}
 		}
@@ -265,12 +284,12 @@ func unusable(v reflect.Value, path, under string) error {
 		for _, name := range v.MapKeys() {
 			entry := reflect.New(v.Type().Elem()).Elem()
 			entry.Set(v.MapIndex(name))
-			bad = bad || strings.Contains(name.String(), "\x00") || unusable(entry, path, path) != nil
+			bad = bad || unkept(name.String(), mostName) || unusableWithin(entry, path, path, most) != nil
 		}
 	case reflect.Struct:
 		for _, f := range fields(v, under) {
 			if v, ok := f.value(); ok {
-				if err := unusable(v, f.path, f.under); err != nil {
+				if err := unusableWithin(v, f.path, f.under, f.most); err != nil {
 					return err
 				}
 			}
@@ -280,6 +299,11 @@ func unusable(v reflect.Value, path, under string) error {
 		return invalidCommand(path, notAvailable)
 	}
 	return nil
+}
+
+// unkept reports whether a text cannot be kept.
+func unkept(s string, most int) bool {
+	return strings.Contains(s, "\x00") || utf8.RuneCountInString(s) > most
 }
 
 // enum is a word out of a list.

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -115,8 +116,8 @@ func (s *Service) key(ctx context.Context, id string) (StoredKey, error) {
 	return StoredKey{}, fmt.Errorf("%d keys start with %q", len(found), id)
 }
 
-// ExchangeKey gives an access token, valid for [TokenLife], for an API key.
-// ErrNotFound if the key is unknown, no key at all, or has ended.
+// ExchangeKey gives an access token, valid for [TokenLife], for an API key. If the
+// key has too many good ones then, [Service.MaxTokens], the oldest end. ErrNotFound if the key is unknown, no key at all, or has ended.
 func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, err error) {
 	id, err := uuid.Parse(key)
 	if err != nil {
@@ -124,7 +125,7 @@ func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, er
 	}
 	token = uuid.NewString()
 	now := s.Now()
-	return token, s.Store.PutToken(ctx, hash(id.String()), hash(token), now.Unix(), now.Add(TokenLife).Unix())
+	return token, s.Store.PutToken(ctx, hash(id.String()), hash(token), now.Unix(), now.Add(TokenLife).Unix(), cmp.Or(s.MaxTokens, MaxTokens))
 }
 
 // Clinic returns the merchant whose access token this is, and the id of the key

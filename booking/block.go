@@ -1,7 +1,10 @@
 package booking
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,15 +24,30 @@ type Block struct {
 // Block closes the slots that the time touches, to guests and to the desk, until
 // [Service.Unblock]. Visits that are there stay, and so do leases, with which a
 // guest has been promised the place; what they give back nobody gets. It may lie
-// at any time, open or not, past or over other blocks. It returns *Invalid for a
-// group that this clinic does not have and a zone that is not one of it.
+// at any time, open or not, past or over other blocks, of which there may be
+// [Service.MaxBlocks]. A block that is there already in every member is the answer,
+// and nothing more is made. It returns *Invalid for a group that this clinic does not
+// have, a zone that is not one of it, and a time with too many blocks.
 func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
 	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
 		occupied, holds, invalid := c.occupy(m, now)
-		return Keys{Slots: inventory.Keys(holds...), Steady: occupied.unheld()}, func(tx Tx) (Booking, error) {
+		touches := Keys{Slots: inventory.Keys(holds...), Steady: occupied.unheld(), Blocks: BlockKey{c.MerchantID, c.StartSec, c.EndSec}}
+		return touches, func(tx Tx) (Booking, error) {
 			if invalid != nil {
 				return Booking{}, invalid
+			}
+			for _, b := range tx.Blocks() {
+				if c.is(b, occupied) {
+					return b, nil
+				}
+			}
+			slots, err := tx.Slots(touches.Slots)
+			if err != nil {
+				return Booking{}, fmt.Errorf("look for blocks: %w", err)
+			}
+			if tooManyBlocks(slots, cmp.Or(s.MaxBlocks, MaxBlocks)) {
+				return Booking{}, unknown(FieldBlockTime, "the time is blocked as often as it may be")
 			}
 			if err := inventory.Move(tx, id, nil, holds); err != nil {
 				return Booking{}, err
@@ -42,6 +60,21 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 			return putNext(tx, Booking{}, b, Event{Actor: ByDesk, Action: Closed, AtSec: now.Unix()})
 		}
 	})
+}
+
+// is reports whether b is what the command would make, in all that the desk says.
+func (c Block) is(b Booking, occupied OccupiedResource) bool {
+	return b.ZoneID == c.ZoneID && len(b.Resources) == 1 && reflect.DeepEqual(b.Resources[0], occupied) && reflect.DeepEqual(b.Memo, c.Memo)
+}
+
+// tooManyBlocks reports whether one of the slots has so many.
+func tooManyBlocks(slots map[inventory.SlotKey]inventory.Slot, most int) bool {
+	for _, s := range slots {
+		if s.Blocked >= most {
+			return true
+		}
+	}
+	return false
 }
 
 // occupy finds what the block closes: the lane and, if the doctor is exclusive,

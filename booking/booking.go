@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -165,6 +166,10 @@ var Live = []State{Held, Pending, Confirmed, InProgress, Completed, Blocked}
 // visit is still to come and may be changed.
 func (s State) Reserved() bool { return s == Pending || s == Confirmed }
 
+// NoVisit are the states of what nobody comes to: leases, and times that the desk
+// has closed.
+var NoVisit = []State{Held, Expired, Blocked, Unblocked}
+
 // IsLease reports whether b is, or was, only a lease: no channel knows it by a
 // booking's or a visit's name.
 func (b Booking) IsLease() bool { return b.State == Held || b.State == Expired }
@@ -174,7 +179,7 @@ func (b Booking) IsLease() bool { return b.State == Held || b.State == Expired }
 func (b Booking) IsBlock() bool { return b.State == Blocked || b.State == Unblocked }
 
 // IsVisit reports whether somebody comes, came or would have come.
-func (b Booking) IsVisit() bool { return !b.IsLease() && !b.IsBlock() }
+func (b Booking) IsVisit() bool { return !slices.Contains(NoVisit, b.State) }
 
 // lapsed reports whether b is a lease whose time is up. It holds room until it
 // is tidied away, but nobody has to wait for that.

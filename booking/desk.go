@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/inventory"
 )
 
@@ -16,6 +18,17 @@ type Schedule struct {
 	Booking Booking
 	Guest   Guest   // the chart
 	Events  []Event // oldest first; only where the history was asked for
+}
+
+// PageBytes is how much of a list, or of a history, one page has: so many bytes as
+// they are stored, but one visit, or change, at least. It bounds the memory that a
+// page takes where the number of what is on it does not.
+const PageBytes = 1 << 20
+
+// HistoryPage is the part of a visit's history that is wanted.
+type HistoryPage struct {
+	After int64 // the version of the last change of the page before; 0: from the first on
+	Limit int   // how many changes at most; 0: none
 }
 
 // Groups returns a clinic's groups in the catalogue's order, read anew: the
@@ -28,36 +41,53 @@ func (s *Service) Groups(ctx context.Context, merchantID string) ([]inventory.Gr
 	return m.Groups, nil
 }
 
-// Schedule returns a visit of a clinic with its history, or *Invalid. A lease
-// is no visit, and neither is a time that the desk has closed.
-func (s *Service) Schedule(ctx context.Context, key ScheduleKey) (Schedule, error) {
-	found, err := s.Store.Schedule(ctx, key)
+// Schedule returns a visit of a clinic with a page of its history, and whether
+// there is more of that, or *Invalid. A lease is no visit, and neither is a time
+// that the desk has closed.
+func (s *Service) Schedule(ctx context.Context, key ScheduleKey, history HistoryPage) (found Schedule, more bool, err error) {
+	found, more, err = s.Store.Schedule(ctx, key, history)
 	if errors.Is(err, ErrNotFound) || err == nil && !found.Booking.IsVisit() {
-		return Schedule{}, unknown(FieldSchedule, "no such schedule of this clinic")
+		return Schedule{}, false, unknown(FieldSchedule, "no such schedule of this clinic")
 	}
-	return found, err
+	return found, more, err
+}
+
+// Position is a visit's place in the order of a list.
+type Position struct {
+	StartSec int64 // Unix seconds
+	ID       uuid.UUID
 }
 
 // SchedulesQuery asks for the visits of a day.
 type SchedulesQuery struct {
 	MerchantID string // of the caller's token
 	Day        inventory.Date
-	GroupID    string // only visits with a stretch in this group; "": in any
-	ZoneID     string // and in this zone
-	Waiting    *bool  // only those that wait, or do not wait, for the clinic's word; nil: all
-	Offset     int    // how many of them to leave out first
-	Limit      int    // how many to return at most
+	GroupID    string   // only visits with a stretch in this group; "": in any
+	ZoneID     string   // and in this zone
+	Waiting    *bool    // only those that wait, or do not wait, for the clinic's word; nil: all
+	After      Position // only those behind it: the last of the page before
+	Offset     int      // how many of them to leave out first
+	Limit      int      // how many to return at most
+}
+
+// ScheduleRange names what [Store.Schedules] is to read: a query, with its day as
+// a time.
+type ScheduleRange struct {
+	SchedulesQuery
+	CatalogueVersion int64
+	FromSec          int64 // visits a part of which, or all, lies in [FromSec, ToSec), Unix seconds
+	ToSec            int64
 }
 
 // Schedules returns the visits that are on a day, or a part of which is, by the
-// clinic's clock, in whatever state, by start; without their history. One over
-// midnight is on both days. It returns *Invalid for a
-// group or zone that this clinic does not have.
-func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, error) {
-	var found []Schedule
-	err := s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) error {
-		from, to := q.Day.At(0, m.Location), q.Day.At(24*60, m.Location)
-		all, err := s.Store.Schedules(ctx, m.ID, m.Version, from.Unix(), to.Unix())
+// clinic's clock, in whatever state, by start; without their history; and whether
+// there are more. One over midnight is on both days. It returns *Invalid for a group
+// or zone that this clinic does not have.
+func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) (found []Schedule, more bool, err error) {
+	err = s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) (err error) {
+		r := ScheduleRange{SchedulesQuery: q, CatalogueVersion: m.Version}
+		r.FromSec, r.ToSec = q.Day.At(0, m.Location).Unix(), q.Day.At(24*60, m.Location).Unix()
+		found, more, err = s.Store.Schedules(ctx, r)
 		switch {
 		case err != nil:
 			return err
@@ -66,43 +96,36 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) ([]Schedule, 
 		case q.ZoneID != "" && m.Zone(q.ZoneID) == nil:
 			return unknown(FieldZone, "no such zone of this clinic")
 		}
-		found = q.of(all)
 		return nil
 	})
-	return found, err
-}
-
-// of picks those that the query wants.
-func (q SchedulesQuery) of(all []Schedule) []Schedule {
-	all = slices.DeleteFunc(all, func(v Schedule) bool {
-		return !v.Booking.IsVisit() || q.Waiting != nil && *q.Waiting != (v.Booking.State == Pending) || !slices.ContainsFunc(v.Booking.Resources, func(r OccupiedResource) bool {
-			return (q.GroupID == "" || inventory.SameID(r.GroupID, q.GroupID)) && (q.ZoneID == "" || inventory.SameID(r.ZoneID, q.ZoneID))
-		})
-	})
-	all = all[min(q.Offset, len(all)):]
-	return all[:min(q.Limit, len(all))]
+	if err != nil {
+		return nil, false, err
+	}
+	return found, more, nil
 }
 
 // GuestSearch says which of a clinic's guests are looked for. A member that is
-// empty does not matter; all others have to apply.
+// empty does not matter; all others have to apply, and of the first four there has
+// to be one.
 type GuestSearch struct {
 	MerchantID string   // of the caller's token
 	NamePart   string   // a part of the name, ASCII letters in either case
 	Phones     []string // one of these is the number, digits only; see [PhoneSpellings]
 	Email      string   // the whole address, in either case
 	VisitorID  string
-	Offset     int // how many of them to leave out first
-	Limit      int // how many to return at most
+	After      uuid.UUID // only those behind it: the last of the page before
+	Offset     int       // how many of them to leave out first
+	Limit      int       // how many to return at most
 }
 
-// Guests returns the charts that a search finds, the oldest first.
-func (s *Service) Guests(ctx context.Context, q GuestSearch) ([]Guest, error) {
+// Guests returns a page of the charts that a search finds, the oldest first, and
+// whether there are more.
+func (s *Service) Guests(ctx context.Context, q GuestSearch) (found []Guest, more bool, err error) {
 	q.Email = plainEmail(q.Email)
-	found, err := s.Store.SearchGuests(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("search guests: %w", err)
+	if found, more, err = s.Store.SearchGuests(ctx, q); err != nil {
+		return nil, false, fmt.Errorf("search guests: %w", err)
 	}
-	return found, nil
+	return found, more, nil
 }
 
 // PhoneSpellings are the ways, digits only, in which people write down a number

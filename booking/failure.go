@@ -114,8 +114,9 @@ const (
 	FieldVisitor
 	FieldGroup // of a block
 	FieldBlock
-	FieldRange   // of time: it has too many slots
-	FieldVersion // of a visit: not the one that it has
+	FieldBlockTime // it is blocked too often
+	FieldRange     // of time: it has too many slots
+	FieldVersion   // of a visit: not the one that it has
 	endOfFields
 )
 

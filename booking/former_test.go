@@ -132,7 +132,7 @@ func TestWhatAnImportBringsIsThere(t *testing.T) {
 				return some(len(found[0].Slots), err)
 			},
 			"visits of a group": func() error {
-				_, err := w.Schedules(t.Context(), booking.SchedulesQuery{MerchantID: clinic, Day: inventory.Date{Year: 2026, Month: 3, Day: 2}, GroupID: newQueue, ZoneID: newRoom, Limit: 10})
+				_, _, err := w.Schedules(t.Context(), booking.SchedulesQuery{MerchantID: clinic, Day: inventory.Date{Year: 2026, Month: 3, Day: 2}, GroupID: newQueue, ZoneID: newRoom, Limit: 10})
 				return err
 			},
 			"groups": func() error {

@@ -99,7 +99,7 @@ func TestIDsAreAnsweredAsTheyAreStored(t *testing.T) {
 			t.Errorf("got %+v", slots)
 		}
 		day := booking.SchedulesQuery{MerchantID: "capital", Day: inventory.DateOf(today), GroupID: queue, ZoneID: suite, Limit: 9}
-		if found, err := w.Schedules(t.Context(), day); err != nil || len(found) != 1 {
+		if found, _, err := w.Schedules(t.Context(), day); err != nil || len(found) != 1 {
 			t.Errorf("got %d visits, %v", len(found), err)
 		}
 	})

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,12 +46,14 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 		c := Create{Slot: l.Slot.spelled(m), Contact: Contact{UserID: l.UserID}}
 		p := c.Slot.plan(m, nil, now)
 		var use []inventory.Hold
+		most := s.MaxLeases
 		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
+			most = cmp.Or(m.Guests.MaxOwnLeases, most, MaxLeases)
 			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
-			if m.Guests.MaxOwnLeases > 0 { // all that the guest holds
+			if l.UserID != "" { // all that the guest holds
 				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
 			}
 		}
@@ -65,7 +68,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 			if err != nil {
 				return err
 			}
-			if f := tooManyLeases(l.UserID, m.Guests, tx.Visits(), now); f != nil {
+			if f := tooManyLeases(l.UserID, most, tx.Visits(), now); f != nil {
 				return f
 			}
 			var full *inventory.Full
@@ -91,10 +94,9 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	return result, err
 }
 
-// tooManyLeases refuses a user who holds as many leases as the merchant allows
-// already.
-func tooManyLeases(userID string, rules inventory.GuestRules, visits []Visit, now time.Time) *Failure {
-	if rules.MaxOwnLeases == 0 || userID == "" {
+// tooManyLeases refuses a user who holds as many leases as one may already.
+func tooManyLeases(userID string, most int, visits []Visit, now time.Time) *Failure {
+	if userID == "" {
 		return nil
 	}
 	held := 0
@@ -103,7 +105,7 @@ func tooManyLeases(userID string, rules inventory.GuestRules, visits []Visit, no
 			held++
 		}
 	}
-	if held < rules.MaxOwnLeases {
+	if held < most {
 		return nil
 	}
 	return refuse(UserOverBookingLimit, fmt.Sprintf("the guest holds %d leases already", held))

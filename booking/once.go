@@ -19,7 +19,8 @@ type Once struct {
 	Fingerprint []byte // of the request, see [idempotency.Fingerprint]
 }
 
-// making plans what to touch and how to make a booking, from the catalogue. The
+// making plans what to touch and how to make a booking, from the catalogue, or to
+// find one that is just like it. The
 // merchant is nil if there is none with that id.
 type making func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error))
 
@@ -56,7 +57,9 @@ func (s *Service) makeOnce(ctx context.Context, merchantID string, once *Once, i
 			if out.Replay {
 				return fmt.Errorf("the token's booking %s is not there", subject)
 			}
-			out.Booking, err = work(tx)
+			if out.Booking, err = work(tx); err == nil && once != nil && out.Booking.ID != id {
+				tx.Name(out.Booking.ID)
+			}
 			return err
 		}
 	})

@@ -21,7 +21,19 @@ type Service struct {
 
 	// LeaseLife is how long a lease may last; 0 is ten minutes.
 	LeaseLife time.Duration
+
+	// How much of what is small there may be; 0 is as many as the constants say.
+	MaxTokens int // good access tokens of one key: the oldest ends
+	MaxLeases int // leases that one user may hold at a merchant that does not say
+	MaxBlocks int // blocks over one time of a zone that differ
 }
+
+// What a [Service] allows that does not say otherwise.
+const (
+	MaxTokens = 20
+	MaxLeases = 10
+	MaxBlocks = 20
+)
 
 // operation plans what to touch and what to do, from a merchant's catalogue.
 // The merchant is nil if there is none with that id.

@@ -96,7 +96,7 @@ func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, er
 func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, toSec int64) ([]ItemSlots, error) {
 	var found []ItemSlots
 	err := s.replanned(ctx, key.MerchantID, func(m *inventory.Merchant) error {
-		visit, err := s.Schedule(ctx, key)
+		visit, _, err := s.Schedule(ctx, key, HistoryPage{})
 		if err != nil {
 			return err
 		}

@@ -45,15 +45,19 @@ type Store interface {
 	// ErrStale if the merchant's catalogue, or the booking left out, is at
 	// another version. It costs one query for each table.
 	SlotsBetween(ctx context.Context, r SlotRange) (map[inventory.SlotKey]inventory.Slot, error)
-	// Schedule returns a booking with its guest and its history, all of one
-	// moment, or ErrNotFound.
-	Schedule(ctx context.Context, key ScheduleKey) (Schedule, error)
-	// Schedules returns a clinic's bookings a part of which, or all, lies in
-	// [fromSec, toSec), by start, whatever their state, with their guests and without history;
-	// ErrStale if the merchant's catalogue is at another version.
-	Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]Schedule, error)
-	// SearchGuests returns the guests that a search finds, by visitor id.
-	SearchGuests(ctx context.Context, q GuestSearch) ([]Guest, error)
+	// Schedule returns a booking with its guest and a page of its history, all of
+	// one moment, and whether there is more of the history, or ErrNotFound.
+	Schedule(ctx context.Context, key ScheduleKey, history HistoryPage) (found Schedule, more bool, err error)
+	// Schedules returns a page of a merchant's visits a part of which lies in the range, whatever their state, by
+	// start and id, with their guests and without history, and whether there are
+	// more; ErrStale if the merchant's catalogue is at another version.
+	Schedules(ctx context.Context, r ScheduleRange) (found []Schedule, more bool, err error)
+	// SearchGuests returns a page of the guests that a search finds, by id, and
+	// whether there are more.
+	SearchGuests(ctx context.Context, q GuestSearch) (found []Guest, more bool, err error)
+	// IndexGuests makes guests, at most so many, searchable by an index who are not
+	// so as they are now, and returns how many it has.
+	IndexGuests(ctx context.Context, limit int) (int, error)
 
 	// Blocks returns a page of the times that a clinic's desk has closed, by start and
 	// id, and whether there are more.
@@ -117,8 +121,9 @@ type Store interface {
 	// RevokeKey ends a key and the tokens that were given for it.
 	RevokeKey(ctx context.Context, hash []byte, nowSec int64) error
 	// PutToken stores an access token by its hash for the merchant of a key;
-	// ErrNotFound if there is no such key, or it has ended.
-	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64) error
+	// ErrNotFound if there is no such key, or it has ended. Of the key's tokens the
+	// newest stay, so many at most.
+	PutToken(ctx context.Context, keyHash, hash []byte, nowSec, expiresSec int64, most int) error
 	// TokenMerchant returns whose token this is and the id of its key ("" if it is
 	// older than ids), or ErrNotFound.
 	TokenMerchant(ctx context.Context, hash []byte, nowSec int64) (merchantID, keyID string, err error)
@@ -149,7 +154,8 @@ type Keys struct {
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
 	Visitor   VisitorKey         // and the guest with that name
 	Slots     []inventory.SlotKey
-	FromSec   int64 // visits of these guests that overlap [FromSec, ToSec)
+	Blocks    BlockKey // the blocks that are there already, once the slots are locked
+	FromSec   int64    // visits of these guests that overlap [FromSec, ToSec)
 	ToSec     int64
 }
 
@@ -165,6 +171,12 @@ type ScheduleKey struct {
 type VisitorKey struct {
 	MerchantID string
 	VisitorID  string
+}
+
+// BlockKey names the live blocks of a merchant that have exactly these times.
+type BlockKey struct {
+	MerchantID       string
+	StartSec, EndSec int64
 }
 
 // Tx is one operation's view of what it announced.
@@ -183,10 +195,15 @@ type Tx interface {
 	Guests() map[GuestKey]Guest
 	// Visitor returns the announced visitor.
 	Visitor() (g Guest, found bool)
+	// Blocks returns the announced blocks, the oldest first.
+	Blocks() []Booking
 	// Visits returns the live visits that the announced guests have in the
 	// announced time.
 	Visits() []Visit
 
+	// Name makes the announced token the name of this booking, which is there
+	// already, and not of the one that was announced with it.
+	Name(id uuid.UUID)
 	// PutGuest writes a new or changed guest, and makes those announced keys
 	// that belonged to nobody the guest's.
 	PutGuest(g Guest)

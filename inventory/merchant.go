@@ -31,7 +31,7 @@ type Merchant struct {
 // not the desk. The zero value takes anybody.
 type GuestRules struct {
 	MaxUpcoming  int      `json:"max_upcoming,omitempty"`   // bookings that one guest may have ahead; 0: any number
-	MaxOwnLeases int      `json:"max_own_leases,omitempty"` // leases that one user may hold; 0: any number
+	MaxOwnLeases int      `json:"max_own_leases,omitempty"` // leases that one user may hold; 0: as many as the server says
 	MaxLeases    int      `json:"max_leases,omitempty"`     // leases that all of them together may hold; 0: any number
 	Banned       []string `json:"banned,omitempty"`         // user ids, email addresses or phone numbers
 	NamePattern  string   `json:"name_pattern,omitempty"`   // a regular expression that given and family name match; "": any

@@ -36,6 +36,7 @@ type clinicTokenRow struct {
 	KeyDigest  []byte
 	CreatedSec int64
 	ExpiresSec int64
+	Seq        int64 // of its key's: the newest has the highest
 }
 
 func (clinicTokenRow) TableName() string { return "clinic_tokens" }
@@ -108,7 +109,7 @@ func (db *DB) RevokeKey(ctx context.Context, digest []byte, nowSec int64) error 
 // PutToken implements [booking.Store]. It sweeps out what has expired. Anybody can
 // ask with a key that is a guess: that it is unknown is read, so that guesses do
 // not hold up those who write.
-func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, expiresSec int64) error {
+func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, expiresSec int64, most int) error {
 	if err := take(db.read.WithContext(ctx).Where("digest = ?", keyDigest), &keyRow{}); err != nil {
 		return unavailable(err)
 	}
@@ -128,9 +129,22 @@ func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, ex
 		if err := tx.Where("expires_sec <= ?", nowSec).Delete(&clinicTokenRow{}).Error; err != nil {
 			return err
 		}
-		return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&clinicTokenRow{
-			Digest: digest, MerchantID: key.MerchantID, KeyDigest: keyDigest, CreatedSec: nowSec, ExpiresSec: expiresSec,
+		var last int64 // of a server that did not count, all are 0
+		if err := tx.Raw("SELECT COALESCE(MAX(seq), 0) FROM clinic_tokens WHERE key_digest = ?", keyDigest).Scan(&last).Error; err != nil {
+			return fmt.Errorf("count tokens: %w", err)
+		}
+		err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&clinicTokenRow{
+			Digest: digest, MerchantID: key.MerchantID, KeyDigest: keyDigest, CreatedSec: nowSec, ExpiresSec: expiresSec, Seq: last + 1,
 		}).Error
+		if err != nil {
+			return fmt.Errorf("write token: %w", err)
+		}
+		var old [][]byte // what goes beyond the newest
+		err = tx.Raw("SELECT digest FROM clinic_tokens WHERE key_digest = ? ORDER BY created_sec DESC, seq DESC LIMIT ? OFFSET ?", keyDigest, batch, most).Scan(&old).Error
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		return tx.Where("digest IN ?", old).Delete(&clinicTokenRow{}).Error
 	})
 }
 

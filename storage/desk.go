@@ -12,9 +12,8 @@ import (
 )
 
 // Schedule implements [booking.Store].
-func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey) (booking.Schedule, error) {
-	var found booking.Schedule
-	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey, history booking.HistoryPage) (found booking.Schedule, more bool, err error) {
+	err = db.snapshot(ctx, func(tx *gorm.DB) error {
 		all, err := readSchedules(tx, tx.Where("merchant_id = ? AND schedule_id = ?", key.MerchantID, key.ScheduleID))
 		if err != nil {
 			return err
@@ -23,10 +22,10 @@ func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey) (booking.Sc
 			return booking.ErrNotFound
 		}
 		found = all[0]
-		found.Events, err = readEvents(tx, found.Booking.ID)
+		found.Events, more, err = readHistory(tx, found.Booking.ID, history)
 		return err
 	})
-	return found, unavailable(err)
+	return found, more, unavailable(err)
 }
 
 // longestVisitSec is how long a visit at a clinic may be: its stretches, none of
@@ -34,18 +33,93 @@ func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey) (booking.Sc
 // B11 of docs/update-reservation.md.)
 const longestVisitSec = 49 * 60 * 60
 
-// Schedules implements [booking.Store].
-func (db *DB) Schedules(ctx context.Context, merchantID string, catalogueVersion, fromSec, toSec int64) ([]booking.Schedule, error) {
-	var found []booking.Schedule
-	err := db.snapshot(ctx, func(tx *gorm.DB) error {
-		if err := db.catalogueIsAt(tx, merchantID, catalogueVersion); err != nil {
+// readHistory reads a page of a booking's events: how long they are first, and then
+// those that the page has room for.
+func readHistory(tx *gorm.DB, id uuid.UUID, page booking.HistoryPage) (events []booking.Event, more bool, err error) {
+	if page.Limit == 0 {
+		return nil, false, nil
+	}
+	var there []struct{ Version, Bytes int64 }
+	err = tx.Raw(`SELECT version, octet_length(before) + octet_length(after) AS bytes FROM booking_events
+		WHERE booking_id = ? AND version > ? ORDER BY version LIMIT ?`, id, page.After, page.Limit+1).Scan(&there).Error
+	if err != nil {
+		return nil, false, fmt.Errorf("measure events: %w", err)
+	}
+	n := fitting(len(there), page.Limit, func(i int) int64 { return there[i].Bytes })
+	if n == 0 {
+		return nil, false, nil
+	}
+	events, err = readEvents(tx.Where("version > ? AND version <= ?", page.After, there[n-1].Version), id)
+	return events, n < len(there), err
+}
+
+// fitting is how many of n there is room for on a page: limit at most, and
+// [booking.PageBytes], but one at least.
+func fitting(n, limit int, bytes func(i int) int64) int {
+	n = min(n, limit)
+	total := int64(0)
+	for i := range n {
+		if total += bytes(i); i > 0 && total > booking.PageBytes {
+			return i
+		}
+	}
+	return n
+}
+
+// bookingBytes is an expression for how long a booking is as it is stored, where it
+// may be long.
+const bookingBytes = `octet_length(b.contact) + octet_length(b.additional_request) + COALESCE(octet_length(b.payment), 0)
+	+ COALESCE(octet_length(b.assignee), 0) + COALESCE(octet_length(b.counselor), 0) + COALESCE(octet_length(b.funnel), 0)
+	+ COALESCE(octet_length(b.memo), 0) + COALESCE(octet_length(b.requested_procedures), 0)
+	+ (SELECT COALESCE(SUM(200 + COALESCE(octet_length(o.doctor_id), 0) + COALESCE(octet_length(o.doctor_name), 0)), 0)
+		FROM occupied_resources o WHERE o.booking_id = b.id)`
+
+// Schedules implements [booking.Store]. It finds out which visits the page has and
+// how long they are, and reads those that there is room for.
+func (db *DB) Schedules(ctx context.Context, r booking.ScheduleRange) (found []booking.Schedule, more bool, err error) {
+	first := r.FromSec - longestVisitSec
+	if r.After.ID != uuid.Nil {
+		first = max(first, r.After.StartSec)
+	}
+	waiting := "" // either
+	if r.Waiting != nil {
+		waiting = map[bool]string{true: "yes", false: "no"}[*r.Waiting]
+	}
+	err = db.snapshot(ctx, func(tx *gorm.DB) error {
+		if err := db.catalogueIsAt(tx, r.MerchantID, r.CatalogueVersion); err != nil {
 			return err
 		}
-		all, err := readSchedules(tx, touching(tx, merchantID, fromSec, toSec, longestVisitSec).Order("start_sec, id"))
-		found = all
+		var there []struct {
+			ID    uuid.UUID
+			Bytes int64
+		}
+		err := tx.Raw(`SELECT p.id, `+bookingBytes+` AS bytes FROM (
+				SELECT v.id, v.start_sec FROM bookings v WHERE v.merchant_id = @merchant AND v.start_sec >= @first AND v.start_sec < @to AND v.end_sec > @from
+					AND v.state NOT IN @others AND (v.start_sec > @first OR v.id > @after)
+					AND (@waiting = '' OR @waiting = CASE v.state WHEN @pending THEN 'yes' ELSE 'no' END)
+					AND (@group = '' AND @zone = '' OR EXISTS (SELECT 1 FROM occupied_resources o WHERE o.booking_id = v.id
+						AND (@group = '' OR lower(o.group_id) = @group) AND (@zone = '' OR lower(o.zone_id) = @zone)))
+				ORDER BY v.start_sec, v.id LIMIT @rows OFFSET @offset) p CROSS JOIN bookings b
+			WHERE b.id = p.id ORDER BY p.start_sec, p.id`, map[string]any{
+			"merchant": r.MerchantID, "first": first, "from": r.FromSec, "waiting": waiting, "pending": booking.Pending, "to": r.ToSec, "others": booking.NoVisit, "after": r.After.ID,
+			"group": strings.ToLower(r.GroupID), "zone": strings.ToLower(r.ZoneID), "rows": r.Limit + 1, "offset": r.Offset,
+		}).Scan(&there).Error
+		if err != nil {
+			return fmt.Errorf("measure bookings: %w", err)
+		}
+		n := fitting(len(there), r.Limit, func(i int) int64 { return there[i].Bytes })
+		ids := make([]uuid.UUID, n)
+		for i := range ids {
+			ids[i] = there[i].ID
+		}
+		found, more = nil, n < len(there)
+		if n == 0 {
+			return nil
+		}
+		found, err = readSchedules(tx, tx.Where("id IN ?", ids).Order("start_sec, id"))
 		return err
 	})
-	return found, unavailable(err)
+	return found, more, unavailable(err)
 }
 
 // readSchedules reads what query finds of the bookings, with their guests.
@@ -73,54 +147,4 @@ func readSchedules(tx, query *gorm.DB) ([]booking.Schedule, error) {
 		found[i] = booking.Schedule{Booking: b, Guest: guests[b.GuestID]}
 	}
 	return found, nil
-}
-
-// phoneDigits is an expression for a guest's number without what people put
-// between its digits. The index guests_phone is on it, to the letter.
-const phoneDigits = `replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '.', ''), '+', '')`
-
-// SearchGuests implements [booking.Store]. It never looks beyond one merchant:
-// a number is found by its index, a part of a name by going through the
-// merchant's guests in the order of the answer until there are enough.
-func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) ([]booking.Guest, error) {
-	search := db.read.WithContext(ctx).Where("merchant_id = ?", q.MerchantID)
-	if q.VisitorID != "" {
-		search = search.Where("visitor_id = ?", q.VisitorID)
-	}
-	order := "visitor_id"
-	if len(q.Phones) > 0 {
-		search = search.Where(phoneDigits+" IN ?", q.Phones)
-		order = "visitor_id || ''" // not the index that has this order, but that of the number
-	}
-	if q.Email != "" {
-		search = search.Where(fmt.Sprintf(db.dialect.lower, "trim(email)")+" = ?", q.Email)
-	}
-	if q.NamePart != "" {
-		// Both orders: "홍길동" may have been split either way.
-		name := fmt.Sprintf(db.dialect.lower, "given_name || ' ' || family_name || ' ' || given_name || '\n' || family_name || given_name")
-		search = search.Where(name+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(lowerASCII(q.NamePart))+"%")
-	}
-	var rows []guestRow
-	if err := search.Order(order).Limit(q.Limit).Offset(q.Offset).Find(&rows).Error; err != nil {
-		return nil, unavailable(fmt.Errorf("search guests: %w", err))
-	}
-	guests := make([]booking.Guest, len(rows))
-	for i, r := range rows {
-		guests[i] = booking.Guest(r)
-	}
-	return guests, nil
-}
-
-// likeEscape makes a text stand for itself in a LIKE.
-var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
-// lowerASCII makes A to Z small and leaves every other letter: SQLite knows no
-// others, and both databases are to find the same.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }

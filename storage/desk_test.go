@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/storage"
 	"holdfast/storage/storagetest"
 )
 
@@ -30,8 +33,11 @@ type traceOf struct {
 	args  []any
 }
 
-// What the desk asks costs one query for each table, however long the range, and
-// none of them reads a table from end to end.
+// results are lines of a plan that go through what is asked for, or was found.
+var results = regexp.MustCompile(`(?m)^SCAN ([fhp]|\d+-ROW VALUES CLAUSE)$`)
+
+// What the desk asks costs a fixed number of queries for each table, however long
+// the range, and none of them reads a table from end to end.
 func TestDeskQueries(t *testing.T) {
 	const clinicID, group, zone, doctor = "clinic", "65b000000000000000000001", "65a000000000000000000001", "65c000000000000000000001"
 	seoul, err := time.LoadLocation("Asia/Seoul")
@@ -70,6 +76,9 @@ func TestDeskQueries(t *testing.T) {
 		if _, err := s.Block(ctx, booking.Block{MerchantID: clinicID, Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.AddDate(0, 0, 30).Unix(), EndSec: start.AddDate(0, 0, 30).Unix() + 1800}}); err != nil {
 			t.Fatal(err)
 		}
+		if n, err := s.IndexGuests(ctx); err != nil || n != 30 {
+			t.Fatal(n, err)
+		}
 		var queries []traceOf
 		if err := db.Trace(func(query string, args []any) { queries = append(queries, traceOf{query, args}) }); err != nil {
 			t.Fatal(err)
@@ -96,26 +105,26 @@ func TestDeskQueries(t *testing.T) {
 				_, err := s.GroupSlots(ctx, booking.SlotsQuery{MerchantID: clinicID, GroupIDs: []string{group}, FromSec: start.Unix(), ToSec: start.Unix() + 60})
 				return err
 			}},
-			{"slots for a visit over 30 days", map[string]int{"bookings": 2, "occupied_resources": 1, "guests": 1, "booking_events": 1, "merchants": 1, "holds": 1, "slots": 1}, func() error {
+			{"slots for a visit over 30 days", map[string]int{"bookings": 2, "occupied_resources": 1, "guests": 1, "merchants": 1, "holds": 1, "slots": 1}, func() error {
 				_, err := s.ScheduleSlots(ctx, key, start.Unix(), month)
 				return err
 			}},
-			{"a visit", map[string]int{"bookings": 1, "occupied_resources": 1, "guests": 1, "booking_events": 1}, func() error {
-				v, err := s.Schedule(ctx, key)
-				if v.Booking.ID != visits[3].ID || v.Guest.ID != visits[3].GuestID || len(v.Events) != 1 {
+			{"a visit", map[string]int{"bookings": 1, "occupied_resources": 1, "guests": 1, "booking_events": 2}, func() error {
+				v, more, err := s.Schedule(ctx, key, booking.HistoryPage{Limit: 10})
+				if more || v.Booking.ID != visits[3].ID || v.Guest.ID != visits[3].GuestID || len(v.Events) != 1 {
 					t.Errorf("got %+v", v)
 				}
 				return err
 			}},
-			{"a day", map[string]int{"merchants": 1, "bookings": 1, "occupied_resources": 1, "guests": 1}, func() error {
-				all, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Limit: 10})
-				if len(all) != 1 {
-					t.Errorf("%d visits", len(all))
+			{"a day", map[string]int{"merchants": 1, "bookings": 3, "occupied_resources": 3, "guests": 1}, func() error {
+				all, more, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Limit: 10})
+				if len(all) != 1 || more {
+					t.Errorf("%d visits, more: %t", len(all), more)
 				}
 				return err
 			}},
 			{"the waiting visits of a day", map[string]int{"merchants": 1, "bookings": 1, "occupied_resources": 1, "guests": 1}, func() error {
-				all, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Waiting: new(false), Limit: 10})
+				all, _, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Waiting: new(false), Limit: 10})
 				if len(all) != 1 {
 					t.Errorf("%d visits", len(all))
 				}
@@ -135,15 +144,15 @@ func TestDeskQueries(t *testing.T) {
 				}
 				return err
 			}},
-			{"visitors by number", map[string]int{"guests": 1}, func() error {
-				all, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, Phones: booking.PhoneSpellings("82", "1000000007"), Limit: 10})
+			{"visitors by number", map[string]int{"guests": 1, "f": 1}, func() error {
+				all, _, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, Phones: booking.PhoneSpellings("82", "1000000007"), Limit: 10})
 				if len(all) != 1 {
 					t.Errorf("%d visitors", len(all))
 				}
 				return err
 			}},
-			{"visitors by name", map[string]int{"guests": 1}, func() error {
-				all, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, NamePart: "smith", Limit: 10})
+			{"visitors by name", map[string]int{"guests": 2, "guest_terms": 4}, func() error {
+				all, _, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, NamePart: "smith", Limit: 10})
 				if len(all) != 10 {
 					t.Errorf("%d visitors", len(all))
 				}
@@ -153,12 +162,15 @@ func TestDeskQueries(t *testing.T) {
 			got := map[string]int{}
 			for _, q := range traced(t, &queries, c.run) {
 				for _, table := range regexp.MustCompile(`(?:FROM|JOIN) "?(\w+)`).FindAllStringSubmatch(strings.ReplaceAll(q.query, "`", `"`), -1) {
-					got[table[1]]++
+					if table[1] != "unnest" {
+						got[table[1]]++
+					}
 				}
 				plan, err := db.Explain(ctx, q.query, q.args)
 				if err != nil {
 					t.Fatalf("%s: %v\n%s", c.name, err, q.query)
 				}
+				plan = results.ReplaceAllString(plan, "")
 				if full := regexp.MustCompile(`(?m)^SCAN|Seq Scan`).FindString(plan); full != "" {
 					t.Errorf("%s: reads from end to end:\n%s\n%s", c.name, q.query, plan)
 				}
@@ -178,6 +190,108 @@ func TestDeskQueries(t *testing.T) {
 	})
 }
 
+// A page has as many visits, or changes, as it is asked for, and no more than a
+// megabyte of them unless one alone is longer; all pages together have everything
+// once, and no more rows are read than a page has.
+func TestPages(t *testing.T) {
+	const group, zone = "65b000000000000000000001", "65a000000000000000000001"
+	m := inventory.Merchant{
+		ID: "c", Name: "C", Kind: inventory.MerchantClinic, TimeZone: "UTC", Location: time.UTC, Zones: []inventory.Zone{{ID: zone}},
+		Groups: []inventory.Group{{ID: group, IntervalSec: 1800, Zones: []inventory.GroupZone{{ZoneID: zone, Capacity: 100, Enabled: true}}}},
+	}
+	start := time.Date(1969, 3, 2, 9, 0, 0, 0, time.UTC) // the desk may book whenever it likes
+	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
+		ctx := t.Context()
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(db.PutClinic(ctx, m, 0))
+		s := &booking.Service{Store: db, Now: func() time.Time { return start }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
+		change := func(size int) booking.Change { // as long as nobody can make it any more
+			c := booking.Change{MerchantID: "c", ZoneID: zone, Memo: booking.Set(strings.Repeat("m", size))}
+			doctor := &booking.Person{ID: "d", Name: strings.Repeat("김", size/30)}
+			for range 10 {
+				c.Items = append(c.Items, booking.Item{GroupID: group, ZoneID: zone, Doctor: doctor, StartSec: start.Unix(), EndSec: start.Unix() + 1800})
+			}
+			return c
+		}
+		var ids []string
+		for i, size := range []int{10, 600_000, 300_000, 1_500_000, 10, 10, 10} {
+			out, err := s.Reserve(ctx, booking.Reserve{Change: change(size), Name: "n", Phone: fmt.Sprint(i)})
+			must(err)
+			ids = append(ids, out.Booking.ScheduleID)
+		}
+		out, err := s.Block(ctx, booking.Block{MerchantID: "c", Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.Unix() + 1800, EndSec: start.Unix() + 3600}})
+		must(err)
+		if out.Booking.State != booking.Blocked {
+			t.Fatal(out.Booking.State)
+		}
+
+		for _, c := range []struct {
+			limit int
+			want  []int // visits of each page
+		}{{500, []int{1, 1, 1, 1, 3}}, {2, []int{1, 1, 1, 1, 2, 1}}, {1, []int{1, 1, 1, 1, 1, 1, 1}}} {
+			q := booking.SchedulesQuery{MerchantID: "c", Day: inventory.DateOf(start), GroupID: group, ZoneID: zone, Limit: c.limit}
+			var sizes []int
+			var got []string
+			for more := true; more; {
+				var page []booking.Schedule
+				page, more, err = s.Schedules(ctx, q)
+				must(err)
+				for _, v := range page {
+					got = append(got, v.Booking.ScheduleID)
+				}
+				last := page[len(page)-1].Booking
+				q.After, sizes = booking.Position{StartSec: last.StartSec, ID: last.ID}, append(sizes, len(page))
+			}
+			if fmt.Sprint(sizes, got) != fmt.Sprint(c.want, ids) {
+				t.Errorf("limit %d: got pages of %v with %v, want %v with %v", c.limit, sizes, got, c.want, ids)
+			}
+		}
+		for _, q := range []booking.SchedulesQuery{{GroupID: group, Offset: 6}, {ZoneID: zone, Offset: 7}} {
+			q.MerchantID, q.Day, q.Limit = "c", inventory.DateOf(start), 10
+			page, more, err := s.Schedules(ctx, q)
+			must(err)
+			if len(page) != 7-q.Offset || more {
+				t.Errorf("from %d on there are %d visits, more: %t", q.Offset, len(page), more)
+			}
+		}
+		var queries []traceOf
+		must(db.Trace(func(query string, args []any) { queries = append(queries, traceOf{query, args}) }))
+		_, _, err = s.Schedules(ctx, booking.SchedulesQuery{MerchantID: "c", Day: inventory.DateOf(start), Limit: 1})
+		must(err)
+		if !slices.ContainsFunc(queries, func(q traceOf) bool { return strings.Contains(q.query, "LIMIT") && slices.Contains(q.args, any(2)) }) {
+			t.Error("the database was not told how many are wanted")
+		}
+
+		// The history: one that is long, then short ones.
+		for _, size := range []int{900_000, 900_030, 9, 30, 9} {
+			c := change(size)
+			c.ScheduleID = ids[0]
+			must(s.Change(ctx, c))
+		}
+		for _, c := range []struct {
+			limit int
+			want  []int // changes of each page
+		}{{500, []int{2, 1, 3}}, {1, []int{1, 1, 1, 1, 1, 1}}, {0, []int{0}}} {
+			var sizes []int
+			var got int64
+			for more := true; more; {
+				var v booking.Schedule
+				v, more, err = s.Schedule(ctx, booking.ScheduleKey{MerchantID: "c", ScheduleID: ids[0]}, booking.HistoryPage{After: got, Limit: c.limit})
+				must(err)
+				sizes, got = append(sizes, len(v.Events)), got+int64(len(v.Events))
+			}
+			if fmt.Sprint(sizes) != fmt.Sprint(c.want) {
+				t.Errorf("limit %d: got pages of %v changes, want %v", c.limit, sizes, c.want)
+			}
+		}
+	})
+}
+
 // Both databases fold A to Z and nothing else, and take a pattern's letters as
 // they are.
 func TestSearchGuests(t *testing.T) {
@@ -186,21 +300,24 @@ func TestSearchGuests(t *testing.T) {
 		if err := db.PutClinic(ctx, inventory.Merchant{ID: "c", Name: "C", Kind: inventory.MerchantClinic, TimeZone: "UTC", Location: time.UTC}, 0); err != nil {
 			t.Fatal(err)
 		}
+		var ids []uuid.UUID
 		for i, g := range []booking.Guest{
 			{GivenName: "Zoë", FamilyName: "ÉMILE", Phone: "+33 (0)1.23/45", Email: " Zoe@Example.com "},
 			{GivenName: "100%", FamilyName: `back\slash_`, Phone: "02-123-4567"},
 			{GivenName: "길동", FamilyName: "홍"},
 		} {
 			g.ID, g.MerchantID, g.VisitorID = uuid.Must(uuid.NewV7()), "c", fmt.Sprint("v", i)
+			ids = append(ids, g.ID)
 			if err := db.InTx(ctx, booking.Keys{}, func(tx booking.Tx) error { tx.PutGuest(g); return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, c := range []struct {
+		type search struct {
 			name string
 			q    booking.GuestSearch
-			want string
-		}{
+			want string // with … behind it if there are more
+		}
+		cases := []search{
 			{"ASCII in either case", booking.GuestSearch{NamePart: "ZO"}, "v0"},
 			{"other letters as they are", booking.GuestSearch{NamePart: "émile"}, ""},
 			{"other letters, the same", booking.GuestSearch{NamePart: "Émile"}, "v0"},
@@ -214,25 +331,164 @@ func TestSearchGuests(t *testing.T) {
 			{"a visitor", booking.GuestSearch{VisitorID: "v2"}, "v2"},
 			{"all of it", booking.GuestSearch{VisitorID: "v2", NamePart: "zo"}, ""},
 			{"of another clinic", booking.GuestSearch{MerchantID: "d", VisitorID: "v2"}, ""},
-			{"everybody", booking.GuestSearch{}, "v0 v1 v2"},
-			{"the second", booking.GuestSearch{Offset: 1, Limit: 1}, "v1"},
+			{"one character", booking.GuestSearch{NamePart: "동"}, "v2"},
+			{"the middle of a word", booking.GuestSearch{NamePart: "길동홍"}, ""},
+			{"an order that a name has not", booking.GuestSearch{NamePart: "zo z"}, ""},
+			{"across both names", booking.GuestSearch{NamePart: "ë É"}, "v0"},
+			{"several", booking.GuestSearch{NamePart: "l"}, "v0 v1"},
+			{"a page", booking.GuestSearch{NamePart: "l", Limit: 1}, "v0 …"},
+			{"the second", booking.GuestSearch{NamePart: "l", Offset: 1, Limit: 1}, "v1"},
+			{"behind the first", booking.GuestSearch{NamePart: "l", After: ids[0]}, "v1"},
+			{"a number behind its guest", booking.GuestSearch{Phones: []string{"021234567"}, After: ids[1]}, ""},
+			{"an address and a name", booking.GuestSearch{Email: "zoe@example.com", NamePart: "smi"}, ""},
+			{"an address and its name", booking.GuestSearch{Email: "zoe@example.com", NamePart: "MIL"}, "v0"},
+			{"a part of an address", booking.GuestSearch{Email: "zoe@example.co"}, ""},
+			{"nothing", booking.GuestSearch{}, ""},
+		}
+		check := func(when string) {
+			t.Helper()
+			for _, c := range cases {
+				if c.q.MerchantID == "" {
+					c.q.MerchantID = "c"
+				}
+				if c.q.Limit == 0 {
+					c.q.Limit = 10
+				}
+				found, more, err := db.SearchGuests(ctx, c.q)
+				if err != nil {
+					t.Fatalf("%s, %s: %v", c.name, when, err)
+				}
+				var ids []string
+				for _, g := range found {
+					ids = append(ids, g.VisitorID)
+				}
+				if more {
+					ids = append(ids, "…")
+				}
+				if got := strings.Join(ids, " "); got != c.want {
+					t.Errorf("%s, %s: got %q, want %q", c.name, when, got, c.want)
+				}
+			}
+		}
+		index := func(limit, want int) {
+			t.Helper()
+			if n, err := db.IndexGuests(ctx, limit); err != nil || n != want {
+				t.Fatalf("indexed %d, want %d: %v", n, want, err)
+			}
+		}
+		check("not indexed")
+		index(1, 1)
+		check("one indexed")
+		index(10, 2)
+		index(10, 0)
+		check("indexed")
+
+		// Who is called something else is found by that, and by nothing else.
+		renamed := booking.Guest{ID: ids[2], MerchantID: "c", VisitorID: "v2", GivenName: "길순", FamilyName: "홍"}
+		if err := db.InTx(ctx, booking.Keys{}, func(tx booking.Tx) error { tx.PutGuest(renamed); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases[:0], cases[0], search{"the new name", booking.GuestSearch{NamePart: "길순"}, "v2"}, search{"the old one", booking.GuestSearch{NamePart: "길동"}, ""})
+		check("renamed")
+		index(10, 1)
+		check("renamed and indexed")
+
+		// Of who is forgotten nothing is left, indexed or not.
+		if n, err := db.ForgetGuests(ctx, ids); err != nil || n != 3 {
+			t.Fatalf("forgot %d: %v", n, err)
+		}
+		index(10, 0)
+		all, err := storagetest.DumpAll(db.Target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all["guest_terms"] != "" || strings.Contains(all["guests"], "Zo") {
+			t.Errorf("left:\n%s\n%s", all["guest_terms"], all["guests"])
+		}
+	})
+}
+
+// However many charts a clinic has, a search looks at few of them.
+func TestSearchIsBounded(t *testing.T) {
+	storagetest.EachWith(t, storage.Options{Limit: time.Minute}, func(t *testing.T, db storagetest.Database) {
+		ctx := t.Context()
+		now := time.Unix(1_800_000_000, 0)
+		clinic := inventory.Merchant{
+			ID: "clinic", Kind: inventory.MerchantClinic, TimeZone: "UTC", Location: time.UTC, Zones: []inventory.Zone{{ID: "z"}},
+			Groups: []inventory.Group{{ID: "g", IntervalSec: 1800, Zones: []inventory.GroupZone{{ZoneID: "z", Capacity: 2, Enabled: true}}}},
+		}
+		if err := db.PutClinic(ctx, clinic, now.Unix()); err != nil {
+			t.Fatal(err)
+		}
+		raw := fill20000(t, db.Target, inventory.LaneResource("clinic", &clinic.Groups[0], clinic.Groups[0].Zones[0]).ID, now.Unix())
+		for _, text := range []string{
+			// Everybody has the terms of "aab" but one of them only the text.
+			"UPDATE guests SET phone = visitor_id, email = visitor_id",
+			"UPDATE guests SET given_name = 'aa', family_name = 'ab ' || visitor_id WHERE length(visitor_id) < 4 OR visitor_id = '19999'",
+			"UPDATE guests SET given_name = 'xaab' WHERE visitor_id = '777'",
+			"ANALYZE",
 		} {
-			if c.q.MerchantID == "" {
-				c.q.MerchantID = "c"
+			if _, err := raw.ExecContext(ctx, text); err != nil {
+				t.Fatal(err)
 			}
-			if c.q.Limit == 0 {
-				c.q.Limit = 10
+		}
+		for n := 1; n > 0; {
+			var err error
+			if n, err = db.IndexGuests(ctx, 2000); err != nil {
+				t.Fatal(err)
 			}
-			found, err := db.SearchGuests(ctx, c.q)
+		}
+		var mu sync.Mutex
+		statements := map[string][]any{}
+		if err := db.Trace(func(text string, args []any) {
+			mu.Lock()
+			defer mu.Unlock()
+			statements[text] = slices.Clone(args)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			q    booking.GuestSearch
+			want string
+		}{
+			{booking.GuestSearch{NamePart: "aab"}, "777"},
+			{booking.GuestSearch{NamePart: "a"}, "1 2 …"},
+			{booking.GuestSearch{NamePart: "b 19999"}, "19999"},
+			{booking.GuestSearch{NamePart: "zz"}, ""},
+			{booking.GuestSearch{Email: "nobody@example.com"}, ""},
+			{booking.GuestSearch{VisitorID: "5"}, "5"},
+			{booking.GuestSearch{Phones: []string{"5"}}, "5"},
+			{booking.GuestSearch{Email: "5", NamePart: "a"}, "5"},
+		} {
+			c.q.MerchantID, c.q.Limit = "clinic", 2
+			found, more, err := db.SearchGuests(ctx, c.q)
 			if err != nil {
-				t.Fatalf("%s: %v", c.name, err)
+				t.Fatal(err)
 			}
 			var ids []string
 			for _, g := range found {
 				ids = append(ids, g.VisitorID)
 			}
+			if more {
+				ids = append(ids, "…")
+			}
 			if got := strings.Join(ids, " "); got != c.want {
-				t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+				t.Errorf("%+v: got %q, want %q", c.q, got, c.want)
+			}
+		}
+		for text, args := range statements {
+			if strings.Contains(text, "set_config") {
+				continue
+			}
+			for _, plan := range explain(t, raw, text, args) {
+				if table := scanned(text, plan); table != "" {
+					t.Errorf("reads all of %s:\n%s\n%s", table, text, plan)
+				}
+				for _, whole := range []string{"USING INDEX guests_visitor (merchant_id=?)", "(merchant_id=? AND id>?)\n"} {
+					if strings.Contains(plan, whole) && !strings.Contains(plan, "guests_unsearched") {
+						t.Errorf("reads all guests of the merchant:\n%s\n%s", text, plan)
+					}
+				}
 			}
 		}
 	})

@@ -96,8 +96,15 @@ func (db *DB) ForgetGuests(ctx context.Context, ids []uuid.UUID) (forgotten int,
 				return err
 			}
 		}
-		return affected(tx.Exec(`UPDATE guests SET google_user_id = '', email = '', phone = '', given_name = '', family_name = '',
-			visitor_id = 'erased-' || CAST(id AS TEXT) WHERE id IN ?`, unneeded), forgotten)
+		var searched []searchedRow
+		if err := tx.Raw("SELECT "+searchedColumns+" FROM guests WHERE id IN ?", unneeded).Scan(&searched).Error; err != nil {
+			return fmt.Errorf("read guests: %w", err)
+		}
+		if err := dropTerms(tx, searched); err != nil {
+			return err
+		}
+		return affected(tx.Exec(`UPDATE guests SET google_user_id = '', email = '', phone = '', given_name = '', family_name = '', searched = ?,
+			visitor_id = 'erased-' || CAST(id AS TEXT) WHERE id IN ?`, nothingSearchable, unneeded), forgotten)
 	})
 	return forgotten, err
 }

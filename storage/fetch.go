@@ -15,7 +15,7 @@ import (
 
 // fetch locks and reads what operations announced, in the order in which
 // everything is locked: tokens, bookings, guest keys, guests, resources (shared,
-// only while slots are made), slots; each with one statement for all operations,
+// only while slots are made), slots, and blocks on those without a lock; each with one statement for all operations,
 // in ascending order. An operation whose token is known already needs nothing
 // but its booking.
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
@@ -24,13 +24,29 @@ func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
 		g.views = append(g.views, newView(g, op, op.touches))
 	}
 	for _, step := range []func(*gorm.DB, *group) error{
-		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots,
+		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks,
 	} {
 		if err := step(tx, g); err != nil {
 			return nil, err
 		}
 	}
 	return g, nil
+}
+
+// fetchBlocks reads the blocks that are there already. Nobody makes another of them
+// meanwhile: its slots are locked.
+func (db *DB) fetchBlocks(tx *gorm.DB, g *group) error {
+	asked := map[booking.BlockKey]bool{}
+	for _, v := range g.pending() {
+		if v.touches.Blocks.MerchantID != "" {
+			asked[v.touches.Blocks] = true
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	return db.readInto(tx, g, `SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.merchant_id = k.merchant_id
+		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
 // pending are the views that need more than the booking of their token.

@@ -274,7 +274,11 @@ func (g *group) run(v *view) {
 // is written.
 func (g *group) keep(v *view) {
 	if c := v.touches.Claim; c != nil && v.prior == nil {
-		g.tokens[tokenKey{c.Caller, c.Token}] = rowOfClaim(*c)
+		row := rowOfClaim(*c)
+		if v.subject != uuid.Nil {
+			row.BookingID = v.subject
+		}
+		g.tokens[row.key()] = row
 		g.dirty = true
 	}
 	if len(v.taken) > 0 {

@@ -49,6 +49,7 @@ var postgresMigration = migration{
 		// A slot that is taken stays on its page, if that has room, and its index
 		// is not written.
 		8: onlyUserKeys + "; ALTER TABLE slots SET (fillfactor = 90)",
+		9: guestTerms + ";" + countedTokens,
 	},
 	online: map[int64][]string{
 		15: {
@@ -111,6 +112,7 @@ var sqliteMigration = migration{
 			DROP TABLE kept;
 			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
 		8:  onlyUserKeys,
+		9:  guestTerms + " WITHOUT ROWID;" + countedTokens, // the key is all that a row has
 		15: "ALTER TABLE booking_events ADD COLUMN " + whoseEvent + "; CREATE INDEX booking_events_merchant ON " + eventsByMerchant + "; CREATE INDEX bookings_blocks ON " + blocksByStart,
 	},
 }
@@ -129,6 +131,24 @@ const (
 	eventsByMerchant = "booking_events (merchant_id, at_sec)"
 	blocksByStart    = "bookings (merchant_id, start_sec) WHERE state = 'BLOCKED'"
 )
+
+// guestTerms: what charts are searched by. Guests who are there already are indexed
+// by the server, in small transactions, like those who come. The expression is that of
+// storage/search.go.
+const guestTerms = `ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT '';
+	CREATE INDEX guests_unsearched ON guests (merchant_id, id) WHERE searched <> given_name || '
+' || family_name || '
+' || email;
+	CREATE TABLE guest_terms (
+		merchant_id TEXT NOT NULL,
+		term        BYTEA NOT NULL,
+		guest_id    UUID NOT NULL,
+		PRIMARY KEY (merchant_id, term, guest_id)
+	)`
+
+// countedTokens: which of a key's tokens is the oldest.
+const countedTokens = `ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
+	CREATE INDEX clinic_tokens_key ON clinic_tokens (key_digest, seq)`
 
 // steps are the dialect's own migrations.
 func (m migration) steps() []*goose.Migration {

@@ -27,6 +27,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 	_ "modernc.org/sqlite" // registers the driver "sqlite", without cgo
+
+	"holdfast/booking"
 )
 
 // DB is an open database with the current schema and safe settings.
@@ -39,6 +41,7 @@ type DB struct {
 	queue       *queue
 	group       int            // operations in one transaction, at most
 	lanes       chan struct{}  // one for every operation that runs beside the committers
+	reads       chan struct{}  // one for every read that may be long: fewer than there are connections
 	besides     sync.WaitGroup // all that do or will
 
 	impatient atomic.Int64 // COMMITs that have ended their wait for the standby
@@ -53,6 +56,8 @@ type DB struct {
 type dialect struct {
 	lock       string // behind a SELECT: nobody else changes these rows
 	share      string // behind a SELECT: nobody changes these rows
+	skip       string // behind a SELECT: like lock, without the rows that others have locked
+	indexes    string // a statement before those that are to go by indexes, or nothing
 	lower      string // an expression in which the letters A to Z of %s are small
 	writable   string // a query for whether bookings can be taken
 	local      string // a statement that every transaction begins with, or nothing
@@ -174,7 +179,11 @@ func mayPass(err error) bool {
 }
 
 func open(ctx context.Context, target string, o Options) (*DB, error) {
-	db := &DB{limit: o.Limit, group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
+	reads := o.Connections / 2
+	if !isPostgres(target) {
+		reads = sqliteReads
+	}
+	db := &DB{limit: o.Limit, reads: make(chan struct{}, max(1, reads)), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
 	connect := db.openSQLite
 	if isPostgres(target) {
 		connect = db.openPostgres
@@ -202,6 +211,15 @@ var sqliteSettings = []struct{ name, value string }{
 	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
 	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred groups waits for it, not one in three
 }
+
+// sqliteReads is how many reads of an SQLite file that may be long run at a time:
+// the desk's queries, of which the API lets four run, and Google's lookups.
+// sqliteSpare are connections for what is short and is not to wait for them: access
+// tokens and health.
+var (
+	sqliteReads = 4 + max(4, runtime.NumCPU())
+	sqliteSpare = 2
+)
 
 // sqliteDSN adds our settings to those that the caller chose; checkSQLite reads
 // back what became of them.
@@ -256,7 +274,7 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 	if db.write, err = dial(1, strings.Replace(dsn, "?", "?_pragma=cache_size(-32768)&", 1)); err != nil {
 		return err
 	}
-	db.read, err = dial(max(4, runtime.NumCPU()), dsn)
+	db.read, err = dial(sqliteReads+sqliteSpare, dsn)
 	return err
 }
 
@@ -309,8 +327,34 @@ func (db *DB) unhurried(tx *gorm.DB) error {
 	return tx.Exec(db.dialect.slow).Error
 }
 
+// byIndexes has a transaction go by indexes, whatever the database knows, or does
+// not know yet, of the tables' sizes.
+func (db *DB) byIndexes(tx *gorm.DB) error {
+	if db.dialect.indexes == "" {
+		return nil
+	}
+	return tx.Exec(db.dialect.indexes).Error
+}
+
+// reading waits for the place of a read that may be long. Places are fewer than
+// connections: health and access tokens do not wait behind those reads. Who is given
+// one calls done.
+func (db *DB) reading(ctx context.Context) (done func(), err error) {
+	select {
+	case db.reads <- struct{}{}:
+		return func() { <-db.reads }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: wait for a place to read: %w", booking.ErrUnavailable, ctx.Err())
+	}
+}
+
 // snapshot runs f in a read-only transaction that sees one moment.
 func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
+	done, err := db.reading(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return db.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := db.begun(tx); err != nil {
 			return err

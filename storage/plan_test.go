@@ -22,7 +22,7 @@ import (
 
 // The tables that grow with every booking: no statement of an operation may read
 // one of them from end to end.
-var growing = []string{"slots", "holds", "bookings", "idempotency_tokens", "occupied_resources", "guests", "guest_keys", "booking_events", "outbox"}
+var growing = []string{"slots", "holds", "bookings", "idempotency_tokens", "occupied_resources", "guests", "guest_keys", "booking_events", "outbox", "guest_terms"}
 
 // Every statement of every operation finds its rows by an index, on tables of
 // 20,000 rows of which the planner knows, and on PostgreSQL also when it plans

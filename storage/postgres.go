@@ -156,14 +156,19 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
 		writable: "SELECT current_setting('transaction_read_only') = 'off'",
 		local:    local, slow: "SET LOCAL statement_timeout = 0",
-		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
-			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
+		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
+		indexes: "SELECT " + byIndexes,
+		group:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
 		// Without replication every COMMIT is durable before anybody sees it.
 		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
 		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
 	}
 	return err
 }
+
+// byIndexes has PostgreSQL go by indexes in this transaction, whatever it knows of
+// the tables' sizes.
+const byIndexes = `set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // readOnlyTransaction is the SQLSTATE of a server that takes no writes, for instance
 // because it has become a standby.

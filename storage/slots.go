@@ -29,6 +29,11 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		FirstBookableSec *int64
 		LastBookableSec  *int64
 	}
+	done, err := db.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	asked := []struct {
 		ID     string
 		NowSec int64

@@ -60,7 +60,9 @@ var invariants = []struct {
 		SELECT t.caller || ' token of ' || t.booking_id FROM idempotency_tokens t
 		LEFT JOIN bookings b ON b.id = t.booking_id WHERE b.id IS NULL`, nil},
 	{"a booking has one token at most", `
-		SELECT booking_id || ' has ' || COUNT(*) || ' tokens' FROM idempotency_tokens GROUP BY booking_id HAVING COUNT(*) > 1`, nil},
+		SELECT t.booking_id || ' has ' || COUNT(*) || ' tokens' FROM idempotency_tokens t
+		WHERE NOT EXISTS (SELECT 1 FROM bookings b WHERE b.id = t.booking_id AND b.state IN ?)
+		GROUP BY t.booking_id HAVING COUNT(*) > 1`, []any{[]booking.State{booking.Blocked, booking.Unblocked}}},
 	{"the token of an erased booking says nothing of the request", `
 		SELECT t.caller || ' token of ' || t.booking_id FROM idempotency_tokens t
 		JOIN bookings b ON b.id = t.booking_id WHERE b.erased_sec <> 0 AND length(t.fingerprint) > 0`, nil},
@@ -83,6 +85,9 @@ var invariants = []struct {
 		WHERE (g.id IS NULL) <> (b.state IN ?)`, []any{[]booking.State{booking.Blocked, booking.Unblocked}}},
 	{"a guest's key names a guest", `
 		SELECT 'a key of ' || k.guest_id FROM guest_keys k LEFT JOIN guests g ON g.id = k.guest_id WHERE g.id IS NULL`, nil},
+	{"what guests are searched by is of a guest of whom it is known", `
+		SELECT DISTINCT 'terms of ' || t.guest_id FROM guest_terms t LEFT JOIN guests g ON g.id = t.guest_id AND g.merchant_id = t.merchant_id
+		WHERE g.id IS NULL OR g.searched IN ?`, []any{[]string{"", nothingSearchable}}},
 }
 
 // Verify checks every invariant on one moment of a live database and returns

@@ -29,6 +29,7 @@ type view struct {
 	bookings map[uuid.UUID]booking.Booking
 	guest    *booking.Guest
 	puts     []put
+	subject  uuid.UUID // whom the token names, if not whom it was announced with
 
 	err      error
 	panicked *Panic
@@ -240,6 +241,21 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
 	v.holds[owner] = append(stay, made...)
 	return nil
 }
+
+// Blocks implements [booking.Tx]. Those of the group are among them.
+func (v *view) Blocks() []booking.Booking {
+	var found []booking.Booking
+	for _, b := range v.group.bookings {
+		if b.State == booking.Blocked && v.touches.Blocks == (booking.BlockKey{MerchantID: b.MerchantID, StartSec: b.StartSec, EndSec: b.EndSec}) {
+			found = append(found, b)
+		}
+	}
+	slices.SortFunc(found, func(a, b booking.Booking) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return found
+}
+
+// Name implements [booking.Tx].
+func (v *view) Name(id uuid.UUID) { v.subject = id }
 
 // PutGuest implements [booking.Tx].
 func (v *view) PutGuest(g booking.Guest) { v.guest = &g }

@@ -27,6 +27,9 @@ type serveCommand struct {
 	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: USER:PASSWORD a line, and behind it, if known, the day on which it expires, like 2027-01-31. Read again on SIGHUP."`
 	LeaseDuration         time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
 	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
+	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not say. (${default})"`
+	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are good at a time; over that the oldest ends. (${default})"`
+	MaxBlocks             int           `default:"20" help:"How many blocks that differ the desk may lay over one time of a zone. (${default})"`
 	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
 	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8. Without any it is not read."`
 	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
@@ -68,6 +71,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 {
 		return errors.New("--lease-duration must be above zero, --decline-after not below")
 	}
+	if cmd.MaxLeases < 1 || cmd.MaxTokens < 1 || cmd.MaxBlocks < 1 {
+		return errors.New("--max-leases, --max-tokens and --max-blocks must be above zero")
+	}
 	watched := newMetrics()
 	options := s.options()
 	options.Retried, options.Observed, options.Fault = func(error) { watched.retries.Inc() }, watched.committed, fault
@@ -89,6 +95,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	watched.registry.MustRegister(secrets)
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
+	service.MaxLeases, service.MaxTokens, service.MaxBlocks = cmd.MaxLeases, cmd.MaxTokens, cmd.MaxBlocks
 	service.Store = weakened(service.Store)
 	srv := newServer(api.Config{
 		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
@@ -110,6 +117,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	defer func() { stop(); running.Wait() }()
 	running.Go(func() { secrets.watch(beside, hangups) })
 	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
+	running.Go(func() { index(beside, service, c.log) })
 	if cmd.InternalAddress != "" {
 		internal, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.InternalAddress)
 		if err != nil {
@@ -182,6 +190,31 @@ func sweep(ctx context.Context, service *booking.Service, declineAfter time.Dura
 		}
 		if leases+declined > 0 {
 			log.Info("swept", "leases", leases, "declined", declined)
+		}
+	}
+}
+
+// indexEvery is how often it is looked for charts that are new or have changed. A
+// search finds those too, one by one.
+const indexEvery = 2 * time.Second
+
+// index makes charts searchable by their index, also all those of a database that
+// had none. A tenth of the time is for that, the rest for bookings.
+func index(ctx context.Context, service *booking.Service, log *slog.Logger) {
+	for {
+		started := time.Now()
+		n, err := service.IndexGuests(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn("index guests", "error", err.Error())
+		}
+		pause := indexEvery
+		if n > 0 {
+			pause = min(9*time.Since(started), indexEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
 		}
 	}
 }
