@@ -54,8 +54,12 @@ type SlotRange struct {
 }
 
 // MostSlots is how many slots one answer may have. It bounds what a query costs
-// where many groups are asked for or slots are short.
-const MostSlots = 20_000
+// where many groups are asked for or slots are short. Each slot repeats its zone's
+// name, so those have a bound together, in bytes: long names would make it long too.
+const (
+	MostSlots     = 20_000
+	mostZoneNames = 8 << 20
+)
 
 // GroupSlots returns the slots of groups, group by group in the order asked
 // for, then by start, then by zone: those of enabled zones during which the
@@ -196,9 +200,15 @@ func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID str
 }
 
 func tooMany(grids []grid) *Invalid {
-	n := 0
+	n, names := 0, 0
 	for _, g := range grids {
 		n += len(g.open) * len(g.lanes)
+		for _, l := range g.lanes {
+			names += len(g.open) * len(l.zone.Name)
+		}
+	}
+	if names > mostZoneNames {
+		return unknown(FieldRange, fmt.Sprintf("%d slots, of zones with long names", n))
 	}
 	if n > MostSlots {
 		return unknown(FieldRange, fmt.Sprintf("%d slots, more than %d", n, MostSlots))
