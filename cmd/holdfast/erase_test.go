@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -89,7 +90,7 @@ func (p program) sings(t *testing.T, canary string) map[string]int {
 	found := map[string]int{}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		text, err := os.ReadFile(p.database + suffix)
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
 		if n := strings.Count(strings.ToLower(string(text)), canary); n > 0 {
