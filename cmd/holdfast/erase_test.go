@@ -116,7 +116,7 @@ func TestNothingErasedStaysInTheFile(t *testing.T) {
 			s := service(db)
 			// Rows are made between others and change their length, so that pages are
 			// full, are split and are given back.
-			for i := range 300 {
+			for i := range 120 {
 				c := guest(fmt.Sprint("guest", i), at(9, 0))
 				if i%3 == 0 {
 					c = guest(canary, at(9, 0)+int64(i)*86400*7)
