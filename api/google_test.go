@@ -114,17 +114,17 @@ func TestCreateBookingIsRead(t *testing.T) {
 			"payment_information", map[string]any{
 				"prepayment_status": "PREPAYMENT_PROVIDED", "payment_transaction_id": "t", "payment_processed_by": "PROCESSED_BY_GOOGLE",
 				"price":      map[string]any{"price_micros": "1950000", "currency_code": "USD", "pricing_option_tag": "p"},
-				"tax_amount": map[string]any{"price_micros": 1}, "fees": map[string]any{"price_micros": 2}, "fees_and_taxes": map[string]any{"price_micros": 3},
-				"deposit":           map[string]any{"deposit": map[string]any{"price_micros": 4}, "min_advance_cancellation_sec": "86400", "deposit_type": "PER_PERSON"},
-				"no_show_fee":       map[string]any{"fee": map[string]any{"price_micros": 5}, "fee_type": "FIXED_RATE_DEFAULT"},
+				"tax_amount": map[string]any{"price_micros": 1, "currency_code": "USD"}, "fees": map[string]any{"price_micros": 2, "currency_code": "USD"}, "fees_and_taxes": map[string]any{"price_micros": 3, "currency_code": "USD"},
+				"deposit":           map[string]any{"deposit": map[string]any{"price_micros": 4, "currency_code": "USD"}, "min_advance_cancellation_sec": "86400", "deposit_type": "PER_PERSON"},
+				"no_show_fee":       map[string]any{"fee": map[string]any{"price_micros": 5, "currency_code": "USD"}, "fee_type": "FIXED_RATE_DEFAULT"},
 				"payment_option_id": "o", "user_payment_option_id": "u",
 			}), with(func(c *booking.Create) {
 			c.Payment = &booking.Payment{
 				PrepaymentStatus: "PREPAYMENT_PROVIDED", TransactionID: "t", ProcessedBy: "PROCESSED_BY_GOOGLE",
 				Price:     &inventory.Price{Micros: 1950000, Currency: "USD", Tag: "p"},
-				TaxAmount: &inventory.Price{Micros: 1}, Fees: &inventory.Price{Micros: 2}, FeesAndTaxes: &inventory.Price{Micros: 3},
-				Deposit:         &inventory.Deposit{Deposit: &inventory.Price{Micros: 4}, MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
-				NoShowFee:       &inventory.Fee{Fee: &inventory.Price{Micros: 5}},
+				TaxAmount: &inventory.Price{Micros: 1, Currency: "USD"}, Fees: &inventory.Price{Micros: 2, Currency: "USD"}, FeesAndTaxes: &inventory.Price{Micros: 3, Currency: "USD"},
+				Deposit:         &inventory.Deposit{Deposit: &inventory.Price{Micros: 4, Currency: "USD"}, MinAdvanceCancellationSec: 86400, Type: "PER_PERSON"},
+				NoShowFee:       &inventory.Fee{Fee: &inventory.Price{Micros: 5, Currency: "USD"}},
 				PaymentOptionID: "o", UserPaymentOptionID: "u",
 			}
 		})},

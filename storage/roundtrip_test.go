@@ -60,6 +60,7 @@ func fill(v reflect.Value, n *int) {
 		v.SetUint(uint64(*n))
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Map: // inventory.Merchant.Former, which no catalogue says
 	default:
 		panic("fill: " + v.Type().String())
 	}
