@@ -108,6 +108,9 @@ func readClinics(p *place) []inventory.Merchant {
 	ids := unique{}
 	var merchants []inventory.Merchant
 	for _, m := range p.at("merchants").items() {
+		if p.found.full() {
+			break
+		}
 		merchants = append(merchants, readClinic(m, ids))
 	}
 	for _, m := range p.at("feed_merchants").items() {

@@ -64,8 +64,8 @@ const (
 	// of objects in objects, it is 60 times as large.
 	mostValue  = 1 << 20
 	errValue   = tooLargeError("a value of more than 1 MiB")
-	mostValues = 200_000 // of a catalogue, which is read as a whole
-	errValues  = tooLargeError("a catalogue of more than 200000 values; clinics may come in several files")
+	mostValues = 100_000 // of a catalogue, which is read as a whole
+	errValues  = tooLargeError("a catalogue of more than 100000 values; clinics may come in several files")
 )
 
 // window gives a decoder no more than one value ahead of what it has used.

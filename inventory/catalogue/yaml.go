@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -46,12 +47,23 @@ func parseYAML(ctx context.Context, data []byte) (any, error) {
 // the square of how deep the text is and of how many keys an object has.
 const (
 	mostTokens = 100_000
+	mostMarks  = 3 * mostTokens
 	mostKeys   = 1_000 // of an object
 )
 
 // tokenize cuts a text into tokens, and refuses what the parser would not be
 // done with.
 func tokenize(ctx context.Context, text string) (token.Tokens, error) {
+	// The scanner may cut all of it at once. No token is without one of these.
+	marks := 0
+	for i := range len(text) {
+		if strings.IndexByte("[]{},:&*!?-\"'#|>%\n", text[i]) >= 0 {
+			marks++
+		}
+	}
+	if marks > mostMarks {
+		return nil, Problems{{Message: fmt.Sprintf("a catalogue of more than %d signs and lines; clinics may come in several files", mostMarks)}}
+	}
 	var s scanner.Scanner
 	s.Init(text)
 	var tokens token.Tokens
