@@ -224,6 +224,9 @@ func putFeedServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 		if services, err = withOthers(tx, merchantID, services); err != nil {
 			return err
 		}
+		if len(services) > inventory.MostServices {
+			return &refusal{fmt.Errorf("merchant %q would have more than %d services", merchantID, inventory.MostServices)}
+		}
 	}
 	return replaceServices(tx, merchantID, services, f.GenerationSec)
 }

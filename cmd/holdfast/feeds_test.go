@@ -95,6 +95,7 @@ func TestImportGoesByTheTimeOfFeeds(t *testing.T) {
 		p.refused(t, "metadata.generation_timestamp: a newer feed has been loaded already: another one that was generated at", file(t, "b", tables(now-100, 9)))
 		p.refused(t, "another one that was generated at", file(t, "s", strings.Replace(servicesFeed, `"Dinner"`, `"Supper"`, 1)))
 		p.refused(t, "another one that was generated at", file(t, "m", strings.Replace(merchantsFeed, `"Mapo Bistro"`, `"Bistro"`, 1)))
+		p.refused(t, "another feed of the same time is in this import", file(t, "b", tables(now-50, 9)), file(t, "c", tables(now-50, 8)))
 		if out := p.ok(t, "import", file(t, "m", merchantsFeed), file(t, "s", servicesFeed), file(t, "a", strings.ReplaceAll(a, ", ", ",\n"))); !strings.Contains(out, "slots 10, withdrawn 0\n") {
 			t.Errorf("the same again: printed\n%s", out)
 		}

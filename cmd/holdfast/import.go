@@ -117,6 +117,7 @@ type importer struct {
 	known    catalogue.Index
 	policies []policy
 	losses   []feedLoss
+	feeds    map[string]string // digests of complete feeds, by kind and time
 	writes   []func(context.Context) error
 	previews []func(context.Context) error // tell what the writes would do
 }
@@ -289,6 +290,15 @@ func (i *importer) checkFeed(ctx context.Context, kind storage.FeedKind, f catal
 	}
 	if err := r.Loss.Refused(); err != nil && !i.allowWithdraw {
 		i.losses = append(i.losses, feedLoss{name(f), fmt.Errorf("%w; --allow-withdraw takes it all the same", err)})
+	}
+	if id := fmt.Sprint(kind, feed.GenerationSec); feed.Complete {
+		if other, ok := i.feeds[id]; ok && other != r.Digest {
+			return feed, errors.New("metadata.generation_timestamp: another feed of the same time is in this import")
+		}
+		if i.feeds == nil {
+			i.feeds = map[string]string{}
+		}
+		i.feeds[id] = r.Digest
 	}
 	return feed, i.db.CheckFeed(ctx, kind, feed, i.now.Unix())
 }

@@ -133,6 +133,7 @@ func TestImportMemory(t *testing.T) {
 		{"a gigabyte of nested objects in a row", squeezed(t, `{`+feedMeta+`, "merchant": [{"x": `, `{"a":`, gigabyte, ``), "nested too deeply"},
 		{"signs that are taken", []byte("merchants: [" + strings.Repeat(`"",`, 99_000) + "]"), "more than 100000 tokens"},
 		{"rows of the largest size", squeezed(t, `{`+feedMeta+`, "merchant": [{"x": [`+strings.Repeat("{},", 349_000)+`0]}`, `,{"merchant_id": "a", "x": [`+strings.Repeat("{},", 349_000)+`0]}`, 50, `]}`), "merchant_id: required"},
+		{"a thousand rows that are wrong in a megabyte each", squeezed(t, `{`+feedMeta+`, "service_availability": [{"availability": [0`, `, {"merchant_id": "bistro", "service_id": "dinner", "start_sec": "`+strings.Repeat("\x7f", 1<<20-200)+`"}`, 900, `]}]}`), "start_sec: must be a whole number"},
 		{"a gigabyte of YAML", squeezed(t, "merchants: []\n", "# a\n", gigabyte, ""), "more than 4 MiB"},
 		{"a gigabyte of nothing", squeezed(t, "", "a\n", gigabyte, ""), "not a file that can be imported"},
 		{"5.8 million slots", []byte(`{` + feedMeta + `, "service_availability": [{"availability": [` + rows.String() + once + `]}]}`), "the same slot as service_availability[0].availability[0]"},

@@ -141,6 +141,7 @@ func TestBounds(t *testing.T) {
 		{"a number", `{"x": 1` + strings.Repeat("0", 1<<20) + `, "merchant": [], ` + metadata + `}`, "a value of more than 1 MiB"},
 		{"what is not read", `{` + metadata + `, "merchant": [], "x": {"y": ["` + long + `"]}}`, "a value of more than 1 MiB"},
 		{"a row", `{` + metadata + `, "merchant": [{"x": [` + strings.Repeat("{},", 400_000) + `{}]}]}`, "a value of more than 1 MiB"},
+		{"a long key and a long value", `{"merchants": [{"\u001b` + long[:1<<19] + `": "", "zones": "` + long[:1<<19] + `"}]}`, "merchants[0].\"\\x1b" + long[:63] + "…\": unknown key"},
 		{"a name", `{` + metadata + `, "merchant": [{"merchant_id": "a", "name": "` + long[:1025] + `"}]}`, "merchant[0].name: longer than 1024 bytes"},
 		{"a pattern", "merchants: [{id: a, name: A, guests: {name_pattern: '(abcdefghijklmnopqrst){1000}'}}]", "merchants[0].guests.name_pattern: stands for more than 10000 steps"},
 		{"zones", "{\"merchants\": [{\"id\": \"a\", \"name\": \"A\", \"zones\": [" + strings.Repeat("{},", 1000) + "{}]}]}", "merchants[0].zones: more than 1000"},

@@ -192,7 +192,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	for _, s := range p.at("staff").items() {
 		m.Staff = append(m.Staff, readStaff(s, staff))
 	}
-	for _, s := range p.at("services").few(mostOfOne) {
+	for _, s := range p.at("services").few(inventory.MostServices) {
 		m.Services = append(m.Services, readClinicService(s, services, &m))
 	}
 	m.Offers = readOffers(p.at("offers"), func(id string) bool { return services[id] != "" })

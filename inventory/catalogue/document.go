@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"holdfast/inventory"
@@ -51,7 +52,9 @@ var (
 // twiceError is a key that an object has twice.
 type twiceError string
 
-func (e twiceError) Error() string { return fmt.Sprintf("key %q comes twice in an object", string(e)) }
+func (e twiceError) Error() string {
+	return fmt.Sprintf("key %q comes twice in an object", short(string(e)))
+}
 
 // tooLargeError is a value that is larger than the limit.
 type tooLargeError string
@@ -356,6 +359,9 @@ func (p *place) item(name string, index int, v any) *place {
 
 func (p *place) path() string {
 	s := p.name
+	if p.up != nil { // a root's name is a prefix, not a key
+		s = shown(s)
+	}
 	if p.index >= 0 {
 		s += "[" + strconv.Itoa(p.index) + "]"
 	}
@@ -366,6 +372,25 @@ func (p *place) path() string {
 		return p.up.name + s
 	}
 	return p.up.path() + "." + s
+}
+
+// shown is a key of somebody else's as a line of ours can have it.
+func shown(key string) string {
+	key = short(key)
+	if strings.IndexFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return strconv.Quote(key)
+	}
+	return key
+}
+
+// short is a text without what is too long to tell: there may be a thousand
+// problems, and a megabyte in each.
+func short(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // kind is the path without indexes.
@@ -546,9 +571,9 @@ func whole(v any) (int64, bool) {
 func (p *place) written() string {
 	switch v := p.value.(type) {
 	case string:
-		return strconv.Quote(v)
+		return strconv.Quote(short(v))
 	case json.Number:
-		return v.String()
+		return short(v.String())
 	case bool:
 		return strconv.FormatBool(v)
 	}

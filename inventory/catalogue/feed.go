@@ -387,10 +387,6 @@ type MerchantService struct {
 	inventory.Service
 }
 
-// mostOfOne is how many services a merchant of a feed has: a server that books
-// there keeps them in memory.
-const mostOfOne = 10_000
-
 // Services reads a services feed and calls each with the services in the order of
 // merchant and id. It skips those that belong to a clinic: a feed never replaces
 // a clinic's own catalogue.
@@ -443,8 +439,8 @@ func (f Feed) Services(ctx context.Context, known Known, each func(MerchantServi
 		if services++; service.MerchantID != merchant {
 			merchant, services = service.MerchantID, 1
 		}
-		if services > mostOfOne {
-			return Problems{{"service", fmt.Sprintf("more than %d services of merchant %q", mostOfOne, merchant)}}
+		if services > inventory.MostServices {
+			return Problems{{"service", fmt.Sprintf("more than %d services of merchant %q", inventory.MostServices, merchant)}}
 		}
 		if err := json.Unmarshal(text, &service.Service); err != nil {
 			return err
