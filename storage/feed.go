@@ -194,7 +194,7 @@ func (db *DB) disownPublished(ctx context.Context, nowSec int64) error {
 // complete feed. It reads them in their order, some at a time.
 type OnSale struct {
 	db            *DB
-	ctx           context.Context //nolint:containedctx // a comparison is one call that is cut in pieces
+	ctx           context.Context // a comparison is one call, cut in pieces
 	generationSec int64
 	nowSec        int64
 	page          []onSaleRow
@@ -272,7 +272,7 @@ func (o *OnSale) next() (*onSaleRow, error) {
 		}
 	}
 	if len(o.page) == 0 {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil
 	}
 	return &o.page[0], nil
 }

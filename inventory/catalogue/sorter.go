@@ -3,7 +3,6 @@ package catalogue
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -143,13 +142,14 @@ type run struct {
 
 func (r *run) next() (more bool, err error) {
 	var length [4]byte
-	if _, err := io.ReadFull(r.r, length[:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			return false, nil
-		}
+	switch _, err := io.ReadFull(r.r, length[:]); {
+	case errors.Is(err, io.EOF):
+		return false, nil
+	case err != nil:
 		return false, err
 	}
-	r.record = slices.Grow(r.record[:0], int(binary.BigEndian.Uint32(length[:])))[:binary.BigEndian.Uint32(length[:])]
+	n := int(binary.BigEndian.Uint32(length[:]))
+	r.record = slices.Grow(r.record[:0], n)[:n]
 	_, err = io.ReadFull(r.r, r.record)
 	return err == nil, err
 }
@@ -186,8 +186,4 @@ func (r rowPlace) append(b []byte) []byte {
 func placeOf(b []byte) rowPlace {
 	n := func(i int) int { return int(binary.BigEndian.Uint32(b[4*i:])) }
 	return rowPlace{n(0), n(1) - 1, n(2)}
-}
-
-func (r rowPlace) compare(o rowPlace) int {
-	return cmp.Or(r.file-o.file, r.group-o.group, r.row-o.row)
 }

@@ -18,7 +18,7 @@ var errUnpacked = fmt.Errorf("more than %d GiB without gzip; a feed may come in 
 // text is the content of a file, which has to be UTF-8. Anything else would
 // become U+FFFD, in names and in ids. Reading it ends with its context.
 type text struct {
-	ctx  context.Context //nolint:containedctx // an io.Reader is given none
+	ctx  context.Context // an io.Reader is given none
 	r    *bufio.Reader
 	ok   int   // bytes at the front of r that have been looked at
 	line int   // of the first byte after those

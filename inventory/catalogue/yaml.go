@@ -86,7 +86,7 @@ func tokenize(ctx context.Context, text string) (token.Tokens, error) {
 			return nil, badYAML(tokens[len(tokens)-1], fmt.Sprintf("a catalogue of more than %d tokens; clinics may come in several files", mostTokens))
 		}
 		if err != nil {
-			return tokens, nil // the last one is invalid: the parser says why
+			return tokens, nil //nolint:nilerr // the last one is invalid, and the parser says why
 		}
 	}
 }
@@ -110,7 +110,7 @@ type block struct {
 func (o *outline) add(t *token.Token) string {
 	last := o.last
 	o.last = t
-	switch t.Type { //nolint:exhaustive // no other says how deep we are
+	switch t.Type {
 	case token.AnchorType, token.TagType:
 		o.marks++
 	case token.SequenceStartType, token.MappingStartType:
