@@ -435,7 +435,14 @@ func instant(s string) (t time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(s))
-	return t, err == nil
+	return t, err == nil && writable(t)
+}
+
+// writable reports whether t, rounded up to a second, has four digits for its
+// year in UTC too: an offset can lead out of them, and nobody could read our
+// answer.
+func writable(t time.Time) bool {
+	return t.UTC().Year() >= 1 && t.Add(time.Second-1).UTC().Year() <= 9999
 }
 
 // typed is row B13.

@@ -249,7 +249,8 @@ func inRange(from, to time.Time) bool {
 // many minutes after midnight.
 func moment(s string, minutes int, loc *time.Location) (t time.Time, ok bool) {
 	if d, err := inventory.ParseDate(s); err == nil {
-		return d.At(minutes, loc), true
+		t := d.At(minutes, loc)
+		return t, writable(t)
 	}
 	return instant(s)
 }

@@ -171,24 +171,26 @@ func (w *world) must(err error) {
 // load reads catalogue and feeds from a directory and writes them, as
 // holdfast import does.
 func load(ctx context.Context, db *storage.DB, dir string) error {
-	known := known{merchants: map[string]inventory.MerchantKind{}, services: map[[2]string]bool{}}
+	var known catalogue.Index
 	open := func(name string) (catalogue.Feed, error) {
-		f, err := catalogue.Open(filepath.Join(dir, name))
+		f, err := catalogue.Open(ctx, filepath.Join(dir, name))
 		if err != nil {
 			return catalogue.Feed{}, err
 		}
 		return catalogue.Feed{Kind: f.Kind, Meta: f.Meta, Files: []*catalogue.File{f}}, nil
 	}
-	file, err := catalogue.Open(filepath.Join(dir, "clinics.yaml"))
+	file, err := catalogue.Open(ctx, filepath.Join(dir, "clinics.yaml"))
 	if err != nil {
 		return err
 	}
-	clinics, err := file.Clinics()
+	clinics, err := file.Clinics(ctx)
 	if err != nil {
 		return err
 	}
 	for _, m := range clinics {
-		known.merchants[m.ID] = m.Kind
+		if err := known.AddClinic(m); err != nil {
+			return err
+		}
 		if err := db.PutClinic(ctx, m, 0); err != nil {
 			return err
 		}
@@ -197,36 +199,34 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 	if err != nil {
 		return err
 	}
-	merchants, err := feed.Merchants()
-	if err != nil {
+	if _, err := known.AddMerchants(ctx, feed); err != nil {
 		return err
 	}
-	for _, m := range merchants {
-		known.merchants[m.ID] = m.Kind
+	of := storage.Feed{Complete: true, GenerationSec: feed.Meta.GenerationSec}
+	merchants := func(each func(inventory.Merchant) error) error {
+		_, err := feed.Merchants(ctx, each)
+		return err
 	}
-	if _, err := db.PutFeedMerchants(ctx, merchants, true, feed.Meta.GenerationSec, 0); err != nil {
+	if _, err := db.PutFeedMerchants(ctx, merchants, of, of.GenerationSec); err != nil {
 		return err
 	}
 	if feed, err = open("services.json"); err != nil {
 		return err
 	}
-	list, _, err := feed.Services(known)
-	if err != nil {
+	if _, err := known.AddServices(ctx, feed); err != nil {
 		return err
 	}
-	services := map[string][]inventory.Service{}
-	for _, s := range list {
-		services[s.MerchantID] = append(services[s.MerchantID], s.Service)
-		known.services[[2]string{s.MerchantID, s.ID}] = true
+	services := func(each func(string, []inventory.Service) error) error {
+		return feed.ServicesOfMerchants(ctx, &known, each)
 	}
-	if err := db.PutFeedServices(ctx, services, true, feed.Meta.GenerationSec, 0); err != nil {
+	if err := db.PutFeedServices(ctx, services, of, of.GenerationSec); err != nil {
 		return err
 	}
 	if feed, err = open("availability.json"); err != nil {
 		return err
 	}
 	var rows []inventory.Published
-	if _, err := feed.Availability(known, func(p inventory.Published) error { rows = append(rows, p); return nil }); err != nil {
+	if _, err := feed.Availability(ctx, &known, func(p inventory.Published) error { rows = append(rows, p); return nil }); err != nil {
 		return err
 	}
 	return db.PutPublished(ctx, rows, feed.Meta.GenerationSec)

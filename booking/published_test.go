@@ -1,11 +1,13 @@
 package booking_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/storage"
 )
 
 // restaurant is known from feeds only.
@@ -15,16 +17,28 @@ const restaurant = "dining-1"
 func (w *world) feed(generationSec int64, complete bool, rows ...inventory.Published) (withdrawn int) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	_, err := w.db.PutFeedMerchants(ctx, []inventory.Merchant{{ID: restaurant, Name: "Dining Eats", Kind: inventory.MerchantFeed, TimeZone: "UTC"}}, true, generationSec, generationSec)
+	f := storage.Feed{Complete: true, GenerationSec: generationSec}
+	_, err := w.db.PutFeedMerchants(ctx, feedMerchants(restaurant), f, generationSec)
 	w.must(err)
-	services := map[string][]inventory.Service{restaurant: {{ID: "dinner"}, {ID: "class", MinAdvanceBookingSec: 3600}}}
-	w.must(w.db.PutFeedServices(ctx, services, true, generationSec, generationSec))
+	services := func(each func(string, []inventory.Service) error) error {
+		return each(restaurant, []inventory.Service{{ID: "dinner"}, {ID: "class", MinAdvanceBookingSec: 3600}})
+	}
+	w.must(w.db.PutFeedServices(ctx, services, f, generationSec))
+	f.Complete = complete
+	w.must(w.db.BeginAvailability(ctx, f, generationSec))
 	w.must(w.db.PutPublished(ctx, rows, generationSec))
 	if complete {
 		withdrawn, err = w.db.WithdrawPublished(ctx, generationSec, generationSec)
 		w.must(err)
 	}
 	return withdrawn
+}
+
+// feedMerchants is a merchants feed with one merchant in it.
+func feedMerchants(id string) func(each func(inventory.Merchant) error) error {
+	return func(each func(inventory.Merchant) error) error {
+		return each(inventory.Merchant{ID: id, Name: "Dining Eats", Kind: inventory.MerchantFeed, TimeZone: "UTC"})
+	}
 }
 
 // row is a published slot of 90 minutes.
@@ -128,10 +142,10 @@ func TestFeedAgain(t *testing.T) {
 		}
 
 		// An older feed is refused; a clinic is not a feed's to change.
-		if err := w.db.StaleAvailability(w.t.Context(), now-hour); err == nil {
-			w.t.Error("an older feed was taken")
+		if err := w.db.CheckFeed(w.t.Context(), storage.FeedAvailability, storage.Feed{GenerationSec: now - hour}, now); !errors.Is(err, storage.ErrStaleFeed) {
+			w.t.Errorf("an older feed: %v", err)
 		}
-		skipped, err := w.db.PutFeedMerchants(w.t.Context(), []inventory.Merchant{{ID: clinic, Name: "x", Kind: inventory.MerchantFeed, TimeZone: "UTC"}}, true, now+3, now)
+		skipped, err := w.db.PutFeedMerchants(w.t.Context(), feedMerchants(clinic), storage.Feed{Complete: true, GenerationSec: now + 3}, now)
 		w.must(err)
 		if m, err := w.db.Merchant(w.t.Context(), clinic); err != nil || skipped != 1 || m.Kind != inventory.MerchantClinic {
 			w.t.Errorf("the clinic became %+v, %d skipped, %v", m, skipped, err)

@@ -13,7 +13,7 @@ func TestTooManySlots(t *testing.T) {
 		slots, name int
 		want        bool
 	}{{20_000, 255, false}, {20_001, 0, true}, {20_000, 500, true}, {1, 8 << 20, false}, {2, 5 << 20, true}} {
-		g := grid{starts: make([]int64, c.slots), lanes: []lane{{zone: inventory.Zone{Name: strings.Repeat("z", c.name)}}}}
+		g := grid{open: make([]inventory.TimeSlot, c.slots), lanes: []lane{{zone: inventory.Zone{Name: strings.Repeat("z", c.name)}}}}
 		if got := tooMany([]grid{g}) != nil; got != c.want {
 			t.Errorf("%d slots of a zone with a name of %d: %t", c.slots, c.name, got)
 		}

@@ -63,7 +63,7 @@ func readFeed(t *testing.T, rows []feedRow) *conform.Feed {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	feed, err := conform.ReadFeed([]string{path}, begin)
+	feed, err := conform.ReadFeed(t.Context(), []string{path}, begin)
 	if err != nil {
 		t.Fatal(err)
 	}

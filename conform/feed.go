@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,11 +107,11 @@ func (everything) Service(string, string) bool { return true }
 
 // ReadFeed reads the shards of an availability feed, plain or gzip. What is
 // wrong with its rows is noted; the rows that are right are used.
-func ReadFeed(paths []string, now time.Time) (*Feed, error) {
+func ReadFeed(ctx context.Context, paths []string, now time.Time) (*Feed, error) {
 	f := &Feed{Unusable: map[string]int{}, Problems: []string{}}
 	files := make([]*catalogue.File, len(paths))
 	for i, path := range paths {
-		file, err := catalogue.Open(path)
+		file, err := catalogue.Open(ctx, path)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func ReadFeed(paths []string, now time.Time) (*Feed, error) {
 	feeds, err := catalogue.Feeds(files)
 	f.problem(err)
 	for _, feed := range feeds {
-		_, _, err := feed.CheckAvailability(everything{})
+		_, err := feed.CheckAvailability(ctx, everything{}, nil)
 		f.problem(err)
 	}
 

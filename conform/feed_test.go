@@ -61,7 +61,7 @@ func TestFeedSaysWhyNot(t *testing.T) {
 		at(5, `, "spots_open": 1, "scheduling_rule_overrides": {"last_online_cancellable_sec": `+soon+`}`):                        "could not be cancelled any more",
 		at(5, `, "spots_open": 1, "ticket_type_id": [], "scheduling_rule_overrides": {"last_online_cancellable_sec": `+later+`}`): "",
 	} {
-		f, err := conform.ReadFeed([]string{feedFile(t, false, oneShard, row)}, begin)
+		f, err := conform.ReadFeed(t.Context(), []string{feedFile(t, false, oneShard, row)}, begin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestFeedSaysWhyNot(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", row, f, want)
 		}
 	}
-	f, err := conform.ReadFeed([]string{feedFile(t, false, oneShard, strings.Replace(at(1, `, "spots_open": 1`), "00,", "01,", 1))}, begin.Add(time.Minute))
+	f, err := conform.ReadFeed(t.Context(), []string{feedFile(t, false, oneShard, strings.Replace(at(1, `, "spots_open": 1`), "00,", "01,", 1))}, begin.Add(time.Minute))
 	if err != nil || f.Unusable["begin within the hour"] != 1 {
 		t.Errorf("%+v, %v", f, err)
 	}
@@ -84,7 +84,7 @@ func TestFeedRows(t *testing.T) {
 		feedFile(t, true, `"total_shards": 2, "nonce": "7"`, recurring),
 		feedFile(t, false, `"total_shards": 2, "shard_number": 1, "nonce": "7"`, tagged, at(31, `, "spots_open": 3`)),
 	}
-	f, err := conform.ReadFeed(shards, begin)
+	f, err := conform.ReadFeed(t.Context(), shards, begin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestFeedRows(t *testing.T) {
 		t.Errorf("problems: %q", f.Problems)
 	}
 
-	if f, err := conform.ReadFeed(shards[:1], begin); err != nil || len(f.Problems) != 1 || !strings.Contains(f.Problems[0], "shard 2 of 2 is missing") || f.Chosen != 2 {
+	if f, err := conform.ReadFeed(t.Context(), shards[:1], begin); err != nil || len(f.Problems) != 1 || !strings.Contains(f.Problems[0], "shard 2 of 2 is missing") || f.Chosen != 2 {
 		t.Errorf("got %+v, %v", f, err)
 	}
 }
@@ -119,7 +119,7 @@ func TestLargeFeed(t *testing.T) {
 		rows = append(rows, fmt.Sprintf(`{"merchant_id": "m%d", "service_id": "s", "start_sec": %d, "duration_sec": 60, "spots_total": 9, "spots_open": %d}`,
 			i%20, begin.Unix()+10_000+int64(i), open))
 	}
-	f, err := conform.ReadFeed([]string{feedFile(t, true, oneShard, rows...)}, begin)
+	f, err := conform.ReadFeed(t.Context(), []string{feedFile(t, true, oneShard, rows...)}, begin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestFeedThatIsNone(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if f, err := conform.ReadFeed([]string{path}, begin); err == nil || !strings.Contains(err.Error(), name) && !strings.Contains(err.Error(), "unexpected EOF") {
+		if f, err := conform.ReadFeed(t.Context(), []string{path}, begin); err == nil || !strings.Contains(err.Error(), name) && !strings.Contains(err.Error(), "unexpected EOF") {
 			t.Errorf("got %+v, %v, want … %s …", f, err, name)
 		}
 	}

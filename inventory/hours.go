@@ -13,10 +13,10 @@ type Date struct {
 	Day   int
 }
 
-// ParseDate reads "2026-12-25".
+// ParseDate reads "2026-12-25". There is no year 0.
 func ParseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
+	if err != nil || t.Year() < 1 {
 		return Date{}, fmt.Errorf("%q is not a date like 2026-12-25", s)
 	}
 	return DateOf(t), nil

@@ -92,6 +92,10 @@ type Staff struct {
 	ClosedDays []Date     // days off
 }
 
+// MostServices is how many services a merchant has: a server that books there
+// keeps them in memory.
+const MostServices = 10_000
+
 // Service is what is sold. At a clinic it names its group and has a duration;
 // at a feed's merchant the published slots say when and how long.
 type Service struct {

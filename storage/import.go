@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +18,9 @@ import (
 
 // Imports are written while the server books. Each is a series of transactions
 // that do the same thing when done twice, and each takes its locks in the order
-// that bookings take them: merchants, then resources, then slots.
+// that bookings take them: merchants, then resources, then slots. (A complete
+// feed comes back to merchants that it did not name; if two imports so meet, the
+// database undoes one, and it is run again.)
 
 // importLimit is how long one transaction of an import may take.
 const importLimit = 2 * time.Minute
@@ -126,109 +126,118 @@ func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
 	return nil
 }
 
-// ErrStaleFeed: a newer feed of the same kind has been loaded already.
-var ErrStaleFeed = errors.New("a newer feed has been loaded already")
-
-// beginFeed refuses a feed that is older than the last complete one.
-func beginFeed(tx *gorm.DB, kind string, generationSec int64) error {
-	var loaded int64
-	if err := tx.Raw("SELECT generation_sec FROM feeds WHERE kind = ?", kind).Scan(&loaded).Error; err != nil {
-		return fmt.Errorf("read feeds: %w", err)
+// putFeedMerchant writes a merchant of a feed, unless it is a clinic.
+func putFeedMerchant(tx *gorm.DB, m inventory.Merchant, generationSec int64) (put bool, err error) {
+	done := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, version, named_sec) VALUES (?, ?, ?, ?, 1, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone, version = merchants.version + 1,
+		named_sec = excluded.named_sec WHERE merchants.kind = ?`,
+		m.ID, m.Name, inventory.MerchantFeed, m.TimeZone, generationSec, inventory.MerchantFeed)
+	if done.Error != nil {
+		return false, fmt.Errorf("write merchant: %w", done.Error)
 	}
-	if loaded > generationSec {
-		return &refusal{fmt.Errorf("%w: it was generated at %d, this one at %d", ErrStaleFeed, loaded, generationSec)}
-	}
-	return nil
+	return done.RowsAffected > 0, nil
 }
 
-func endFeed(tx *gorm.DB, kind string, generationSec, nowSec int64) error {
-	return tx.Exec(`INSERT INTO feeds (kind, generation_sec, loaded_sec) VALUES (?, ?, ?)
-		ON CONFLICT (kind) DO UPDATE SET generation_sec = excluded.generation_sec, loaded_sec = excluded.loaded_sec`,
-		kind, generationSec, nowSec).Error
-}
-
-// The kinds of feed, as keys of the table feeds.
-const (
-	feedMerchants    = "merchants"
-	feedServices     = "services"
-	feedAvailability = "availability"
-)
-
-// PutFeedMerchants writes the merchants of a merchants feed. Those that a clinic
-// catalogue made are left alone, and counted in skipped. A complete feed takes
-// the services away from feed merchants that are no longer in it: nothing can
-// be booked there, and their bookings stay.
-func (db *DB) PutFeedMerchants(ctx context.Context, merchants []inventory.Merchant, complete bool, generationSec, nowSec int64) (skipped int, err error) {
+// PutFeedMerchants writes the merchants of a merchants feed, which rows calls its
+// argument with, in the order of their ids; it may be called more than once.
+// Merchants that a clinic catalogue made are left alone, and counted in skipped. A
+// complete feed takes the services away from feed merchants that are no longer in
+// it: nothing can be booked there, and their bookings stay.
+func (db *DB) PutFeedMerchants(ctx context.Context, rows func(each func(inventory.Merchant) error) error, f Feed, nowSec int64) (skipped int, err error) {
 	err = db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		skipped = 0
-		if err := errors.Join(db.unhurried(tx), beginFeed(tx, feedMerchants, generationSec)); err != nil {
+		if err := errors.Join(db.unhurried(tx), beginFeed(tx, FeedMerchants, f, nowSec)); err != nil {
 			return err
 		}
-		known, err := kinds(tx)
-		if err != nil {
-			return err
-		}
-		slices.SortFunc(merchants, func(a, b inventory.Merchant) int { return strings.Compare(a.ID, b.ID) })
-		named := map[string]bool{}
-		for _, m := range merchants {
-			named[m.ID] = true
-			if known[m.ID] == inventory.MerchantClinic {
+		var failed error
+		err := rows(func(m inventory.Merchant) error {
+			var put bool
+			if put, failed = putFeedMerchant(tx, m, f.GenerationSec); failed == nil && !put {
 				skipped++
-				continue
 			}
-			if err := putMerchant(tx, m); err != nil {
-				return err
-			}
+			return failed
+		})
+		if err := theirs(err, failed); err != nil || !f.Complete {
+			return err
 		}
-		if !complete {
-			return nil
-		}
-		for _, id := range slices.Sorted(maps.Keys(known)) {
-			if known[id] == inventory.MerchantFeed && !named[id] {
-				if err := replaceServices(tx, id, nil, nowSec); err != nil {
-					return err
-				}
-			}
-		}
-		return endFeed(tx, feedMerchants, generationSec, nowSec)
+		return withdrawServices(ctx, tx, "named_sec", f.GenerationSec, nowSec)
 	})
 	return skipped, err
 }
 
-// PutFeedServices writes the services of feed merchants. A complete feed
-// replaces all of them, also those of merchants that it does not name.
-func (db *DB) PutFeedServices(ctx context.Context, services map[string][]inventory.Service, complete bool, generationSec, nowSec int64) error {
-	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
-		if err := errors.Join(db.unhurried(tx), beginFeed(tx, feedServices, generationSec)); err != nil {
-			return err
+// withdrawServices takes the services away from feed merchants that no feed since
+// generationSec has named in the column.
+func withdrawServices(ctx context.Context, tx *gorm.DB, column string, generationSec, nowSec int64) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return &refusal{err}
 		}
-		known, err := kinds(tx)
+		var ids []string
+		err := tx.Raw("SELECT m.id FROM merchants m WHERE m.kind = ? AND m."+column+" < ? AND EXISTS (SELECT 1 FROM services s WHERE s.merchant_id = m.id) ORDER BY m.id LIMIT ?",
+			inventory.MerchantFeed, generationSec, batch).Scan(&ids).Error
 		if err != nil {
-			return err
+			return fmt.Errorf("look for merchants: %w", err)
 		}
-		ids := make([]string, 0, len(known))
-		for id, kind := range known {
-			if kind == inventory.MerchantFeed && (complete || services[id] != nil) {
-				ids = append(ids, id)
-			}
+		if len(ids) == 0 {
+			return nil
 		}
-		slices.Sort(ids)
 		for _, id := range ids {
-			these := services[id]
-			if !complete {
-				if these, err = withOthers(tx, id, these); err != nil {
-					return err
-				}
-			}
-			if err := replaceServices(tx, id, these, nowSec); err != nil {
+			if err := replaceServices(tx, id, nil, 0, nowSec); err != nil {
 				return err
 			}
 		}
-		if !complete {
-			return nil
+	}
+}
+
+// PutFeedServices writes the services of feed merchants, which rows calls its
+// argument with, a merchant at a time in the order of their ids; it may be called
+// more than once. A complete feed replaces all services, also those of merchants
+// that it does not name.
+func (db *DB) PutFeedServices(ctx context.Context, rows func(each func(merchantID string, services []inventory.Service) error) error, f Feed, nowSec int64) error {
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		if err := errors.Join(db.unhurried(tx), beginFeed(tx, FeedServices, f, nowSec)); err != nil {
+			return err
 		}
-		return endFeed(tx, feedServices, generationSec, nowSec)
+		var failed error
+		err := rows(func(id string, services []inventory.Service) error {
+			failed = putFeedServices(tx, id, services, f)
+			return failed
+		})
+		if err := theirs(err, failed); err != nil || !f.Complete {
+			return err
+		}
+		return withdrawServices(ctx, tx, "services_sec", f.GenerationSec, nowSec)
 	})
+}
+
+// putFeedServices writes the services of one merchant, unless it is a clinic.
+func putFeedServices(tx *gorm.DB, merchantID string, services []inventory.Service, f Feed) error {
+	var m merchantRow
+	switch err := tx.Select("kind").Where("id = ?", merchantID).Limit(1).Find(&m).Error; {
+	case err != nil:
+		return fmt.Errorf("read merchant: %w", err)
+	case m.Kind != inventory.MerchantFeed:
+		return nil
+	}
+	if !f.Complete {
+		var err error
+		if services, err = withOthers(tx, merchantID, services); err != nil {
+			return err
+		}
+		if len(services) > inventory.MostServices {
+			return &refusal{fmt.Errorf("merchant %q would have more than %d services", merchantID, inventory.MostServices)}
+		}
+	}
+	return replaceServices(tx, merchantID, services, f.GenerationSec, nowSec)
+}
+
+// theirs is the error of whoever reads rows and calls us with them: ours is
+// failed, and the transaction is not to blame for theirs.
+func theirs(err, failed error) error {
+	if failed != nil || err == nil {
+		return failed
+	}
+	return &refusal{err}
 }
 
 // withOthers adds to services those that the merchant has besides.
@@ -251,8 +260,11 @@ func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([
 	return all, nil
 }
 
-func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service, nowSec int64) error {
-	if err := affected(tx.Exec("UPDATE merchants SET version = version + 1 WHERE id = ?", merchantID), 1); err != nil {
+// replaceServices replaces a merchant's services with those of the feed of
+// generationSec, or of none: 0.
+func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service, generationSec, nowSec int64) error {
+	if err := affected(tx.Exec("UPDATE merchants SET version = version + 1, services_sec = CASE WHEN services_sec > ? THEN services_sec ELSE ? END WHERE id = ?",
+		generationSec, generationSec, merchantID), 1); err != nil {
 		return fmt.Errorf("change merchant: %w", err)
 	}
 	var ids []string
@@ -285,47 +297,51 @@ func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 	return nil
 }
 
-func kinds(tx *gorm.DB) (map[string]inventory.MerchantKind, error) {
-	var rows []merchantRow
-	if err := tx.Select("id", "kind").Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("read merchants: %w", err)
-	}
-	known := make(map[string]inventory.MerchantKind, len(rows))
-	for _, r := range rows {
-		known[r.ID] = r.Kind
-	}
-	return known, nil
-}
-
-// Known returns every merchant with its kind and every service, as a feed that
-// names them needs to be checked.
-func (db *DB) Known(ctx context.Context) (merchants map[string]inventory.MerchantKind, services map[[2]string]bool, err error) {
-	services = map[[2]string]bool{}
-	err = db.snapshot(ctx, func(tx *gorm.DB) error {
-		if merchants, err = kinds(tx); err != nil {
-			return err
+// Known tells every merchant with its kind, and then every service, as a feed that
+// names them needs to be checked. It stops at the first error of the two, and
+// returns it as it is.
+func (db *DB) Known(ctx context.Context, merchant func(id string, kind inventory.MerchantKind) error, service func(merchantID, id string) error) error {
+	var stopped error
+	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+		err := eachRow(tx.Model(&merchantRow{}).Select("id", "kind"), func(r merchantRow) error {
+			stopped = merchant(r.ID, r.Kind)
+			return stopped
+		})
+		if err != nil {
+			return fmt.Errorf("read merchants: %w", err)
 		}
-		var rows []serviceRow
-		if err := tx.Select("merchant_id", "id").Find(&rows).Error; err != nil {
+		err = eachRow(tx.Model(&serviceRow{}).Select("merchant_id", "id"), func(r serviceRow) error {
+			stopped = service(r.MerchantID, r.ID)
+			return stopped
+		})
+		if err != nil {
 			return fmt.Errorf("read services: %w", err)
-		}
-		for _, r := range rows {
-			services[[2]string{r.MerchantID, r.ID}] = true
 		}
 		return nil
 	})
-	return merchants, services, unavailable(err)
-}
-
-// StaleAvailability returns ErrStaleFeed if a newer complete availability feed
-// has been loaded.
-func (db *DB) StaleAvailability(ctx context.Context, generationSec int64) error {
-	err := beginFeed(db.read.WithContext(ctx), feedAvailability, generationSec)
-	var refused *refusal
-	if errors.As(err, &refused) {
-		return refused.err
+	if stopped != nil {
+		return stopped
 	}
 	return unavailable(err)
+}
+
+// eachRow gives the rows of a query to do, one at a time.
+func eachRow[T any](q *gorm.DB, do func(T) error) (err error) {
+	rows, err := q.Rows()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r T
+		if err := q.ScanRows(rows, &r); err != nil {
+			return err
+		}
+		if err := do(r); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // PutPublished writes rows of an availability feed, in one transaction: give it
@@ -348,7 +364,7 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 	}
 	slices.SortFunc(keys, inventory.SlotKey.Compare)
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
-		if err := db.unhurried(tx); err != nil {
+		if err := errors.Join(db.unhurried(tx), overtaken(tx, generationSec)); err != nil {
 			return err
 		}
 		if err := makePublished(tx, resources, keys); err != nil {
@@ -388,11 +404,10 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 type PublishedChange struct {
 	Added   int
 	Changed int // in room or terms
-	Stay    int // of those to come that a complete feed without them would withdraw
 }
 
 // ComparePublished tells what [DB.PutPublished] would do, and changes nothing.
-func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, generationSec, nowSec int64) (c PublishedChange, err error) {
+func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, generationSec int64) (c PublishedChange, err error) {
 	if len(rows) == 0 {
 		return c, nil
 	}
@@ -414,9 +429,6 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 		was := map[inventory.SlotKey]slotRow{}
 		for _, s := range there {
 			was[s.key()] = s
-			if s.Offered > 0 && s.StartSec > nowSec && s.GenerationSec < generationSec {
-				c.Stay++
-			}
 		}
 		for _, p := range rows {
 			s, found := was[p.Key()]
@@ -433,14 +445,6 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 		return nil
 	})
 	return c, unavailable(err)
-}
-
-// PublishedAhead counts the slots that a complete feed without any row would
-// withdraw.
-func (db *DB) PublishedAhead(ctx context.Context, generationSec, nowSec int64) (n int, err error) {
-	err = db.read.WithContext(ctx).Raw(`SELECT COUNT(*) FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
-		WHERE s.generation_sec < ? AND s.offered > 0 AND s.start_sec > ?`, generationSec, nowSec).Scan(&n).Error
-	return n, unavailable(err)
 }
 
 // makePublished writes the resources and slots that are not there yet, with
@@ -487,9 +491,12 @@ func heldBefore(tx *gorm.DB, keys []inventory.SlotKey, generationSec int64) (map
 func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64) (withdrawn int, err error) {
 	withdrawn = 0
 	for {
+		if err := ctx.Err(); err != nil {
+			return withdrawn, err
+		}
 		var n int
 		err := db.transact(ctx, importLimit, func(tx *gorm.DB) error {
-			if err := db.unhurried(tx); err != nil {
+			if err := errors.Join(db.unhurried(tx), overtaken(tx, generationSec)); err != nil {
 				return err
 			}
 			var gone []slotRow
@@ -501,7 +508,7 @@ func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64
 			}
 			n = len(gone)
 			if n == 0 {
-				return endFeed(tx, feedAvailability, generationSec, nowSec)
+				return nil
 			}
 			gone, err = db.lockSlots(tx, slotKeys(gone))
 			if err != nil {

@@ -67,7 +67,7 @@ func (cmd *conformCommand) Run(ctx context.Context, c *console) error {
 }
 
 func (cmd *conformCommand) rehearse(ctx context.Context, c *console) (*conform.Report, error) {
-	feed, err := conform.ReadFeed(cmd.Feed, time.Now())
+	feed, err := conform.ReadFeed(ctx, cmd.Feed, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("--feed: %w", err)
 	}

@@ -255,7 +255,7 @@ func (s *story) load(ctx context.Context, dir string, now time.Time, dinnerSec i
 	var said bytes.Buffer
 	quiet := *s.console
 	quiet.out = &said
-	if err := importFiles(ctx, s.db, paths, now, &quiet); err != nil {
+	if err := (&importer{console: &quiet, db: s.db, now: now}).load(ctx, paths); err != nil {
 		return err
 	}
 	for line := range strings.Lines(said.String()) {

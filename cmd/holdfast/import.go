@@ -19,6 +19,8 @@ import (
 type importCommand struct {
 	Files  []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
 	DryRun bool     `help:"Show what would be added, changed and removed, and which visits it affects, and write nothing."`
+
+	AllowWithdraw bool `help:"Take a complete feed also if it is empty, or withdraws more than half of what is on sale."`
 }
 
 func (cmd *importCommand) Help() string {
@@ -29,7 +31,9 @@ interrupted is simply run again.
 
 A complete Google feed replaces what earlier feeds made and nothing else: the
 clinics of a catalogue are never touched by it. Slots that are no longer in it
-are withdrawn, their bookings stay.
+are withdrawn, their bookings stay. One that is empty, or that would withdraw more
+than half of what is on sale, is most likely a mistake, and is refused without
+--allow-withdraw.
 
 Visits to come that a clinic's new catalogue does not provide for are listed by
 their schedule id, with the reasons: over capacity, group or zone gone, zone
@@ -45,10 +49,11 @@ func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err
 		return err
 	}
 	defer closing(db, &err)
+	i := &importer{console: c, db: db, now: time.Now(), allowWithdraw: cmd.AllowWithdraw}
 	if cmd.DryRun {
-		return previewFiles(ctx, db, cmd.Files, time.Now(), c)
+		return i.preview(ctx, cmd.Files)
 	}
-	if err := importFiles(ctx, db, cmd.Files, time.Now(), c); err != nil {
+	if err := i.load(ctx, cmd.Files); err != nil {
 		return err
 	}
 	// A catalogue may have banned somebody whom this one does not name any more.
@@ -60,11 +65,16 @@ func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err
 	return err
 }
 
-// importFiles checks all files and writes them.
-func importFiles(ctx context.Context, db *storage.DB, paths []string, now time.Time, c *console) error {
-	i, err := checkFiles(ctx, db, paths, now, c)
-	if err != nil {
+// load checks all files and writes them.
+func (i *importer) load(ctx context.Context, paths []string) error {
+	if err := i.checkFiles(ctx, paths); err != nil {
 		return err
+	}
+	for _, l := range i.losses {
+		report(i.err, l.name, l.err)
+	}
+	if len(i.losses) > 0 {
+		return errNothingWritten
 	}
 	for _, write := range i.writes {
 		if err := write(ctx); err != nil {
@@ -74,25 +84,26 @@ func importFiles(ctx context.Context, db *storage.DB, paths []string, now time.T
 	return nil
 }
 
-// checkFiles checks all files, and returns an importer that knows what there is
-// to write.
-func checkFiles(ctx context.Context, db *storage.DB, paths []string, now time.Time, c *console) (*importer, error) {
+// checkFiles checks all files; then the importer knows what there is to write.
+func (i *importer) checkFiles(ctx context.Context, paths []string) error {
 	var files []*catalogue.File
 	var wrong bool
 	for _, path := range paths {
-		f, err := catalogue.Open(path)
+		f, err := catalogue.Open(ctx, path)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			wrong = true
-			report(c.err, path, err)
+			report(i.err, path, err)
 			continue
 		}
 		files = append(files, f)
 	}
 	if wrong {
-		return nil, errNothingWritten
+		return errNothingWritten
 	}
-	i := &importer{db: db, now: now, console: c}
-	return i, i.check(ctx, files)
+	return i.check(ctx, files)
 }
 
 var errNothingWritten = errors.New("nothing was written")
@@ -111,27 +122,26 @@ func report(w io.Writer, name string, err error) {
 // may refer to: what is stored, and what the same import brings.
 type importer struct {
 	*console
-	db        *storage.DB
-	now       time.Time
-	merchants map[string]inventory.MerchantKind
-	services  map[[2]string]bool
-	policies  []policy
-	writes    []func(context.Context) error
-	previews  []func(context.Context) error // tell what the writes would do
+	db            *storage.DB
+	now           time.Time
+	allowWithdraw bool
+
+	known    catalogue.Index
+	policies []policy
+	losses   []feedLoss
+	feeds    map[string]string // digests of complete feeds, by kind and time
+	writes   []func(context.Context) error
+	previews []func(context.Context) error // tell what the writes would do
 }
 
-// Merchant and Service make the importer a catalogue.Known.
-func (i *importer) Merchant(id string) (inventory.MerchantKind, bool) {
-	kind, ok := i.merchants[id]
-	return kind, ok
+// feedLoss is a feed that takes too much away.
+type feedLoss struct {
+	name string
+	err  error
 }
 
-func (i *importer) Service(merchantID, serviceID string) bool {
-	return i.services[[2]string{merchantID, serviceID}]
-}
-
-func (i *importer) check(ctx context.Context, files []*catalogue.File) (err error) {
-	if i.merchants, i.services, err = i.db.Known(ctx); err != nil {
+func (i *importer) check(ctx context.Context, files []*catalogue.File) error {
+	if err := i.db.Known(ctx, i.known.AddMerchant, i.known.AddService); err != nil {
 		return err
 	}
 	feeds, err := catalogue.Feeds(files)
@@ -148,7 +158,7 @@ func (i *importer) check(ctx context.Context, files []*catalogue.File) (err erro
 	}
 	for _, f := range files {
 		if f.Kind == catalogue.Clinics {
-			note(f.Path, i.checkClinics(f))
+			note(f.Path, i.checkClinics(ctx, f))
 		}
 	}
 	for _, f := range feeds {
@@ -158,6 +168,9 @@ func (i *importer) check(ctx context.Context, files []*catalogue.File) (err erro
 			catalogue.AvailabilityFeed: i.checkAvailability,
 		}[f.Kind]
 		note(name(f), check(ctx, f))
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	for _, p := range i.policies { // after the feeds: they may bring the merchants
 		note(p.path, i.checkPolicy(p))
@@ -176,12 +189,12 @@ type policy struct {
 
 func (i *importer) checkPolicy(p policy) error {
 	m := p.merchant
-	if i.merchants[m.ID] != inventory.MerchantFeed {
+	if kind, _ := i.known.Merchant(m.ID); kind != inventory.MerchantFeed {
 		return fmt.Errorf("feed_merchants: no feed has brought a merchant %q", m.ID)
 	}
 	for _, o := range m.Offers {
 		for _, id := range o.ServiceIDs {
-			if !i.Service(m.ID, id) {
+			if !i.known.Service(m.ID, id) {
 				return fmt.Errorf("feed_merchants: offer %q of %s: no such service: %q", o.ID, m.ID, id)
 			}
 		}
@@ -204,8 +217,8 @@ func name(f catalogue.Feed) string {
 	return fmt.Sprintf("%s and %d more", f.Files[0].Path, len(f.Files)-1)
 }
 
-func (i *importer) checkClinics(f *catalogue.File) error {
-	merchants, err := f.Clinics()
+func (i *importer) checkClinics(ctx context.Context, f *catalogue.File) error {
+	merchants, err := f.Clinics(ctx)
 	if err != nil {
 		return err
 	}
@@ -216,10 +229,9 @@ func (i *importer) checkClinics(f *catalogue.File) error {
 			continue
 		}
 		clinics = append(clinics, m)
-		i.merchants[m.ID] = inventory.MerchantClinic
 		i.offGrid(f.Path, m)
-		for _, s := range m.Services {
-			i.services[[2]string{m.ID, s.ID}] = true
+		if err := i.known.AddClinic(m); err != nil {
+			return err
 		}
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
@@ -276,53 +288,87 @@ func (i *importer) affected(m inventory.Merchant, visits []booking.Affected) {
 	}
 }
 
-func (i *importer) checkMerchants(_ context.Context, f catalogue.Feed) error {
-	merchants, err := f.Merchants()
+func (i *importer) checkMerchants(ctx context.Context, f catalogue.Feed) error {
+	r, err := i.known.AddMerchants(ctx, f)
 	if err != nil {
 		return err
 	}
-	for _, m := range merchants {
-		if i.merchants[m.ID] != inventory.MerchantClinic {
-			i.merchants[m.ID] = inventory.MerchantFeed
-		}
+	feed, err := i.checkFeed(ctx, storage.FeedMerchants, f, r)
+	if err != nil {
+		return err
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
-		skipped, err := i.db.PutFeedMerchants(ctx, merchants, f.Meta.Complete, f.Meta.GenerationSec, i.now.Unix())
+		rows := func(each func(inventory.Merchant) error) error {
+			_, err := f.Merchants(ctx, each)
+			return err
+		}
+		skipped, err := i.db.PutFeedMerchants(ctx, rows, feed, i.now.Unix())
 		if err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
-		fmt.Fprintf(i.out, "%s: merchants %d%s\n", name(f), len(merchants)-skipped, leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: merchants %d%s%s\n", name(f), r.Rows-skipped, lost(", without services from now on %d", r.Loss), leftAlone(skipped))
 		return nil
 	})
-	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewMerchants(ctx, f, merchants) })
+	i.previews = append(i.previews, func(context.Context) error {
+		fmt.Fprintf(i.out, "%s: merchants added %d, kept %d, without services from now on %d%s\n",
+			name(f), r.Added, r.Kept()-r.Skipped, r.Loss.Withdrawn, leftAlone(r.Skipped))
+		return nil
+	})
 	return nil
 }
 
-func (i *importer) checkServices(_ context.Context, f catalogue.Feed) error {
-	list, skipped, err := f.Services(i)
+// checkFeed checks what a feed is as a whole, after its rows.
+func (i *importer) checkFeed(ctx context.Context, kind storage.FeedKind, f catalogue.Feed, r catalogue.Report) (storage.Feed, error) {
+	feed := storage.Feed{Complete: f.Meta.Complete, GenerationSec: f.Meta.GenerationSec, Digest: r.Digest}
+	for _, w := range r.Warnings {
+		report(i.err, name(f), fmt.Errorf("%s: warning: %s", w.Path, w.Message))
+	}
+	if err := r.Loss.Refused(); err != nil && !i.allowWithdraw {
+		i.losses = append(i.losses, feedLoss{name(f), fmt.Errorf("%w; --allow-withdraw takes it all the same", err)})
+	}
+	if id := fmt.Sprint(kind, feed.GenerationSec); feed.Complete {
+		if other, ok := i.feeds[id]; ok && other != r.Digest {
+			return feed, errors.New("metadata.generation_timestamp: another feed of the same time is in this import")
+		}
+		if i.feeds == nil {
+			i.feeds = map[string]string{}
+		}
+		i.feeds[id] = r.Digest
+	}
+	return feed, i.db.CheckFeed(ctx, kind, feed, i.now.Unix())
+}
+
+// lost tells what a complete feed takes away, if it does.
+func lost(format string, l catalogue.Loss) string {
+	if l.Withdrawn == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, l.Withdrawn)
+}
+
+func (i *importer) checkServices(ctx context.Context, f catalogue.Feed) error {
+	r, err := i.known.AddServices(ctx, f)
 	if err != nil {
 		return err
 	}
-	if f.Meta.Complete {
-		for key := range i.services {
-			if i.merchants[key[0]] == inventory.MerchantFeed {
-				delete(i.services, key)
-			}
-		}
-	}
-	services := map[string][]inventory.Service{}
-	for _, s := range list {
-		services[s.MerchantID] = append(services[s.MerchantID], s.Service)
-		i.services[[2]string{s.MerchantID, s.ID}] = true
+	feed, err := i.checkFeed(ctx, storage.FeedServices, f, r)
+	if err != nil {
+		return err
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
-		if err := i.db.PutFeedServices(ctx, services, f.Meta.Complete, f.Meta.GenerationSec, i.now.Unix()); err != nil {
+		rows := func(each func(string, []inventory.Service) error) error {
+			return f.ServicesOfMerchants(ctx, &i.known, each)
+		}
+		if err := i.db.PutFeedServices(ctx, rows, feed, i.now.Unix()); err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
-		fmt.Fprintf(i.out, "%s: services %d%s\n", name(f), len(list), leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: services %d%s%s\n", name(f), r.Rows, lost(", removed %d", r.Loss), leftAlone(r.Skipped))
 		return nil
 	})
-	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewServices(ctx, f, list) })
+	i.previews = append(i.previews, func(context.Context) error {
+		fmt.Fprintf(i.out, "%s: services added %d, kept %d, removed %d\n", name(f), r.Added, r.Kept(), r.Loss.Withdrawn)
+		return nil
+	})
 	return nil
 }
 
@@ -331,35 +377,52 @@ func (i *importer) checkServices(_ context.Context, f catalogue.Feed) error {
 const chunk = 500
 
 func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) error {
-	if err := i.db.StaleAvailability(ctx, f.Meta.GenerationSec); err != nil {
+	// The rows need minutes to read, this does not.
+	if err := i.db.CheckFeed(ctx, storage.FeedAvailability, storage.Feed{GenerationSec: f.Meta.GenerationSec}, i.now.Unix()); err != nil {
 		return err
 	}
 	f.Progress = i.reading("checking "+name(f), f.Size())
-	slots, skipped, err := f.CheckAvailability(i)
+	onSale := i.db.OnSale(ctx, f.Meta.GenerationSec, i.now.Unix())
+	each := onSale.Feed
+	if !f.Meta.Complete {
+		each = nil
+	}
+	r, err := f.CheckAvailability(ctx, &i.known, each)
+	if err != nil {
+		return err
+	}
+	if f.Meta.Complete {
+		if err := onSale.Done(); err != nil {
+			return err
+		}
+		r.Loss = catalogue.Loss{What: "slots on sale", OnSale: onSale.Slots, Withdrawn: onSale.Withdrawn, Empty: r.Rows+r.Skipped == 0}
+	}
+	feed, err := i.checkFeed(ctx, storage.FeedAvailability, f, r)
 	if err != nil {
 		return err
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
 		f.Progress = i.reading("writing "+name(f), f.Size())
-		if err := i.writeAvailability(ctx, f); err != nil {
+		withdrawn, err := i.writeAvailability(ctx, f, feed)
+		if err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
-		withdrawn := 0
-		if f.Meta.Complete {
-			var err error
-			if withdrawn, err = i.db.WithdrawPublished(ctx, f.Meta.GenerationSec, i.now.Unix()); err != nil {
-				return fmt.Errorf("%s: %w", name(f), err)
-			}
-		}
-		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), slots, withdrawn, leftAlone(skipped))
+		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), r.Rows, withdrawn, leftAlone(r.Skipped))
 		return nil
 	})
-	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewAvailability(ctx, f) })
+	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewAvailability(ctx, f, r) })
 	return nil
 }
 
-func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed) error {
-	return i.eachChunk(ctx, f, func(rows []inventory.Published) error { return i.db.PutPublished(ctx, rows, f.Meta.GenerationSec) })
+func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed, feed storage.Feed) (withdrawn int, err error) {
+	if err := i.db.BeginAvailability(ctx, feed, i.now.Unix()); err != nil {
+		return 0, err
+	}
+	err = i.eachChunk(ctx, f, func(rows []inventory.Published) error { return i.db.PutPublished(ctx, rows, feed.GenerationSec) })
+	if err != nil || !feed.Complete {
+		return 0, err
+	}
+	return i.db.WithdrawPublished(ctx, feed.GenerationSec, i.now.Unix())
 }
 
 // eachChunk gives the rows of a feed to do, a chunk at a time.
@@ -373,7 +436,7 @@ func (i *importer) eachChunk(ctx context.Context, f catalogue.Feed, do func([]in
 		rows = rows[:0]
 		return err
 	}
-	_, err := f.Availability(i, func(p inventory.Published) error {
+	_, err := f.Availability(ctx, &i.known, func(p inventory.Published) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

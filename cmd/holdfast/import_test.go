@@ -88,8 +88,7 @@ merchants:
 			}
 		}
 
-		merchants, _, err := p.open(t).Known(t.Context())
-		if err != nil || len(merchants) > 0 {
+		if merchants, err := p.open(t).MerchantIDs(t.Context()); err != nil || len(merchants) > 0 {
 			t.Errorf("written: %v, %v", merchants, err)
 		}
 	})

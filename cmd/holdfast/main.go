@@ -41,19 +41,20 @@ type settings struct {
 type commands struct {
 	settings
 
-	Serve    serveCommand    `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
-	Health   healthCommand   `cmd:"" help:"Ask a server on this machine whether it answers; exit 1 if not."`
-	Import   importCommand   `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
-	Key      keyCommand      `cmd:"" help:"Make, list, replace and end API keys of clinics."`
-	Bookings bookingsCommand `cmd:"" help:"Show who is coming."`
-	Booking  bookingCommand  `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
-	Prune    pruneCommand    `cmd:"" help:"Delete slots that are over and that nobody has booked."`
-	Retain   retainCommand   `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
-	Erase    eraseCommand    `cmd:"" help:"Erase what is known of one person."`
-	Backup   backupCommand   `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
-	Verify   verifyCommand   `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
-	Conform  conformCommand  `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
-	Demo     demoCommand     `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
+	Serve     serveCommand     `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
+	Health    healthCommand    `cmd:"" help:"Ask a server on this machine whether it answers; exit 1 if not."`
+	Import    importCommand    `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
+	FeedReset feedResetCommand `cmd:"" help:"Forget which feed of a kind was loaded last, so that the next one is taken."`
+	Key       keyCommand       `cmd:"" help:"Make, list, replace and end API keys of clinics."`
+	Bookings  bookingsCommand  `cmd:"" help:"Show who is coming."`
+	Booking   bookingCommand   `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
+	Prune     pruneCommand     `cmd:"" help:"Delete slots that are over and that nobody has booked."`
+	Retain    retainCommand    `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
+	Erase     eraseCommand     `cmd:"" help:"Erase what is known of one person."`
+	Backup    backupCommand    `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
+	Verify    verifyCommand    `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
+	Conform   conformCommand   `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
+	Demo      demoCommand      `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
 }
 
 // console is where a command writes: answers to out, all else to err.

@@ -102,8 +102,12 @@ func TestImportDryRunOfFeeds(t *testing.T) {
 		}
 		none := file(t, "none", strings.NewReplacer("1772000000", "1772400000", `"merchant_id": "bistro", "name": "Mapo Bistro"`, `"merchant_id": "other", "name": "Other"`).Replace(merchantsFeed))
 		want = none + ": merchants added 1, kept 0, without services from now on 1\nnothing was written\n"
-		if diff := cmp.Diff(want, p.ok(t, "import", "--dry-run", none)); diff != "" {
+		if diff := cmp.Diff(want, p.ok(t, "import", "--dry-run", "--allow-withdraw", none)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+		r := p.run(t, "import", "--dry-run", none) // tells all the same
+		if refused := none + ": this complete feed would withdraw 1 of 1 merchants with services, more than half"; r.status != 1 || r.out != want || !strings.Contains(r.err, refused) {
+			t.Errorf("exit status %d, printed\n%s%s", r.status, r.out, r.err)
 		}
 		if diff := cmp.Diff(before, p.everything(t)); diff != "" {
 			t.Errorf("a dry run wrote (-before +after):\n%s", diff)

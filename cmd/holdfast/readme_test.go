@@ -357,9 +357,9 @@ func TestCatalogueExamples(t *testing.T) {
 	for i, example := range examples {
 		path := filepath.Join(t.TempDir(), fmt.Sprintf("%d.yaml", i))
 		must(t, os.WriteFile(path, []byte(example[1]), 0o600))
-		file, err := catalogue.Open(path)
+		file, err := catalogue.Open(t.Context(), path)
 		must(t, err)
-		if _, err := file.Clinics(); err != nil {
+		if _, err := file.Clinics(t.Context()); err != nil {
 			t.Errorf("example %d: %v", i+1, err)
 		}
 	}

@@ -1,11 +1,17 @@
 package catalogue
 
 import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"iter"
 	"math"
-	"sort"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"holdfast/inventory"
 )
@@ -52,40 +58,84 @@ func (o feedRow) slots() iter.Seq[inventory.Published] {
 	}
 }
 
-// CheckAvailability reads the whole availability feed and returns how many
-// slots it publishes, recurrences expanded, and how many rows it skipped
-// because they are a clinic's: its slots come from its own catalogue. It
-// returns Problems if anything is wrong; that includes a slot that is there
-// twice, which Availability does not notice.
-func (f Feed) CheckAvailability(known Known) (slots, skipped int, err error) {
+// mostSlots is how many slots one feed publishes, recurrences expanded: while it
+// is checked, each is 54 bytes on disk.
+const mostSlots = 50_000_000
+
+// CheckAvailability reads the whole availability feed, recurrences expanded, and
+// skips rows that are a clinic's: its slots come from its own catalogue. It calls
+// each, unless that is nil, with the slots in their order, after all rows have
+// been read.
+//
+// It returns Problems if anything is wrong; that includes a slot that is there
+// twice, which Availability does not notice. An error of each it returns as it is.
+func (f Feed) CheckAvailability(ctx context.Context, known Known, each func(inventory.SlotKey) error) (r Report, err error) {
+	var s sorter
+	defer func() { err = errors.Join(err, s.close()) }()
 	found := &findings{}
-	seen := seenSlots{feed: f, rows: map[inventory.SlotKey]int32{}}
-	skipped, err = f.feedRows(found, known, func(r rowPlace, p *place, o feedRow) error {
-		seen.next(r)
+	var record []byte
+	r.Skipped, err = f.feedRows(ctx, found, known, func(at rowPlace, p *place, o feedRow) error {
+		terms, err := digestOf(o.slot.Terms)
+		if err != nil {
+			return err
+		}
 		resource := o.slot.Resource()
 		for slot := range o.slots() {
-			slots++
-			seen.add(p, inventory.SlotKey{Resource: resource.ID, StartSec: slot.StartSec})
+			if r.Rows++; r.Rows > mostSlots {
+				p.wrong("more than %d slots", mostSlots)
+				return errEnough
+			}
+			record = binary.BigEndian.AppendUint64(append(record[:0], resource.ID[:]...), uint64(slot.StartSec)) //nolint:gosec // positive
+			record = at.append(record)
+			record = binary.BigEndian.AppendUint32(record, uint32(slot.SpotsTotal)) //nolint:gosec // at most mostSpots
+			record = binary.BigEndian.AppendUint32(record, uint32(slot.SpotsOpen))  //nolint:gosec // at most mostSpots
+			if err := s.add(append(record, terms...)); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
-	if err == nil {
-		err = found.err()
-	}
+	r.Warnings = found.warnings()
 	if err != nil {
-		return 0, 0, err
+		return r, cmp.Or(notEnough(err), found.err())
 	}
-	return slots, skipped, nil
+	same := func(_ []byte, second, first rowPlace) {
+		f.row("service_availability", second, found).wrong("the same slot as %s (merchant, service, start, duration and resources)",
+			f.row("service_availability", first, found).path())
+	}
+	r.Digest, err = f.sorted(ctx, found, &s, func([]byte) int { return slotKeySize }, same, func(key, _ []byte) error {
+		if each == nil {
+			return nil
+		}
+		return each(inventory.SlotKey{Resource: uuid.UUID(key), StartSec: int64(binary.BigEndian.Uint64(key[16:]))}) //nolint:gosec // it was one
+	})
+	return r, err
 }
+
+// digestOf tells terms from others; there is none of none.
+func digestOf(t inventory.Terms) ([]byte, error) {
+	if t == (inventory.Terms{}) {
+		return nil, nil
+	}
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(text)
+	return sum[:], nil
+}
+
+// slotKeySize is how many bytes a slot's resource and start are.
+const slotKeySize = 16 + 8
 
 // Availability calls each with every slot that the feed publishes, in the
 // feed's order, and returns how many rows it skipped because they are a
 // clinic's. Call it after CheckAvailability: it stops at the first row that is
 // wrong, with Problems, and at the first error of each, which it returns as it
 // is.
-func (f Feed) Availability(known Known, each func(inventory.Published) error) (skipped int, err error) {
+func (f Feed) Availability(ctx context.Context, known Known, each func(inventory.Published) error) (skipped int, err error) {
 	found := &findings{most: 1}
-	skipped, err = f.feedRows(found, known, func(_ rowPlace, _ *place, o feedRow) error {
+	skipped, err = f.feedRows(ctx, found, known, func(_ rowPlace, _ *place, o feedRow) error {
 		for slot := range o.slots() {
 			if err := each(slot); err != nil {
 				return err
@@ -99,15 +149,10 @@ func (f Feed) Availability(known Known, each func(inventory.Published) error) (s
 	return skipped, err
 }
 
-// rowPlace is where a row is, without the text of it: there are millions.
-type rowPlace struct {
-	file, group, row int
-}
-
 // feedRows walks the rows of all files. It calls each with those that are right
 // and returns its first error as it is; what is wrong with the others goes to
 // found.
-func (f Feed) feedRows(found *findings, known Known, each func(rowPlace, *place, feedRow) error) (skipped int, err error) {
+func (f Feed) feedRows(ctx context.Context, found *findings, known Known, each func(rowPlace, *place, feedRow) error) (skipped int, err error) {
 	if err := f.is(AvailabilityFeed); err != nil {
 		return 0, err
 	}
@@ -130,7 +175,7 @@ func (f Feed) feedRows(found *findings, known Known, each func(rowPlace, *place,
 		}
 		return nil
 	}
-	err = f.documents(found, func(s *stream, n int, top *place, key string) (bool, error) {
+	err = f.documents(ctx, found, func(s *stream, n int, top *place, key string) (bool, error) {
 		if key != "service_availability" {
 			return false, nil
 		}
@@ -140,10 +185,14 @@ func (f Feed) feedRows(found *findings, known Known, each func(rowPlace, *place,
 		return true, listed(top.at(key), s, func() error {
 			at.group, at.row = at.group+1, -1
 			group := top.item(key, at.group, nil)
-			return groupRows(s, group, func(v any) error {
+			err := groupRows(s, group, func(v any) error {
 				at.row++
 				return read(group.item("availability", at.row, v))
 			})
+			if err == nil && found.full() {
+				return errEnough
+			}
+			return err
 		})
 	})
 	if failed != nil {
@@ -155,9 +204,11 @@ func (f Feed) feedRows(found *findings, known Known, each func(rowPlace, *place,
 // groupRows reads one element of service_availability and calls each with the
 // rows in it.
 func groupRows(s *stream, group *place, each func(any) error) error {
-	ok, err := s.fields(func(key string) error {
+	rows := false
+	next, err := s.fields(func(key string) error {
 		key = snake(key)
 		if key == "availability" {
+			rows = true
 			return listed(group.at(key), s, func() error {
 				v, err := s.row()
 				if err != nil {
@@ -166,6 +217,7 @@ func groupRows(s *stream, group *place, each func(any) error) error {
 				return each(v)
 			})
 		}
+		group.likelyKey(key, groupMembers)
 		if !strings.Contains(key, "_restrict") {
 			return s.skip()
 		}
@@ -179,10 +231,17 @@ func groupRows(s *stream, group *place, each func(any) error) error {
 		}
 		return nil
 	})
-	if !ok && err == nil {
+	switch {
+	case err != nil:
+		return err
+	case next == nothing:
+		group.wrong("required")
+	case next != wanted:
 		group.wrong("must be an object")
+	case !rows:
+		group.at("availability").wrong("required: the rows stand in it")
 	}
-	return err
+	return nil
 }
 
 // readRow reads a row. A clinic's is not looked at any further.
@@ -194,6 +253,7 @@ func readRow(p *place, known Known) (o feedRow, clinic bool) {
 	if clinic {
 		return o, true
 	}
+	p.likely(rowMembers)
 	o.slot.MerchantID = merchantID
 	o.slot.ServiceID = p.at("service_id").need().text()
 	if merchantID != "" && o.slot.ServiceID != "" && !known.Service(merchantID, o.slot.ServiceID) {
@@ -202,6 +262,7 @@ func readRow(p *place, known Known) (o feedRow, clinic bool) {
 	o.slot.StartSec, _ = p.at("start_sec").need().moment()
 	o.slot.DurationSec, _ = p.at("duration_sec").need().number(1, mostDurationSec)
 	if r := p.at("resources"); r.fields() {
+		r.likely(resourcesMembers)
 		o.slot.StaffID = r.at("staff_id").id()
 		o.slot.RoomID = r.at("room_id").id()
 		partySize, _ := r.at("party_size").number(0, mostSpots)
@@ -234,6 +295,7 @@ func readTerms(p *place, startSec int64) (t inventory.Terms) {
 		t.Charges = &c
 	}
 	if r := p.at("scheduling_rule_overrides"); r.fields() {
+		r.likely(overridesMembers)
 		t.FirstBookableSec, _ = r.at("first_bookable_sec").moment()
 		t.LastBookableSec, _ = r.at("last_bookable_sec").moment()
 		t.LastCancellableSec, _ = r.at("last_online_cancellable_sec").moment()
@@ -272,6 +334,7 @@ func readRecurrence(p *place, o *feedRow) {
 	if !r.fields() {
 		return
 	}
+	r.likely(recurrenceMembers)
 	every, okEvery := r.at("repeat_every_sec").need().number(leastRepeatSec, math.MaxInt64)
 	until, okUntil := r.at("repeat_until_sec").need().moment()
 	if okEvery && okUntil && o.slot.StartSec > 0 {
@@ -289,6 +352,8 @@ func readRecurrence(p *place, o *feedRow) {
 		if !e.need().fields() || !e.at("time_range").need().fields() {
 			continue
 		}
+		e.likely(exceptionMembers)
+		e.at("time_range").likely(rangeMembers)
 		begin, okBegin := e.at("time_range").at("begin_sec").need().moment()
 		end, okEnd := e.at("time_range").at("end_sec").need().moment()
 		if okBegin && okEnd && begin >= end {
@@ -296,48 +361,4 @@ func readRecurrence(p *place, o *feedRow) {
 		}
 		o.taken = append(o.taken, stretch{begin, end})
 	}
-}
-
-// seenSlots finds slots that are published twice, and where the first is. It
-// keeps 32 bytes of each: a feed has millions.
-type seenSlots struct {
-	feed   Feed
-	rows   map[inventory.SlotKey]int32 // the row of each slot, counted over all files
-	row    int32                       // the one that is being read
-	groups []seenGroup
-}
-
-// seenGroup says where a row was; those after it follow it in the feed too, up
-// to the next seenGroup.
-type seenGroup struct {
-	row int32
-	at  rowPlace
-}
-
-// next begins the next row.
-func (s *seenSlots) next(at rowPlace) {
-	s.row++
-	if n := len(s.groups); n == 0 || s.groups[n-1].place(s.row) != at {
-		s.groups = append(s.groups, seenGroup{s.row, at})
-	}
-}
-
-// place is where a row is, if it is one of the group.
-func (g seenGroup) place(row int32) rowPlace {
-	at := g.at
-	at.row += int(row - g.row)
-	return at
-}
-
-// add notes a slot of the row, which is at p.
-func (s *seenSlots) add(p *place, key inventory.SlotKey) {
-	first, twice := s.rows[key]
-	if !twice {
-		s.rows[key] = s.row
-		return
-	}
-	next := sort.Search(len(s.groups), func(i int) bool { return s.groups[i].row > first })
-	at := s.groups[next-1].place(first)
-	p.wrong("the same slot as %sservice_availability[%d].availability[%d] (merchant, service, start, duration and resources)",
-		s.feed.prefix(s.feed.Files[at.file]), at.group, at.row)
 }

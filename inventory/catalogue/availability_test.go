@@ -15,19 +15,19 @@ import (
 // slotsOf checks a feed and walks it.
 func slotsOf(t *testing.T, feed catalogue.Feed) (slots []inventory.Published, skipped int) {
 	t.Helper()
-	count, checked, err := feed.CheckAvailability(known{})
+	r, err := feed.CheckAvailability(t.Context(), known{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	skipped, err = feed.Availability(known{}, func(p inventory.Published) error {
+	skipped, err = feed.Availability(t.Context(), known{}, func(p inventory.Published) error {
 		slots = append(slots, p)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if count != len(slots) || checked != skipped {
-		t.Errorf("checked %d slots and %d skipped, walked %d and %d", count, checked, len(slots), skipped)
+	if r.Rows != len(slots) || r.Skipped != skipped {
+		t.Errorf("checked %d slots and %d skipped, walked %d and %d", r.Rows, r.Skipped, len(slots), skipped)
 	}
 	return slots, skipped
 }
@@ -215,11 +215,11 @@ func TestAvailabilityProblems(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			feed := feedOf(t, availability(tt.row))
-			_, _, err := feed.CheckAvailability(known{})
+			_, err := feed.CheckAvailability(t.Context(), known{}, nil)
 			wantProblems(t, err, tt.want...)
 
 			// The walk does not trust that somebody has checked.
-			_, err = feed.Availability(known{}, func(p inventory.Published) error {
+			_, err = feed.Availability(t.Context(), known{}, func(p inventory.Published) error {
 				t.Errorf("got %+v", p)
 				return nil
 			})
@@ -255,8 +255,8 @@ func TestAvailabilityProblemsAreFoundEverywhere(t *testing.T) {
 		{"over shards", []string{
 			`{` + shard(0, 2) + `, "service_availability": [` + group("", good(0), good(60)) + `]}`,
 			`{"service_availability": [` + group("", good(120)) + `], ` + shard(1, 2) + `, "service_availability": [` + group("", good(180), good(60), `7`) + `]}`}, []string{
-			"b.json: service_availability[1].availability[1]: the same slot as a.json: service_availability[0].availability[1] (merchant, service, start, duration and resources)",
-			"b.json: service_availability[1].availability[2]: must be an object, not a number"}},
+			"b.json: service_availability[1].availability[2]: must be an object, not a number",
+			"b.json: service_availability[1].availability[1]: the same slot as a.json: service_availability[0].availability[1] (merchant, service, start, duration and resources)"}},
 		{"restricted", []string{`{` + metadata + `, "service_availability": [` +
 			group(`, "start_timestamp_restrict": 1770000000, "merchant_id_restrict": "", "end_timestamp_restrict": "0", "service_id_restrict": null`, good(0)) + `, ` +
 			group(`, "resourcesRestrict": {}, "durationRestrictSec": 60`) + `]}`}, []string{
@@ -266,6 +266,8 @@ func TestAvailabilityProblemsAreFoundEverywhere(t *testing.T) {
 		{"no lists", []string{`{` + metadata + `, "service_availability": [7, {"availability": {"a": []}}, null, {"availability": null}], "service_availability": "x"}`}, []string{
 			"service_availability[0]: must be an object",
 			"service_availability[1].availability: must be a list",
+			"service_availability[2]: required",
+			"service_availability[3].availability: required",
 			"service_availability: must be a list"}},
 		{"half a file", []string{`{` + metadata + `, "service_availability": [` + "\n" + group("", good(0), `7`)}, []string{
 			"service_availability[0].availability[1]: must be an object, not a number",
@@ -273,7 +275,7 @@ func TestAvailabilityProblemsAreFoundEverywhere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := feedOf(t, tt.files...).CheckAvailability(known{})
+			_, err := feedOf(t, tt.files...).CheckAvailability(t.Context(), known{}, nil)
 			wantProblems(t, err, tt.want...)
 		})
 	}
@@ -286,7 +288,7 @@ func TestAvailabilityStopsWithTheCaller(t *testing.T) {
 	_, err := feedOf(t,
 		`{`+shard(0, 2)+`, "service_availability": [{"availability": [`+row+`]}]}`,
 		`{`+shard(1, 2)+`, "service_availability": [{"availability": [`+row+`]}]}`,
-	).Availability(known{}, func(inventory.Published) error {
+	).Availability(t.Context(), known{}, func(inventory.Published) error {
 		calls++
 		if calls == 3 {
 			return full
@@ -308,20 +310,20 @@ func FuzzAvailability(f *testing.F) {
 			return
 		}
 		feed := oneFeed(t, file)
-		count, skipped, err := feed.CheckAvailability(known{})
+		r, err := feed.CheckAvailability(t.Context(), known{}, nil)
 		if err != nil {
 			return
 		}
 		walked := 0
-		walkSkipped, err := feed.Availability(known{}, func(p inventory.Published) error {
+		walkSkipped, err := feed.Availability(t.Context(), known{}, func(p inventory.Published) error {
 			walked++
 			if p.MerchantID == "" || p.ServiceID == "" || p.StartSec <= 0 || p.DurationSec <= 0 || p.SpotsOpen < 0 || p.SpotsOpen > p.SpotsTotal {
 				t.Errorf("got %+v", p)
 			}
 			return nil
 		})
-		if err != nil || walked != count || walkSkipped != skipped {
-			t.Errorf("checked %d slots, %d skipped, walked %d, %d: %v", count, skipped, walked, walkSkipped, err)
+		if err != nil || walked != r.Rows || walkSkipped != r.Skipped {
+			t.Errorf("checked %d slots, %d skipped, walked %d, %d: %v", r.Rows, r.Skipped, walked, walkSkipped, err)
 		}
 	})
 }

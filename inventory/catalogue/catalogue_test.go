@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func shard(number, total int) string {
 }
 
 func from(name string, content []byte) (*catalogue.File, error) {
-	return catalogue.From(name, int64(len(content)), func() (io.ReadCloser, error) {
+	return catalogue.From(context.Background(), name, int64(len(content)), func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	})
 }
@@ -49,7 +50,7 @@ func mustFrom(t *testing.T, name, content string) *catalogue.File {
 
 func mustOpen(t *testing.T, path string) *catalogue.File {
 	t.Helper()
-	f, err := catalogue.Open(path)
+	f, err := catalogue.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,10 +179,10 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := catalogue.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := catalogue.Open(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: got %v, want an error", err)
 	}
-	if _, err := catalogue.Open("missing"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := catalogue.Open(t.Context(), "missing"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: got %v, want %v", err, os.ErrNotExist)
 	}
 }

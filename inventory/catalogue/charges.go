@@ -24,19 +24,24 @@ var chargesKeys = []string{"price", "tax_rate", "deposit", "no_show_fee", "prepa
 func readCharges(p *place) (c inventory.Charges) {
 	c.Price = readPrice(p.at("price"))
 	if t := p.at("tax_rate"); t.fields() {
+		t.likely(taxMembers)
 		c.TaxMicroPercent, _ = t.at("micro_percent").number(0, wholeInPercent)
 	}
 	if d := p.at("deposit"); d.fields() {
+		d.likely(depositMembers)
 		c.Deposit = &inventory.Deposit{Deposit: readPrice(d.at("deposit").need()), Type: readPriceType(d.at("deposit_type"))}
 		c.Deposit.MinAdvanceCancellationSec, _ = d.at("min_advance_cancellation_sec").number(0, mostNoticeSec)
 	}
 	if f := p.at("no_show_fee"); f.fields() {
+		f.likely(feeMembers)
 		c.NoShowFee = &inventory.Fee{Fee: readPrice(f.at("fee").need()), Type: readPriceType(f.at("fee_type"))}
 	}
 	c.Prepaid = p.at("prepayment_type").text() == "REQUIRED"
 	if pre := p.at("prepayment"); pre.fields() {
 		c.Prepaid = true
+		pre.likely(prepaymentMembers)
 		if info := pre.at("price_info"); info.fields() {
+			info.likely(priceInfoMembers)
 			c.Price, c.PriceType = readPrice(info.at("price").need()), readPriceType(info.at("price_type"))
 		}
 	}
@@ -47,6 +52,7 @@ func readPrice(p *place) *inventory.Price {
 	if !p.fields() {
 		return nil
 	}
+	p.likely(priceMembers)
 	price := &inventory.Price{Currency: p.at("currency_code").need().text(), Tag: p.at("pricing_option_tag").text()}
 	price.Micros, _ = p.at("price_micros").number(0, mostMicros) // free may be left out
 	if price.Currency != "" && !currencyCode.MatchString(price.Currency) {

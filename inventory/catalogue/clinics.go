@@ -1,18 +1,22 @@
 package catalogue
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"regexp"
+	"regexp/syntax"
 	"slices"
 	"time"
 
 	"holdfast/inventory"
 )
 
-// mostCatalogue is how large a catalogue may be: unlike a feed it is read as a
-// whole, because every part of it may refer to any other.
-const mostCatalogue = 64 << 20
+// How large a catalogue may be: unlike a feed it is read as a whole, because
+// every part of a clinic may refer to any other. See mostValues and mostTokens.
+const (
+	mostCatalogue = 16 << 20 // in JSON
+	mostYAML      = 4 << 20
+)
 
 const (
 	minutesPerDay = 24 * 60
@@ -22,14 +26,25 @@ const (
 	mostNoticeSec = 10 * 366 * 24 * 60 * 60
 )
 
+// How many of a clinic's there may be. Every one is compared with others.
+const (
+	mostZones  = 1_000 // of a clinic, and of a group
+	mostGroups = 1_000
+	mostBreaks = 100 // of a day
+)
+
+// mostPattern bounds what a regular expression is compiled to, in instructions: a
+// few letters can stand for millions.
+const mostPattern = 10_000
+
 // Clinics reads a catalogue: clinics, and of merchants that feeds make (kind
 // [inventory.MerchantFeed]) the guest rules and offers that no feed says. It
 // returns Problems if anything is wrong with it.
-func (f *File) Clinics() ([]inventory.Merchant, error) {
+func (f *File) Clinics(ctx context.Context) ([]inventory.Merchant, error) {
 	if f.Kind != Clinics {
 		return nil, fmt.Errorf("%s: a %s, not a catalogue of clinics", f.Path, f.Kind)
 	}
-	doc, err := f.document()
+	doc, err := f.document(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,22 +57,26 @@ func (f *File) Clinics() ([]inventory.Merchant, error) {
 }
 
 // document reads the whole file.
-func (f *File) document() (any, error) {
-	c, err := f.read(nil)
+func (f *File) document(ctx context.Context) (any, error) {
+	c, err := f.read(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	limited := &io.LimitedReader{R: c, N: mostCatalogue + 1}
+	most := mostCatalogue
+	if f.yaml {
+		most = mostYAML
+	}
+	limited := &io.LimitedReader{R: c, N: int64(most) + 1}
 	if f.yaml {
 		data, err := io.ReadAll(limited)
 		switch {
 		case err != nil:
 			return nil, f.unreadable(err)
-		case len(data) > mostCatalogue:
-			return nil, f.tooLarge()
+		case limited.N == 0:
+			return nil, f.tooLarge(most)
 		}
-		return parseYAML(data)
+		return parseYAML(ctx, data)
 	}
 	s := newStream(limited)
 	doc, err := s.value()
@@ -66,15 +85,15 @@ func (f *File) document() (any, error) {
 	}
 	switch {
 	case limited.N == 0:
-		return nil, f.tooLarge()
+		return nil, f.tooLarge(most)
 	case err != nil:
-		return nil, f.broken(err, s.offset())
+		return nil, f.broken(ctx, err, s.offset())
 	}
 	return doc, nil
 }
 
-func (f *File) tooLarge() error {
-	return fmt.Errorf("%s: a catalogue of more than %d MiB", f.Path, mostCatalogue>>20)
+func (f *File) tooLarge(most int) error {
+	return fmt.Errorf("%s: a catalogue of more than %d MiB; clinics may come in several files", f.Path, most>>20)
 }
 
 func readClinics(p *place) []inventory.Merchant {
@@ -88,6 +107,9 @@ func readClinics(p *place) []inventory.Merchant {
 	ids := unique{}
 	var merchants []inventory.Merchant
 	for _, m := range p.at("merchants").items() {
+		if p.found.full() {
+			break
+		}
 		merchants = append(merchants, readClinic(m, ids))
 	}
 	for _, m := range p.at("feed_merchants").items() {
@@ -106,22 +128,23 @@ func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
 	m.Guests = readGuestRules(p.at("guests"))
-	m.Offers = readOffers(p.at("offers"))
+	m.Offers = readOffers(p.at("offers"), nil)
 	return m
 }
 
 const mostUses = 1_000_000_000
 
-func readOffers(p *place) []inventory.Offer {
+// readOffers reads offers of services that the merchant has; nil is not known.
+func readOffers(p *place, has func(serviceID string) bool) []inventory.Offer {
 	ids := unique{}
 	var offers []inventory.Offer
 	for _, o := range p.items() {
-		offers = append(offers, readOffer(o, ids))
+		offers = append(offers, readOffer(o, ids, has))
 	}
 	return offers
 }
 
-func readOffer(p *place, ids unique) (o inventory.Offer) {
+func readOffer(p *place, ids unique, has func(serviceID string) bool) (o inventory.Offer) {
 	if !p.need().fields() {
 		return o
 	}
@@ -129,7 +152,11 @@ func readOffer(p *place, ids unique) (o inventory.Offer) {
 	o.ID = p.at("id").need().id()
 	ids.add(p.at("id"), o.ID)
 	for _, s := range p.at("service_ids").items() {
-		o.ServiceIDs = append(o.ServiceIDs, s.need().id())
+		id := s.need().id()
+		if id != "" && has != nil && !has(id) {
+			s.wrong("no such service")
+		}
+		o.ServiceIDs = append(o.ServiceIDs, id)
 	}
 	o.First, o.Last = p.at("first_date").date(), p.at("last_date").date()
 	if !o.First.IsZero() && !o.Last.IsZero() && o.Last.Before(o.First) {
@@ -155,26 +182,19 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	// Zones come first, whatever the order in the file: groups refer to them,
 	// and services to groups.
 	zones, groups, staff, services := unique{}, unique{}, unique{}, unique{}
-	for _, z := range p.at("zones").items() {
+	for _, z := range p.at("zones").few(mostZones) {
 		m.Zones = append(m.Zones, readZone(z, zones))
 	}
-	for _, g := range p.at("groups").items() {
+	for _, g := range p.at("groups").few(mostGroups) {
 		m.Groups = append(m.Groups, readGroup(g, groups, &m))
 	}
 	for _, s := range p.at("staff").items() {
 		m.Staff = append(m.Staff, readStaff(s, staff))
 	}
-	for _, s := range p.at("services").items() {
+	for _, s := range p.at("services").few(inventory.MostServices) {
 		m.Services = append(m.Services, readClinicService(s, services, &m))
 	}
-	m.Offers = readOffers(p.at("offers"))
-	for i, o := range m.Offers {
-		for j, id := range o.ServiceIDs {
-			if m.Service(id) == nil {
-				p.at("offers").items()[i].at("service_ids").items()[j].wrong("no such service")
-			}
-		}
-	}
+	m.Offers = readOffers(p.at("offers"), func(id string) bool { return services[id] != "" })
 	m.Guests = readGuestRules(p.at("guests"))
 	return m
 }
@@ -202,10 +222,27 @@ func readGuestRules(p *place) (r inventory.GuestRules) {
 
 func readPattern(p *place) string {
 	s := p.text()
-	if _, err := regexp.Compile(s); err != nil {
+	re, err := syntax.Parse(s, syntax.Perl)
+	switch {
+	case err != nil:
 		p.wrong("is not a regular expression: %v", err)
+	case compiledSize(re) > mostPattern:
+		p.wrong("stands for more than %d steps", mostPattern)
 	}
 	return s
+}
+
+// compiledSize is about how many instructions a regular expression is compiled
+// to; it is above mostPattern if that is more.
+func compiledSize(re *syntax.Regexp) int {
+	size := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		size = min(size+compiledSize(sub), mostPattern+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return min(size, mostPattern+1)
 }
 
 func readTimeZone(p *place) (string, *time.Location) {
@@ -257,7 +294,7 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 	g.SameDayCloseBufferSec = buffer * 60
 
 	zones := unique{}
-	for _, z := range p.at("zones").items() {
+	for _, z := range p.at("zones").few(mostZones) {
 		g.Zones = append(g.Zones, readGroupZone(z, zones, m))
 	}
 	g.Timetable = readTimetable(p.at("timetable"))
@@ -330,7 +367,7 @@ func readDay(p *place) *inventory.Day {
 	var day inventory.Day
 	var ok bool
 	day.Start, day.End, ok = readHours(p)
-	for _, b := range p.at("breaks").items() {
+	for _, b := range p.at("breaks").few(mostBreaks) {
 		if !b.need().fields() {
 			continue
 		}

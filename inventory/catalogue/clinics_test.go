@@ -64,7 +64,7 @@ func TestClinics(t *testing.T) {
 		}},
 	}}
 	for _, path := range []string{"testdata/clinics.yaml", "testdata/clinics.json"} {
-		got, err := mustOpen(t, path).Clinics()
+		got, err := mustOpen(t, path).Clinics(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
@@ -80,7 +80,7 @@ defaults: &x {name: Base, zones: [{id: 65a000000000000000000001, name: !!str 12}
 merchants:
   - {<<: *x, id: 7, name: Mine}
 `)
-	_, err := f.Clinics()
+	_, err := f.Clinics(t.Context())
 	wantProblems(t, err, "defaults: unknown key; known are merchants, feed_merchants")
 	f = mustFrom(t, "x", `
 merchants:
@@ -91,7 +91,7 @@ merchants:
       Two
       lines
 `)
-	got, err := f.Clinics()
+	got, err := f.Clinics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,10 +148,10 @@ func TestClinicsProblems(t *testing.T) {
 		{"an unknown key", "name: One", "name: One\n    nmae: Two", []string{
 			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, offers, guests"}},
 		{"offers that cannot be", "name: One", "name: One\n    offers: [{id: a, service_ids: [x], first_date: 2026-02-01, last_date: 2026-01-31, uses: -1}, {id: a}]", []string{
+			"merchants[0].offers[0].service_ids[0]: no such service",
 			"merchants[0].offers[0].last_date: must not be before first_date",
 			"merchants[0].offers[0].uses: must be 0 to 1000000000, not -1",
 			`merchants[0].offers[1].id: "a" is also merchants[0].offers[0].id`,
-			"merchants[0].offers[0].service_ids[0]: no such service",
 		}},
 		{"charges that cannot be", "duration_sec: 3600", "duration_sec: 3600, price: {price_micros: -1, currency_code: won}, tax_rate: {micro_percent: 100000001}, deposit: {deposit_type: EACH}, no_show_fee: {}", []string{
 			"merchants[0].services[0].price.price_micros: must be 0 to 9000000000000000, not -1",
@@ -251,12 +251,12 @@ func TestClinicsProblems(t *testing.T) {
 		{"an alias of nothing", "name: One", "name: *one", []string{"line 4, column 11: no such anchor before this alias"}},
 		{"two documents", "merchants:", "merchants: []\n---\nmerchants:", []string{"line 3, column 1: one file is one document"}},
 	}
-	if _, err := mustFrom(t, "x", clinic("", "")).Clinics(); err != nil {
+	if _, err := mustFrom(t, "x", clinic("", "")).Clinics(t.Context()); err != nil {
 		t.Fatalf("the clinic that is right: %v", err)
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := mustFrom(t, "x", clinic(tt.old, tt.new)).Clinics()
+			got, err := mustFrom(t, "x", clinic(tt.old, tt.new)).Clinics(t.Context())
 			wantProblems(t, err, tt.want...)
 			if got != nil {
 				t.Errorf("got %d clinics with the problems, want none", len(got))
@@ -269,7 +269,7 @@ func TestClinicsProblemsAllAtOnce(t *testing.T) {
 	_, err := mustFrom(t, "x", `{"merchants": [
 		{"name": "A", "groups": [{}, {"id": "65b000000000000000000001", "title": "T", "interval_minutes": "30", "zones": [{"zone_id": "?"}]}]},
 		{"id": "b", "services": [{"duration_sec": 0}]}
-	]}`).Clinics()
+	]}`).Clinics(t.Context())
 	wantProblems(t, err,
 		"merchants[0].id: required",
 		"merchants[0].groups[0].id: required",
@@ -296,7 +296,7 @@ func TestClinicsBrokenJSON(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := mustFrom(t, "x", tt.content).Clinics()
+			_, err := mustFrom(t, "x", tt.content).Clinics(t.Context())
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -305,7 +305,7 @@ func TestClinicsBrokenJSON(t *testing.T) {
 }
 
 func TestClinicsOfAFeed(t *testing.T) {
-	if _, err := mustOpen(t, "testdata/reservations.merchants_feed.json").Clinics(); err == nil {
+	if _, err := mustOpen(t, "testdata/reservations.merchants_feed.json").Clinics(t.Context()); err == nil {
 		t.Error("got clinics out of a merchants feed")
 	}
 }
@@ -319,7 +319,7 @@ func FuzzClinics(f *testing.F) {
 		if err != nil || file.Kind != catalogue.Clinics {
 			return
 		}
-		clinics, err := file.Clinics()
+		clinics, err := file.Clinics(t.Context())
 		if err != nil {
 			return
 		}
@@ -348,7 +348,7 @@ func FuzzClinics(f *testing.F) {
 
 func TestGuestRules(t *testing.T) {
 	f := mustFrom(t, "clinics.json", `{"merchants": [{"id": "a", "name": "A", "guests": {"max_upcoming": "2", "banned": ["u", "+82 10"], "name_pattern": "^a", "phone_pattern": "^\\+82"}}]}`)
-	clinics, err := f.Clinics()
+	clinics, err := f.Clinics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func TestOffersAndCharges(t *testing.T) {
     offers: [{id: summer, service_ids: [skin-care], first_date: 2026-06-01, last_date: 2026-08-31, uses: 0}, {id: any}]
     guests: {max_own_leases: 2, max_leases: 30, prepayment_required: true}
 feed_merchants: [{id: dining-1, guests: {max_leases: 5}, offers: [{id: wine, service_ids: [reservation], uses: 9}]}]
-`)).Clinics()
+`)).Clinics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"holdfast/inventory"
 )
@@ -50,21 +52,63 @@ var (
 // twiceError is a key that an object has twice.
 type twiceError string
 
-func (e twiceError) Error() string { return fmt.Sprintf("key %q comes twice in an object", string(e)) }
+func (e twiceError) Error() string {
+	return fmt.Sprintf("key %q comes twice in an object", short(string(e)))
+}
+
+// tooLargeError is a value that is larger than the limit.
+type tooLargeError string
+
+func (e tooLargeError) Error() string { return string(e) }
+
+const (
+	// mostValue is how large one value of a document may be, such as a feed's row
+	// or a text, and the blanks before it. It bounds what the decoder keeps; built
+	// of objects in objects, it is 60 times as large.
+	mostValue  = 1 << 20
+	errValue   = tooLargeError("a value of more than 1 MiB")
+	mostValues = 100_000 // of a catalogue, which is read as a whole
+	errValues  = tooLargeError("a catalogue of more than 100000 values; clinics may come in several files")
+)
+
+// window gives a decoder no more than one value ahead of what it has used.
+type window struct {
+	r    io.Reader
+	left int64
+}
+
+func (w *window) Read(p []byte) (int, error) {
+	if w.left <= 0 {
+		return 0, errValue
+	}
+	n, err := w.r.Read(p[:min(int64(len(p)), w.left)])
+	w.left -= int64(n)
+	return n, err
+}
 
 // stream reads a JSON document piece by piece, so that only one row of it is
 // ever in memory.
 type stream struct {
-	r   io.Reader
-	dec *json.Decoder
+	window *window
+	dec    *json.Decoder
+	given  int64 // what the window has let the decoder have in all
+	values int   // that value has built
 	// ahead is how much more of it was right after which decode failed.
 	ahead int64
 }
 
 func newStream(r io.Reader) *stream {
-	dec := json.NewDecoder(r)
-	dec.UseNumber()
-	return &stream{r: r, dec: dec}
+	s := &stream{window: &window{r: r}}
+	s.dec = json.NewDecoder(s.window)
+	s.dec.UseNumber()
+	return s
+}
+
+// moveOn moves the window on: what has been used is used.
+func (s *stream) moveOn() {
+	used := s.dec.InputOffset() + mostValue
+	s.window.left += used - s.given
+	s.given = used
 }
 
 // offset is how many bytes have been read without fault.
@@ -72,6 +116,7 @@ func (s *stream) offset() int64 { return s.dec.InputOffset() + s.ahead }
 
 // token is the decoder's, except that the end of the file is never expected.
 func (s *stream) token() (json.Token, error) {
+	s.moveOn()
 	t, err := s.dec.Token()
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -81,6 +126,7 @@ func (s *stream) token() (json.Token, error) {
 
 // end makes sure that nothing follows the document.
 func (s *stream) end() error {
+	s.moveOn()
 	switch _, err := s.dec.Token(); err {
 	case io.EOF:
 		return nil
@@ -91,9 +137,17 @@ func (s *stream) end() error {
 	}
 }
 
-// fields calls each with every key of an object; each reads the value. It
-// reports whether the next value was an object (or null, which has none).
-func (s *stream) fields(each func(key string) error) (bool, error) {
+// next is what stands where an object or a list is wanted.
+type next int
+
+const (
+	other   next = iota // something else
+	nothing             // null
+	wanted
+)
+
+// fields calls each with every key of an object; each reads the value.
+func (s *stream) fields(each func(key string) error) (next, error) {
 	return s.within('{', func() error {
 		key, err := s.token()
 		if err != nil {
@@ -103,26 +157,26 @@ func (s *stream) fields(each func(key string) error) (bool, error) {
 	})
 }
 
-// items calls each for every item of a list; each reads the item. It reports
-// whether the next value was a list (or null, which has none).
-func (s *stream) items(each func() error) (bool, error) {
+// items calls each for every item of a list; each reads the item.
+func (s *stream) items(each func() error) (next, error) {
 	return s.within('[', each)
 }
 
-func (s *stream) within(opening json.Delim, each func() error) (bool, error) {
-	t, err := s.token()
-	if err != nil || t == nil {
-		return t == nil, err
+func (s *stream) within(opening json.Delim, each func() error) (next, error) {
+	switch t, err := s.token(); {
+	case err != nil:
+		return other, err
+	case t == nil:
+		return nothing, nil
+	case t != opening:
+		return other, s.skipRest(t, 0)
 	}
-	if t != opening {
-		return false, s.skipRest(t, 0)
-	}
-	return true, s.rest(each)
+	return wanted, s.rest(each)
 }
 
 // rest calls each until the list or object ends that has begun.
 func (s *stream) rest(each func() error) error {
-	for s.dec.More() {
+	for s.moveOn(); s.dec.More(); s.moveOn() {
 		if err := each(); err != nil {
 			return err
 		}
@@ -172,6 +226,9 @@ func (s *stream) valueAt(depth int) (any, error) {
 	if depth == mostNested {
 		return nil, errNested
 	}
+	if s.values++; s.values > mostValues {
+		return nil, errValues
+	}
 	t, err := s.token()
 	switch {
 	case err != nil:
@@ -215,12 +272,14 @@ func (s *stream) row() (any, error) {
 
 // decode reads a value into v at once.
 func (s *stream) decode(v any) error {
+	s.moveOn()
 	err := s.dec.Decode(v)
-	if err == nil {
-		return nil
+	var large tooLargeError
+	if err == nil || errors.As(err, &large) {
+		return err
 	}
 	// The decoder says what is wrong, but not where within the value.
-	slow := newStream(io.MultiReader(s.dec.Buffered(), s.r))
+	slow := newStream(io.MultiReader(s.dec.Buffered(), s.window.r))
 	if _, again := slow.value(); again != nil {
 		err = again
 	}
@@ -248,9 +307,9 @@ func snaked(v any) any {
 }
 
 // snake spells a key as Google's samples do. Google takes its JSON in both
-// spellings, startSec and start_sec.
+// spellings, startSec and start_sec, and in no other.
 func snake(key string) string {
-	if strings.IndexFunc(key, isUpper) < 0 {
+	if strings.IndexFunc(key, isUpper) <= 0 {
 		return key
 	}
 	var b strings.Builder
@@ -300,6 +359,9 @@ func (p *place) item(name string, index int, v any) *place {
 
 func (p *place) path() string {
 	s := p.name
+	if p.up != nil { // a root's name is a prefix, not a key
+		s = shown(s)
+	}
 	if p.index >= 0 {
 		s += "[" + strconv.Itoa(p.index) + "]"
 	}
@@ -310,6 +372,33 @@ func (p *place) path() string {
 		return p.up.name + s
 	}
 	return p.up.path() + "." + s
+}
+
+// shown is a key of somebody else's as a line of ours can have it.
+func shown(key string) string {
+	key = short(key)
+	if strings.IndexFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+		return strconv.Quote(key)
+	}
+	return key
+}
+
+// short is a text without what is too long to tell: there may be a thousand
+// problems, and a megabyte in each.
+func short(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// kind is the path without indexes.
+func (p *place) kind() string {
+	if p.up == nil {
+		return p.name
+	}
+	return p.up.kind() + "." + p.name
 }
 
 func (p *place) wrong(format string, args ...any) {
@@ -364,6 +453,16 @@ func (p *place) items() []*place {
 	return places
 }
 
+// few are the places of a list that has at most so many.
+func (p *place) few(most int) []*place {
+	places := p.items()
+	if len(places) > most {
+		p.wrong("more than %d", most)
+		return places[:most]
+	}
+	return places
+}
+
 // text is text, or a number as it was written; "" if there is nothing.
 func (p *place) text() string {
 	var s string
@@ -376,11 +475,20 @@ func (p *place) text() string {
 	default:
 		p.wrong("must be text, not %s", shapeOf(v))
 	}
-	if strings.IndexByte(s, 0) >= 0 { // PostgreSQL cannot keep one
+	switch {
+	case len(s) > mostText:
+		p.wrong("longer than %d bytes", mostText)
+		return ""
+	case strings.IndexByte(s, 0) >= 0: // PostgreSQL cannot keep one
 		p.wrong("must not contain a zero character")
+	case strings.ContainsRune(s, utf8.RuneError):
+		p.wrong("contains U+FFFD, which stands for what could not be read as UTF-8, or half a surrogate pair: make the file anew from what it was made of")
 	}
 	return s
 }
+
+// mostText is the longest text in bytes.
+const mostText = 1024
 
 // mostID is the longest id in bytes: two of them fit in a database's index.
 const mostID = 255
@@ -463,9 +571,9 @@ func whole(v any) (int64, bool) {
 func (p *place) written() string {
 	switch v := p.value.(type) {
 	case string:
-		return strconv.Quote(v)
+		return strconv.Quote(short(v))
 	case json.Number:
-		return v.String()
+		return short(v.String())
 	case bool:
 		return strconv.FormatBool(v)
 	}

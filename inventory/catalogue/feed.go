@@ -1,12 +1,16 @@
 package catalogue
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/inventory"
@@ -29,6 +33,7 @@ func readMetadata(p *place) Metadata {
 	if !p.need().fields() {
 		return m
 	}
+	p.likely(metaMembers)
 	switch s := p.at("processing_instruction").need().text(); s {
 	case "PROCESS_AS_COMPLETE", "1":
 		m.Complete = true
@@ -180,7 +185,7 @@ func (f Feed) prefix(file *File) string {
 // documents reads every file of the feed as one JSON object and calls each with
 // the file's number, its top and its keys one by one. each reads the key's
 // value from s, or returns false and leaves it; errEnough ends it all.
-func (f Feed) documents(found *findings, each func(s *stream, n int, top *place, key string) (bool, error)) error {
+func (f Feed) documents(ctx context.Context, found *findings, each func(s *stream, n int, top *place, key string) (bool, error)) error {
 	var total int64
 	onRead := func(bytes int) {
 		total += int64(bytes)
@@ -190,7 +195,7 @@ func (f Feed) documents(found *findings, each func(s *stream, n int, top *place,
 	}
 	for n, file := range f.Files {
 		top := root(nil, f.prefix(file), found)
-		switch err := f.document(file, onRead, top, func(s *stream, key string) (bool, error) { return each(s, n, top, key) }); {
+		switch err := f.document(ctx, file, onRead, top, func(s *stream, key string) (bool, error) { return each(s, n, top, key) }); {
 		case errors.Is(err, errEnough):
 			return nil
 		case err != nil:
@@ -200,8 +205,8 @@ func (f Feed) documents(found *findings, each func(s *stream, n int, top *place,
 	return nil
 }
 
-func (f Feed) document(file *File, onRead func(int), top *place, each func(s *stream, key string) (bool, error)) error {
-	c, err := file.read(onRead)
+func (f Feed) document(ctx context.Context, file *File, onRead func(int), top *place, each func(s *stream, key string) (bool, error)) error {
+	c, err := file.read(ctx, onRead)
 	if err != nil {
 		return err
 	}
@@ -209,6 +214,7 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 	s := newStream(c)
 	_, err = s.fields(func(key string) error {
 		key = snake(key)
+		top.likelyKey(key, topMembers)
 		if kind, ok := kinds[key]; ok && kind != f.Kind {
 			top.at(key).wrong("does not belong in a %s", f.Kind)
 		} else if read, err := each(s, key); read || err != nil {
@@ -223,7 +229,7 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 		return err
 	}
 	// That the JSON is broken is a finding like any other.
-	err = file.broken(err, s.offset())
+	err = file.broken(ctx, err, s.offset())
 	var problems Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {
@@ -235,9 +241,10 @@ func (f Feed) document(file *File, onRead func(int), top *place, each func(s *st
 }
 
 // rows calls each with every object of the list at the top-level key.
-func (f Feed) rows(key string, found *findings, each func(p *place)) error {
+func (f Feed) rows(ctx context.Context, key string, found *findings, each func(at rowPlace, p *place) error) error {
+	var failed error
 	file, i := -1, 0
-	return f.documents(found, func(s *stream, n int, top *place, k string) (bool, error) {
+	err := f.documents(ctx, found, func(s *stream, n int, top *place, k string) (bool, error) {
 		if k != key {
 			return false, nil
 		}
@@ -250,24 +257,61 @@ func (f Feed) rows(key string, found *findings, each func(p *place)) error {
 				return err
 			}
 			if p := top.item(key, i, v); p.need().fields() {
-				each(p)
+				failed = each(rowPlace{n, -1, i}, p)
 			}
 			i++
-			if found.full() {
+			if failed != nil || found.full() {
 				return errEnough
 			}
 			return nil
 		})
 	})
-}
-
-// listed calls each for every item of the list at p, which comes next in s.
-func listed(p *place, s *stream, each func() error) error {
-	ok, err := s.items(each)
-	if !ok && err == nil {
-		p.wrong("must be a list")
+	if failed != nil {
+		return failed
 	}
 	return err
+}
+
+// sorted gives every record of s to do: what a row is known by, and what it says.
+// Rows that are there twice are found; same says so of the second and the first.
+// It returns a digest of what the rows say. If anything has been found to be
+// wrong, now or before, it is all that counts.
+func (f Feed) sorted(ctx context.Context, found *findings, s *sorter, key func(record []byte) int, same func(key []byte, second, first rowPlace), do func(key, rest []byte) error) (string, error) {
+	digest := sha256.New()
+	var last []byte // key and place
+	err := s.each(func(record []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := key(record)
+		place := placeOf(record[n:])
+		if last != nil && bytes.Equal(last[:len(last)-placeSize], record[:n]) {
+			same(record[:n], place, placeOf(last[n:]))
+			return nil
+		}
+		last = append(last[:0], record[:n+placeSize]...)
+		digest.Write(record[:n])
+		digest.Write(record[n+placeSize:])
+		if len(found.problems) > 0 {
+			return nil
+		}
+		return do(record[:n], record[n+placeSize:])
+	})
+	return hex.EncodeToString(digest.Sum(nil)), cmp.Or(err, found.err())
+}
+
+// listed calls each for every item of the list at p, which comes next in s and
+// has to be there.
+func listed(p *place, s *stream, each func() error) error {
+	switch next, err := s.items(each); {
+	case err != nil:
+		return err
+	case next == nothing:
+		p.wrong("required")
+	case next != wanted:
+		p.wrong("must be a list")
+	}
+	return nil
 }
 
 // Known is what merchants and services there are already: in the database, and
@@ -277,33 +321,64 @@ type Known interface {
 	Service(merchantID, serviceID string) bool
 }
 
-// Merchants reads a merchants feed. What Google alone needs to match and show a
-// merchant (address, category, telephone …) is left aside. An id may be a
-// clinic's; the caller leaves that merchant out, as the other feeds leave out
-// its rows. It returns Problems if anything is wrong.
-func (f Feed) Merchants() ([]inventory.Merchant, error) {
+// Merchants reads a merchants feed and calls each with its merchants in the order
+// of their ids. What Google alone needs to match and show a merchant (address,
+// category, telephone …) is left aside. An id may be a clinic's; the caller leaves
+// that merchant out, as the other feeds leave out its rows.
+//
+// It returns Problems if anything is wrong; then nothing that each was given
+// counts. An error of each it returns as it is.
+func (f Feed) Merchants(ctx context.Context, each func(inventory.Merchant) error) (r Report, err error) {
 	if err := f.is(MerchantFeed); err != nil {
-		return nil, err
+		return r, err
 	}
+	var s sorter
+	defer func() { err = errors.Join(err, s.close()) }()
 	found := &findings{}
-	ids := unique{}
-	var merchants []inventory.Merchant
-	err := f.rows("merchant", found, func(p *place) {
+	err = f.rows(ctx, "merchant", found, func(at rowPlace, p *place) error {
+		p.likely(merchantMembers)
+		id, name := p.at("merchant_id").need().id(), p.at("name").need().text()
+		if r.Rows++; r.Rows > mostMerchants {
+			p.wrong("more than %d merchants", mostMerchants)
+			return errEnough
+		}
+		if id == "" {
+			return nil
+		}
+		return s.add(append(at.append(append([]byte(id), 0)), name...))
+	})
+	r.Warnings = found.warnings()
+	if err != nil {
+		return r, cmp.Or(notEnough(err), found.err())
+	}
+	same := func(key []byte, second, first rowPlace) {
+		f.row("merchant", second, found).at("merchant_id").wrong("%q is also %s", key[:len(key)-1], f.row("merchant", first, found).at("merchant_id").path())
+	}
+	r.Digest, err = f.sorted(ctx, found, &s, func(record []byte) int { return 1 + bytes.IndexByte(record, 0) }, same, func(key, name []byte) error {
 		// Published slots are in UTC and rules in seconds: the clock on the
 		// merchant's wall decides nothing, and the feed does not say it.
-		m := inventory.Merchant{Kind: inventory.MerchantFeed, TimeZone: "UTC", Location: time.UTC}
-		m.ID = p.at("merchant_id").need().id()
-		ids.add(p.at("merchant_id"), m.ID)
-		m.Name = p.at("name").need().text()
-		merchants = append(merchants, m)
+		return each(inventory.Merchant{
+			ID: string(key[:len(key)-1]), Name: string(name), Kind: inventory.MerchantFeed, TimeZone: "UTC", Location: time.UTC,
+		})
 	})
-	if err == nil {
-		err = found.err()
+	return r, err
+}
+
+// row is the place of a row, without what is in it.
+func (f Feed) row(key string, at rowPlace, found *findings) *place {
+	top := root(nil, f.prefix(f.Files[at.file]), found)
+	if at.group < 0 {
+		return top.item(key, at.row, nil)
 	}
-	if err != nil {
-		return nil, err
+	return top.item(key, at.group, nil).item("availability", at.row, nil)
+}
+
+// notEnough is err, unless that is only that enough has been read.
+func notEnough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
 	}
-	return merchants, nil
+	return err
 }
 
 // MerchantService is a service with the merchant that sells it.
@@ -312,38 +387,95 @@ type MerchantService struct {
 	inventory.Service
 }
 
-// Services reads a services feed. It returns the services by merchant and id,
-// and how many it skipped because they belong to a clinic: a feed never
-// replaces a clinic's own catalogue. It returns Problems if anything is wrong.
-func (f Feed) Services(known Known) (services []MerchantService, skipped int, err error) {
+// Services reads a services feed and calls each with the services in the order of
+// merchant and id. It skips those that belong to a clinic: a feed never replaces
+// a clinic's own catalogue.
+//
+// It returns Problems if anything is wrong; then nothing that each was given
+// counts. An error of each it returns as it is.
+func (f Feed) Services(ctx context.Context, known Known, each func(MerchantService) error) (r Report, err error) {
 	if err := f.is(ServiceFeed); err != nil {
-		return nil, 0, err
+		return r, err
 	}
+	var s sorter
+	defer func() { err = errors.Join(err, s.close()) }()
 	found := &findings{}
-	ids := map[string]unique{} // by merchant
-	err = f.rows("service", found, func(p *place) {
+	err = f.rows(ctx, "service", found, func(at rowPlace, p *place) error {
 		merchantID, clinic := readMerchantID(p, known)
 		if clinic {
-			skipped++
-			return
+			r.Skipped++
+			return nil
 		}
-		s := readFeedService(p)
-		if ids[merchantID] == nil {
-			ids[merchantID] = unique{}
+		p.likely(serviceMembers)
+		service := readFeedService(p)
+		if r.Rows++; r.Rows > mostServices {
+			p.wrong("more than %d services", mostServices)
+			return errEnough
 		}
-		ids[merchantID].add(p.at("service_id"), s.ID)
-		services = append(services, MerchantService{merchantID, s})
+		if merchantID == "" || service.ID == "" {
+			return nil
+		}
+		text, err := json.Marshal(service)
+		if err != nil {
+			return err
+		}
+		return s.add(append(at.append(append(append(append([]byte(merchantID), 0), service.ID...), 0)), text...))
 	})
-	if err == nil {
-		err = found.err()
-	}
+	r.Warnings = found.warnings()
 	if err != nil {
-		return nil, 0, err
+		return r, cmp.Or(notEnough(err), found.err())
 	}
-	slices.SortFunc(services, func(a, b MerchantService) int {
-		return cmp.Or(strings.Compare(a.MerchantID, b.MerchantID), strings.Compare(a.ID, b.ID))
+	same := func(key []byte, second, first rowPlace) {
+		id := key[1+bytes.IndexByte(key, 0) : len(key)-1]
+		f.row("service", second, found).at("service_id").wrong("%q is also %s", id, f.row("service", first, found).at("service_id").path())
+	}
+	key := func(record []byte) int {
+		merchant := 1 + bytes.IndexByte(record, 0)
+		return merchant + 1 + bytes.IndexByte(record[merchant:], 0)
+	}
+	merchant, services := "", 0
+	r.Digest, err = f.sorted(ctx, found, &s, key, same, func(key, text []byte) error {
+		service := MerchantService{MerchantID: string(key[:bytes.IndexByte(key, 0)])}
+		if services++; service.MerchantID != merchant {
+			merchant, services = service.MerchantID, 1
+		}
+		if services > inventory.MostServices {
+			return Problems{{"service", fmt.Sprintf("more than %d services of merchant %q", inventory.MostServices, merchant)}}
+		}
+		if err := json.Unmarshal(text, &service.Service); err != nil {
+			return err
+		}
+		return each(service)
 	})
-	return services, skipped, nil
+	return r, err
+}
+
+// ServicesOfMerchants is Services, with those of one merchant in one call.
+func (f Feed) ServicesOfMerchants(ctx context.Context, known Known, each func(merchantID string, services []inventory.Service) error) error {
+	merchant := ""
+	var services []inventory.Service
+	flush := func() error {
+		if len(services) == 0 {
+			return nil
+		}
+		these := services
+		services = nil
+		return each(merchant, these)
+	}
+	_, err := f.Services(ctx, known, func(s MerchantService) error {
+		if s.MerchantID != merchant {
+			if err := flush(); err != nil {
+				return err
+			}
+			merchant = s.MerchantID
+		}
+		services = append(services, s.Service)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
 }
 
 // readMerchantID reads the merchant of a row, which has to be known, and
@@ -364,14 +496,18 @@ func readMerchantID(p *place, known Known) (id string, clinic bool) {
 func readFeedService(p *place) inventory.Service {
 	s := inventory.Service{ID: p.at("service_id").need().id()}
 	s.Name = p.at("name").text() // deprecated
-	if name := p.at("localized_service_name"); name.fields() && name.at("value").value != nil {
-		s.Name = name.at("value").text()
+	if name := p.at("localized_service_name"); name.fields() {
+		name.likely(localizedMembers)
+		if name.at("value").value != nil {
+			s.Name = name.at("value").text()
+		}
 	}
 	rules := p.at("rules")
 	if rules.value == nil {
 		rules = p.at("scheduling_rules") // as one of Google's samples spells it
 	}
 	if rules.fields() {
+		rules.likely(rulesMembers)
 		s.MinAdvanceBookingSec, _ = rules.at("min_advance_booking").number(0, mostNoticeSec)
 		s.MinAdvanceOnlineCancelingSec, _ = rules.at("min_advance_online_canceling").number(0, mostNoticeSec)
 	}

@@ -9,13 +9,19 @@
 // walked twice, row by row: [Feed.CheckAvailability] says whether all of it is
 // right, [Feed.Availability] hands it over.
 //
-//	file, err := catalogue.Open(path)               // what is it?
-//	clinics, err := file.Clinics()                  // ours
-//	feeds, err := catalogue.Feeds(files)            // Google's: shards put together
-//	merchants, err := feeds[0].Merchants()
-//	services, skipped, err := feeds[1].Services(known)
-//	slots, skipped, err := feeds[2].CheckAvailability(known)
-//	skipped, err = feeds[2].Availability(known, write)
+//	file, err := catalogue.Open(ctx, path)             // what is it?
+//	clinics, err := file.Clinics(ctx)                  // ours
+//	feeds, err := catalogue.Feeds(files)               // Google's: shards put together
+//	report, err := feeds[0].Merchants(ctx, write)
+//	report, err := feeds[1].Services(ctx, known, write)
+//	report, err := feeds[2].CheckAvailability(ctx, known, nil)
+//	skipped, err = feeds[2].Availability(ctx, known, write)
+//
+// A file may be made by somebody who means ill, or by a program that has run
+// wild. So its text, its depth, and the size of each value in it are bounded
+// before anything is built of it, a catalogue is bounded as a whole, and what has
+// to be remembered of a feed goes to disk ([sorter]). A reading ends with its
+// context.
 //
 // We are strict with our own catalogue, where an unknown key is a slip of the
 // pen, and generous with feeds, where it is one of Google's many fields that
@@ -29,6 +35,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +81,7 @@ type File struct {
 // Open finds out what the file at path is and reads a feed's metadata. It
 // returns Problems if the metadata is wrong, and another error if the file
 // cannot be read or is nothing that import takes.
-func Open(path string) (*File, error) {
+func Open(ctx context.Context, path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -82,14 +89,14 @@ func Open(path string) (*File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s: not a regular file, and it has to be read more than once", path)
 	}
-	return From(path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
+	return From(ctx, path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
 }
 
 // From is Open for content that lies elsewhere, such as embedded in the
 // program. open is called for every reading.
-func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, error) {
+func From(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) (*File, error) {
 	f := &File{Path: name, Size: size, open: open}
-	c, err := f.read(nil)
+	c, err := f.read(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +106,7 @@ func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, e
 		return nil, f.unreadable(err)
 	}
 	if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{")) {
-		err = f.recogniseJSON(c)
+		err = f.recogniseJSON(ctx, c)
 	} else {
 		err = f.recogniseYAML(c)
 	}
@@ -111,7 +118,7 @@ func From(name string, size int64, open func() (io.ReadCloser, error)) (*File, e
 
 // recogniseJSON reads top-level keys until it knows the kind and the metadata,
 // which may stand before the rows or after them.
-func (f *File) recogniseJSON(r io.Reader) error {
+func (f *File) recogniseJSON(ctx context.Context, r io.Reader) error {
 	var meta any
 	s := newStream(r)
 	_, err := s.fields(func(key string) (err error) {
@@ -136,9 +143,9 @@ func (f *File) recogniseJSON(r io.Reader) error {
 	}
 	switch {
 	case err != nil && f.Kind == "":
-		return f.unrecognised(f.broken(err, s.offset()))
+		return f.unrecognised(f.broken(ctx, err, s.offset()))
 	case err != nil:
-		return f.broken(err, s.offset())
+		return f.broken(ctx, err, s.offset())
 	case f.Kind == "":
 		return f.unrecognised(nil)
 	case f.Kind == Clinics:
@@ -152,8 +159,9 @@ func (f *File) recogniseJSON(r io.Reader) error {
 // recogniseYAML looks for the one key that our catalogue has at the top. The
 // text need not be right as a whole: Clinics says where it is wrong.
 func (f *File) recogniseYAML(r *content) error {
-	for {
+	for read := 0; read <= mostYAML; {
 		line, err := r.ReadSlice('\n')
+		read += len(line)
 		if yamlKey.Match(line) {
 			f.Kind, f.yaml = Clinics, true
 			return nil
@@ -166,6 +174,7 @@ func (f *File) recogniseYAML(r *content) error {
 			return f.unreadable(err)
 		}
 	}
+	return f.unrecognised(nil)
 }
 
 func (f *File) unrecognised(why error) error {
@@ -176,26 +185,32 @@ func (f *File) unrecognised(why error) error {
 	return fmt.Errorf("%s: %s", f.Path, takes)
 }
 
-// unreadable is an error of the disk or of gzip.
-func (f *File) unreadable(err error) error { return fmt.Errorf("%s: %w", f.Path, err) }
+// unreadable is an error of the disk, of gzip or of the text's encoding.
+func (f *File) unreadable(err error) error {
+	if problems, ok := encoding(err); ok {
+		return problems
+	}
+	return fmt.Errorf("%s: %w", f.Path, err)
+}
 
 // broken is an error of reading the file as JSON, after so many bytes of it.
-func (f *File) broken(err error, after int64) error {
+func (f *File) broken(ctx context.Context, err error, after int64) error {
 	var syntax *json.SyntaxError
 	var twice twiceError
+	var large tooLargeError
 	switch {
-	case errors.As(err, &syntax), errors.As(err, &twice), errors.Is(err, errTrailer), errors.Is(err, errNested):
-		return Problems{{f.position(after), err.Error()}}
+	case errors.As(err, &syntax), errors.As(err, &twice), errors.As(err, &large), errors.Is(err, errTrailer), errors.Is(err, errNested):
+		return Problems{{f.position(ctx, after), err.Error()}}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return Problems{{f.position(after), "the file ends in the middle"}}
+		return Problems{{f.position(ctx, after), "the file ends in the middle"}}
 	}
 	return f.unreadable(err)
 }
 
 // position names the line and column after so many bytes.
-func (f *File) position(after int64) string {
+func (f *File) position(ctx context.Context, after int64) string {
 	line, column := 1, 1
-	if c, err := f.read(nil); err == nil {
+	if c, err := f.read(ctx, nil); err == nil {
 		defer c.Close()
 		for ; after > 0; after-- {
 			b, err := c.ReadByte()
@@ -219,21 +234,22 @@ type content struct {
 }
 
 // read opens the file. It tells onRead how many more bytes of it were read.
-func (f *File) read(onRead func(int)) (*content, error) {
+func (f *File) read(ctx context.Context, onRead func(int)) (*content, error) {
 	file, err := f.open()
 	if err != nil {
 		return nil, err
 	}
 	const size = 64 << 10
 	stored := bufio.NewReaderSize(counter{file, onRead}, size)
-	c := &content{stored, file}
+	unpacked := stored
 	if magic, _ := stored.Peek(2); string(magic) == "\x1f\x8b" {
 		z, err := gzip.NewReader(stored)
 		if err != nil {
 			return nil, errors.Join(f.unreadable(err), file.Close())
 		}
-		c.Reader = bufio.NewReaderSize(z, size)
+		unpacked = bufio.NewReaderSize(z, size)
 	}
+	c := &content{bufio.NewReaderSize(newText(ctx, unpacked), size), file}
 	if mark, _ := c.Peek(3); string(mark) == "\xef\xbb\xbf" {
 		if _, err := c.Discard(len(mark)); err != nil {
 			return nil, errors.Join(f.unreadable(err), file.Close())

@@ -46,10 +46,44 @@ func (ps Problems) Error() string {
 	return b.String()
 }
 
-// findings collects the problems of one reading.
+// findings collects the problems of one reading, and what looks like one.
 type findings struct {
 	problems Problems
 	most     int // no more than this many; 0: mostCollected
+	doubts   []doubt
+}
+
+// doubt is what is not wrong but looks like a mistake, at all places of one kind.
+type doubt struct {
+	kind  string // the path without indexes, and the message
+	first Problem
+	more  int
+}
+
+// doubt notes one.
+func (f *findings) doubt(p *place, message string) {
+	kind := p.kind() + ": " + message
+	for i := range f.doubts {
+		if f.doubts[i].kind == kind {
+			f.doubts[i].more++
+			return
+		}
+	}
+	if len(f.doubts) < mostPrinted {
+		f.doubts = append(f.doubts, doubt{kind: kind, first: Problem{p.path(), message}})
+	}
+}
+
+// warnings are the doubts, each told once.
+func (f *findings) warnings() Problems {
+	var ps Problems
+	for _, d := range f.doubts {
+		if d.more > 0 {
+			d.first.Message += fmt.Sprintf(" (and so at %d other places)", d.more)
+		}
+		ps = append(ps, d.first)
+	}
+	return ps
 }
 
 func (f *findings) add(path, message string) {

@@ -1,13 +1,17 @@
 package catalogue
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -15,9 +19,13 @@ import (
 // of decoding into structs: a decoder stops at the first mistake, and loses how
 // an id was written.
 //
-// The error is Problems if the text is not YAML.
-func parseYAML(data []byte) (any, error) {
-	file, err := parser.ParseBytes(data, 0)
+// The error is Problems if the text is not YAML, or more than we read.
+func parseYAML(ctx context.Context, data []byte) (any, error) {
+	tokens, err := tokenize(ctx, string(data))
+	if err != nil {
+		return nil, err
+	}
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		var syntax yaml.Error
 		if !errors.As(err, &syntax) {
@@ -31,8 +39,121 @@ func parseYAML(data []byte) (any, error) {
 	case len(file.Docs) > 1:
 		return nil, badYAML(file.Docs[1].Start, "one file is one document")
 	}
-	y := yamlReader{anchors: map[string]any{}}
+	y := yamlReader{anchors: map[string]anchored{}}
 	return y.value(file.Docs[0].Body, 0)
+}
+
+// What the parser is given at most. It takes 800 bytes for a token, and time by
+// the square of how deep the text is and of how many keys an object has.
+const (
+	mostTokens = 100_000
+	mostMarks  = 3 * mostTokens
+	mostKeys   = 1_000 // of an object
+)
+
+// tokenize cuts a text into tokens, and refuses what the parser would not be
+// done with.
+func tokenize(ctx context.Context, text string) (token.Tokens, error) {
+	// The scanner may cut all of it at once. No token is without one of these.
+	marks := 0
+	for i := range len(text) {
+		if strings.IndexByte("[]{},:&*!?-\"'#|>%\n", text[i]) >= 0 {
+			marks++
+		}
+	}
+	if marks > mostMarks {
+		return nil, Problems{{Message: fmt.Sprintf("a catalogue of more than %d signs and lines; clinics may come in several files", mostMarks)}}
+	}
+	var s scanner.Scanner
+	s.Init(text)
+	var tokens token.Tokens
+	var o outline
+	for {
+		some, err := s.Scan()
+		if errors.Is(err, io.EOF) {
+			return tokens, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, t := range some {
+			if problem := o.add(t); problem != "" {
+				return nil, badYAML(t, problem)
+			}
+		}
+		tokens.Add(some...)
+		if len(tokens) > mostTokens {
+			return nil, badYAML(tokens[len(tokens)-1], fmt.Sprintf("a catalogue of more than %d tokens; clinics may come in several files", mostTokens))
+		}
+		if err != nil {
+			return tokens, nil //nolint:nilerr // the last one is invalid, and the parser says why
+		}
+	}
+}
+
+// outline is how deep a text is at a token, in lists and objects and in tags and
+// anchors that follow one another, and how many keys the objects have there.
+type outline struct {
+	blocks []block
+	flows  []block
+	marks  int // tags and anchors of the next value
+	last   *token.Token
+}
+
+// block is a list or object that has begun.
+type block struct {
+	column int // of its keys or dashes; in brackets it has none
+	keys   int
+}
+
+// add returns what is too much at t, or "".
+func (o *outline) add(t *token.Token) string {
+	last := o.last
+	o.last = t
+	switch t.Type {
+	case token.AnchorType, token.TagType:
+		o.marks++
+	case token.SequenceStartType, token.MappingStartType:
+		o.flows = append(o.flows, block{})
+	case token.SequenceEndType, token.MappingEndType:
+		o.flows = o.flows[:max(len(o.flows)-1, 0)]
+	case token.CollectEntryType:
+		o.marks = 0
+	case token.SequenceEntryType, token.MappingKeyType:
+		o.at(t)
+	case token.MappingValueType:
+		if n := len(o.flows); n > 0 {
+			o.flows[n-1].keys++
+			o.marks = 0
+		} else if last != nil {
+			o.at(last)
+		}
+	}
+	switch {
+	case len(o.blocks)+len(o.flows) > mostNested, o.marks > mostNested:
+		return errNested.Error()
+	case len(o.flows) > 0 && o.flows[len(o.flows)-1].keys > mostKeys,
+		len(o.blocks) > 0 && o.blocks[len(o.blocks)-1].keys > mostKeys:
+		return fmt.Sprintf("an object of more than %d keys", mostKeys)
+	}
+	return ""
+}
+
+// at is where a key or a dash stands: what is further to the right has ended.
+func (o *outline) at(t *token.Token) {
+	o.marks = 0
+	column, n := t.Position.Column, len(o.blocks)
+	for n > 0 && o.blocks[n-1].column > column {
+		n--
+	}
+	o.blocks = o.blocks[:n]
+	if n == 0 || o.blocks[n-1].column < column {
+		o.blocks = append(o.blocks, block{column: column})
+		n++
+	}
+	if t.Type != token.SequenceEntryType {
+		o.blocks[n-1].keys++
+	}
 }
 
 func badYAML(t *token.Token, message string) error {
@@ -45,7 +166,16 @@ func badYAML(t *token.Token, message string) error {
 type yamlReader struct {
 	// anchors are what is complete: an alias within its own anchor is not
 	// found, so that no value contains itself.
-	anchors map[string]any
+	anchors map[string]anchored
+	// values counts what has been read, and what an alias stands for each time
+	// that it does: whoever walks the values meets it as often.
+	values int
+}
+
+// anchored is a value that has a name, and how many values it is.
+type anchored struct {
+	value  any
+	values int
 }
 
 func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
@@ -54,6 +184,9 @@ func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
 	}
 	if depth == mostNested {
 		return nil, badYAML(n.GetToken(), errNested.Error())
+	}
+	if err := y.count(n, 1); err != nil {
+		return nil, err
 	}
 	switch n := n.(type) {
 	case *ast.NullNode, *ast.CommentGroupNode:
@@ -69,14 +202,15 @@ func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
 	case *ast.TagNode:
 		return y.tagged(n, depth)
 	case *ast.AnchorNode:
+		before := y.values
 		v, err := y.value(n.Value, depth+1)
 		if err == nil && n.Name != nil {
-			y.anchors[n.Name.GetToken().Value] = v
+			y.anchors[n.Name.GetToken().Value] = anchored{v, y.values - before}
 		}
 		return v, err
 	case *ast.AliasNode:
-		if v, ok := y.anchors[n.Value.GetToken().Value]; ok {
-			return v, nil
+		if a, ok := y.anchors[n.Value.GetToken().Value]; ok {
+			return a.value, y.count(n, a.values)
 		}
 		return nil, badYAML(n.GetToken(), "no such anchor before this alias")
 	case *ast.SequenceNode:
@@ -95,6 +229,14 @@ func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
 		return y.mapping([]*ast.MappingValueNode{n}, depth)
 	}
 	return nil, badYAML(n.GetToken(), fmt.Sprintf("cannot read %s here", n.Type()))
+}
+
+// count notes that n stands for so many values.
+func (y *yamlReader) count(n ast.Node, values int) error {
+	if y.values += values; y.values > mostValues {
+		return badYAML(n.GetToken(), errValues.Error())
+	}
+	return nil
 }
 
 // tagged keeps to what the tag says where it matters: !!str 12 is text.
