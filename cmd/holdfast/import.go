@@ -12,6 +12,7 @@ import (
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
 	"holdfast/storage"
+	"holdfast/text"
 )
 
 type importCommand struct {
@@ -91,7 +92,7 @@ func report(w io.Writer, name string, err error) {
 		if !strings.HasPrefix(line, name) {
 			line = name + ": " + line
 		}
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, text.Shown(line))
 	}
 }
 
