@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"holdfast/letters"
 )
 
 // maybe is a member of a JSON object: absent, null or a value. In a command
@@ -189,8 +191,8 @@ func readEntry(v any, into reflect.Value, path string) error {
 }
 
 // unusable is row B16: the first value, in the order of the schema, that is
-// outside its enumeration, and the first text with a NUL in it, which no
-// database keeps.
+// outside its enumeration, the first text with a NUL in it, which no database
+// keeps, and the first person whose name has something in it that cannot be seen.
 func unusable(v reflect.Value, path, under string) error {
 	bad := false
 	switch v.Kind() {
@@ -213,6 +215,9 @@ func unusable(v reflect.Value, path, under string) error {
 			bad = bad || strings.Contains(name.String(), "\x00") || unusable(entry, path, path) != nil
 		}
 	case reflect.Struct:
+		if p, ok := v.Interface().(person); ok && p.Name.Value != nil && !letters.Seen(*p.Name.Value) {
+			return invalidCommand(join(under, "name"), notAvailable)
+		}
 		for _, f := range fields(v, under) {
 			if v, ok := f.value(); ok {
 				if err := unusable(v, f.path, f.under); err != nil {

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
 	"holdfast/inventory"
+	"holdfast/letters"
 )
 
 // Guest is a merchant's customer (내원객), as one chart.
@@ -80,6 +82,9 @@ func plainPhone(s string) string {
 	return b.String()
 }
 
+// HasDigit reports whether there is a digit, of any script, in a number.
+func HasDigit(phone string) bool { return strings.ContainsFunc(phone, unicode.IsDigit) }
+
 // identify finds the guest a contact belongs to, or makes one with id newID.
 // The user id is surest, then the email. A phone number finds the clinic's
 // chart, but families share phones: a chart that is known to be another user's
@@ -103,8 +108,8 @@ func identify(merchantID string, c Contact, known map[GuestKey]Guest, newID uuid
 	fill(&g.GoogleUserID, c.UserID)
 	fill(&g.Email, c.Email)
 	fill(&g.Phone, c.Telephone)
-	fill(&g.GivenName, c.GivenName)
-	fill(&g.FamilyName, c.FamilyName)
+	fill(&g.GivenName, letters.Form(c.GivenName))
+	fill(&g.FamilyName, letters.Form(c.FamilyName))
 	newKey := slices.ContainsFunc(guestKeys(merchantID, c), func(k GuestKey) bool { _, ok := known[k]; return !ok })
 	return g, g != before || newKey
 }
@@ -129,8 +134,13 @@ func welcome(c Contact, rules inventory.GuestRules, visits []Visit, now time.Tim
 	switch {
 	case slices.ContainsFunc(rules.Banned, same):
 		return refuse(BannedUser, "the merchant takes no bookings from this guest")
-	case !matches(rules.NamePattern, c.GivenName) || !matches(rules.NamePattern, c.FamilyName):
+	case letters.Blank(c.GivenName):
+		return refuse(UnsupportedName, "the given name is blank")
+	case !matches(rules.NamePattern, letters.Form(c.GivenName)),
+		c.FamilyName != "" && !matches(rules.NamePattern, letters.Form(c.FamilyName)):
 		return refuse(UnsupportedName, "the merchant cannot take such a name")
+	case !HasDigit(c.Telephone):
+		return refuse(UnsupportedPhoneNumber, "the telephone number has no digit")
 	case !matches(rules.PhonePattern, plainPhone(c.Telephone)):
 		return refuse(UnsupportedPhoneNumber, "the merchant cannot take such a phone number")
 	}

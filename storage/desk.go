@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"holdfast/booking"
+	"holdfast/letters"
 )
 
 // Schedule implements [booking.Store].
@@ -91,9 +92,11 @@ func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) ([]bookin
 		search = search.Where(fmt.Sprintf(db.dialect.lower, "trim(email)")+" = ?", q.Email)
 	}
 	if q.NamePart != "" {
-		// Both orders: "홍길동" may have been split either way.
+		// Both orders: "홍길동" may have been split either way. A chart is kept in one
+		// form; older releases kept names as they came, so also as macOS writes them.
 		name := fmt.Sprintf(db.dialect.lower, "given_name || ' ' || family_name || ' ' || given_name || '\n' || family_name || given_name")
-		search = search.Where(name+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(lowerASCII(q.NamePart))+"%")
+		like := func(form string) string { return "%" + likeEscape.Replace(lowerASCII(form)) + "%" }
+		search = search.Where("("+name+` LIKE ? ESCAPE '\' OR `+name+` LIKE ? ESCAPE '\')`, like(letters.Form(q.NamePart)), like(letters.Apart(q.NamePart)))
 	}
 	var rows []guestRow
 	if err := search.Order(order).Limit(q.Limit).Offset(q.Offset).Find(&rows).Error; err != nil {

@@ -13,8 +13,8 @@ import (
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/letters"
 	"holdfast/storage"
-	"holdfast/text"
 )
 
 type bookingsCommand struct {
@@ -84,7 +84,7 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 		}
 	}
 	if cmd.JSON {
-		return text.WriteJSON(out, all)
+		return letters.WriteJSON(out, all)
 	}
 	return list.print(out)
 }

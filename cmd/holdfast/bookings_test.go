@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/booking"
+	"holdfast/letters"
 	"holdfast/storage"
-	"holdfast/text"
 )
 
 // everything fills a database with visits around midnight, one of which has
@@ -180,9 +180,9 @@ func TestPrintedTextIsHarmless(t *testing.T) {
 
 		out := p.ok(t, "bookings")
 		lines := strings.Split(out, "\n")
-		column := text.Width(lines[0][:strings.Index(lines[0], "PHONE")])
+		column := letters.Width(lines[0][:strings.Index(lines[0], "PHONE")])
 		for _, line := range lines[1:3] {
-			if got := text.Width(line[:strings.Index(line, "+82")]); got != column {
+			if got := letters.Width(line[:strings.Index(line, "+82")]); got != column {
 				t.Errorf("the number is in column %d, not %d:\n%s", got, column, out)
 			}
 		}
@@ -198,7 +198,7 @@ func TestPrintedTextIsHarmless(t *testing.T) {
 			}
 		}
 		for _, printed := range []string{out, json} {
-			if i := strings.IndexFunc(printed, func(r rune) bool { return r != '\n' && !text.Seen(string(r)) }); i >= 0 {
+			if i := strings.IndexFunc(printed, func(r rune) bool { return r != '\n' && !letters.Seen(string(r)) }); i >= 0 {
 				t.Errorf("%+q is printed", printed[i:i+4])
 			}
 		}

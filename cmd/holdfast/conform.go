@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"holdfast/conform"
-	"holdfast/text"
+	"holdfast/letters"
 )
 
 type conformCommand struct {
@@ -47,9 +47,9 @@ func (cmd *conformCommand) Run(ctx context.Context, c *console) error {
 		return exitStatus(notRehearsed)
 	}
 	if cmd.JSON {
-		err = text.WriteJSON(c.out, report)
+		err = letters.WriteJSON(c.out, report)
 	} else {
-		_, err = fmt.Fprint(c.out, text.ShownLines(report.Text())) // it repeats what another server said
+		_, err = fmt.Fprint(c.out, letters.ShownLines(report.Text())) // it repeats what another server said
 	}
 	failed := report.Count(conform.Failed)
 	switch {
@@ -72,6 +72,6 @@ func (cmd *conformCommand) rehearse(ctx context.Context, c *console) (*conform.R
 		URL: cmd.URL, Credentials: cmd.Credentials, Feed: feed,
 		Groups: cmd.Groups, GuestsPrefix: cmd.GuestsPrefix, Timeout: cmd.Timeout,
 		Now:      time.Now,
-		Progress: func(line string) { fmt.Fprintln(c.err, text.Shown(strings.TrimSpace(line))) },
+		Progress: func(line string) { fmt.Fprintln(c.err, letters.Shown(strings.TrimSpace(line))) },
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"holdfast/booking"
+	"holdfast/letters"
 	"holdfast/storage"
-	"holdfast/text"
 )
 
 type historyCommand struct {
@@ -74,7 +74,7 @@ func showHistory(ctx context.Context, db *storage.DB, cmd *historyCommand, out i
 		}
 	}
 	if cmd.JSON {
-		return text.WriteJSON(out, changes)
+		return letters.WriteJSON(out, changes)
 	}
 	var list table
 	list.row("TIME", "WHO", "WHAT", "MEMBER", "BEFORE", "AFTER")

@@ -11,8 +11,8 @@ import (
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
+	"holdfast/letters"
 	"holdfast/storage"
-	"holdfast/text"
 )
 
 type importCommand struct {
@@ -92,7 +92,7 @@ func report(w io.Writer, name string, err error) {
 		if !strings.HasPrefix(line, name) {
 			line = name + ": " + line
 		}
-		fmt.Fprintln(w, text.Shown(line))
+		fmt.Fprintln(w, letters.Shown(line))
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"holdfast/booking"
-	"holdfast/text"
+	"holdfast/letters"
 )
 
 type keyCommand struct {
@@ -55,7 +55,7 @@ func (cmd *keyListCommand) Run(ctx context.Context, s *settings, c *console) (er
 		return err
 	}
 	if cmd.JSON {
-		return text.WriteJSON(c.out, append([]booking.Key{}, keys...))
+		return letters.WriteJSON(c.out, append([]booking.Key{}, keys...))
 	}
 	var list table
 	list.row("KEY", "MERCHANT", "NAME", "CREATED", "LAST EXCHANGED", "ENDS")

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"holdfast/text"
+	"holdfast/letters"
 )
 
 // table is what a command prints for people, a line of cells each. What people
@@ -15,7 +15,7 @@ type table struct{ lines [][]string }
 // row adds a line. An empty cell is shown as a dash.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		if cells[i] = text.Shown(c); cells[i] == "" {
+		if cells[i] = letters.Shown(c); cells[i] == "" {
 			cells[i] = "-"
 		}
 	}
@@ -30,7 +30,7 @@ func (t *table) print(w io.Writer) error {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], text.Width(c))
+			widths[i] = max(widths[i], letters.Width(c))
 		}
 	}
 	var b strings.Builder
@@ -38,7 +38,7 @@ func (t *table) print(w io.Writer) error {
 		for i, c := range cells {
 			b.WriteString(c)
 			if i < len(cells)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-text.Width(c)+2))
+				b.WriteString(strings.Repeat(" ", widths[i]-letters.Width(c)+2))
 			}
 		}
 		b.WriteByte('\n')

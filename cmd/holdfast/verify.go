@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"holdfast/text"
+	"holdfast/letters"
 )
 
 type verifyCommand struct {
@@ -28,12 +28,12 @@ func (cmd *verifyCommand) Run(ctx context.Context, s *settings, c *console) (err
 		return err
 	}
 	if cmd.JSON {
-		if err := text.WriteJSON(c.out, broken); err != nil {
+		if err := letters.WriteJSON(c.out, broken); err != nil {
 			return err
 		}
 	} else {
 		for _, v := range broken {
-			fmt.Fprintf(c.out, "BROKEN: %s: %s\n", v.Invariant, text.Shown(v.Row))
+			fmt.Fprintf(c.out, "BROKEN: %s: %s\n", v.Invariant, letters.Shown(v.Row))
 		}
 		if len(broken) == 0 {
 			fmt.Fprintf(c.out, "%d invariants hold\n", checked)

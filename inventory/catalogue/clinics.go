@@ -150,7 +150,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
-	m.Name = p.at("name").need().text()
+	m.Name = p.at("name").need().title()
 	m.TimeZone, m.Location = readTimeZone(p.at("time_zone"))
 
 	// Zones come first, whatever the order in the file: groups refer to them,
@@ -227,7 +227,7 @@ func readZone(p *place, ids unique) inventory.Zone {
 		return inventory.Zone{}
 	}
 	p.only("id", "name")
-	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().text()}
+	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().title()}
 }
 
 // readHexID reads the "id" of p. Two ids that differ only in case are the same
@@ -245,7 +245,7 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 	}
 	p.only("id", "title", "interval_minutes", "start_date", "same_day_close_buffer_minutes", "zones", "timetable", "closed_days")
 	g.ID = readHexID(p, ids)
-	g.Title = p.at("title").need().text()
+	g.Title = p.at("title").need().title()
 	if n, ok := p.at("interval_minutes").need().number(1, minutesPerDay); ok {
 		if minutesPerDay%n != 0 {
 			p.at("interval_minutes").wrong("must divide a day of %d minutes, and %d does not", minutesPerDay, n)
@@ -352,8 +352,8 @@ func readStaff(p *place, ids unique) inventory.Staff {
 	p.only("id", "name", "role", "exclusive", "timetable", "closed_days")
 	return inventory.Staff{
 		ID:         readHexID(p, ids),
-		Name:       p.at("name").need().text(),
-		Role:       p.at("role").text(),
+		Name:       p.at("name").need().title(),
+		Role:       p.at("role").title(),
 		Exclusive:  p.at("exclusive").flag(false),
 		Timetable:  readTimetable(p.at("timetable")),
 		ClosedDays: readDates(p.at("closed_days")),
@@ -368,7 +368,7 @@ func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Se
 	p.only(append([]string{"id", "name", "group_id", "duration_sec", "min_advance_booking_sec", "min_advance_online_canceling_sec"}, chargesKeys...)...)
 	s.ID = p.at("id").need().id()
 	ids.add(p.at("id"), s.ID)
-	s.Name = p.at("name").text()
+	s.Name = p.at("name").title()
 	s.GroupID = p.at("group_id").need().text()
 	if s.GroupID != "" && m.Group(s.GroupID) == nil {
 		p.at("group_id").wrong("no such group")

@@ -144,6 +144,9 @@ func TestClinicsProblems(t *testing.T) {
 		{"a clinic's id that fits no index", "clinic-1", strings.Repeat("x", 256), []string{"merchants[0].id: longer than 255 bytes"}},
 		{"a clinic without name", "    name: One\n", "", []string{"merchants[0].name: required"}},
 		{"a name with a zero", "name: One", `name: "O\0ne"`, []string{"merchants[0].name: must not contain a zero character"}},
+		{"a name that turns", "name: One", `name: "O\u202ene"`, []string{"merchants[0].name: must not contain what cannot be seen, like U+202E here"}},
+		{"a name with an escape", "name: One", `name: "O\u001b[2Jne"`, []string{"merchants[0].name: must not contain what cannot be seen, like U+001B here"}},
+		{"an id with a C1 control", "id: clinic-1", `id: "a\u009bb"`, []string{"merchants[0].id: must not contain control characters"}},
 		{"a name that is a list", "name: One", "name: [One]", []string{"merchants[0].name: must be text, not a list"}},
 		{"an unknown key", "name: One", "name: One\n    nmae: Two", []string{
 			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, offers, guests"}},

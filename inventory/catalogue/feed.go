@@ -294,7 +294,7 @@ func (f Feed) Merchants() ([]inventory.Merchant, error) {
 		m := inventory.Merchant{Kind: inventory.MerchantFeed, TimeZone: "UTC", Location: time.UTC}
 		m.ID = p.at("merchant_id").need().id()
 		ids.add(p.at("merchant_id"), m.ID)
-		m.Name = p.at("name").need().text()
+		m.Name = p.at("name").need().title()
 		merchants = append(merchants, m)
 	})
 	if err == nil {
@@ -363,9 +363,9 @@ func readMerchantID(p *place, known Known) (id string, clinic bool) {
 
 func readFeedService(p *place) inventory.Service {
 	s := inventory.Service{ID: p.at("service_id").need().id()}
-	s.Name = p.at("name").text() // deprecated
+	s.Name = p.at("name").title() // deprecated
 	if name := p.at("localized_service_name"); name.fields() && name.at("value").value != nil {
-		s.Name = name.at("value").text()
+		s.Name = name.at("value").title()
 	}
 	rules := p.at("rules")
 	if rules.value == nil {

@@ -1,11 +1,11 @@
-package text_test
+package letters_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
-	"holdfast/text"
+	"holdfast/letters"
 )
 
 func TestForm(t *testing.T) {
@@ -16,7 +16,7 @@ func TestForm(t *testing.T) {
 		"John":          "John",
 		"\u212bngstrom": "Ångstrom",
 	} {
-		if got := text.Form(apart); got != whole {
+		if got := letters.Form(apart); got != whole {
 			t.Errorf("Form(%+q) = %+q, want %+q", apart, got, whole)
 		}
 	}
@@ -63,7 +63,7 @@ func TestSeen(t *testing.T) {
 		"a\ufff9b":                    false,
 		"two words\u00a0and\u3000all": true, // spaces are seen
 	} {
-		if got := text.Seen(s); got != want {
+		if got := letters.Seen(s); got != want {
 			t.Errorf("Seen(%+q) = %v", s, got)
 		}
 	}
@@ -79,7 +79,7 @@ func TestShown(t *testing.T) {
 		"علی\u200cرضا":             "علی\u200cرضا",
 		"bad \xff byte":            "bad \ufffd byte",
 	} {
-		if got := text.Shown(s); got != want {
+		if got := letters.Shown(s); got != want {
 			t.Errorf("Shown(%+q) = %+q, want %+q", s, got, want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestWidth(t *testing.T) {
 		"10:00–11:00":        11,
 		"😀":                  2,
 	} {
-		if got := text.Width(s); got != want {
+		if got := letters.Width(s); got != want {
 			t.Errorf("Width(%+q) = %d, want %d", s, got, want)
 		}
 	}
@@ -108,7 +108,7 @@ func TestWidth(t *testing.T) {
 func TestWriteJSON(t *testing.T) {
 	said := map[string]string{"name": "\u202e김\x1b\u009b\u200b<\U000e0041\"\n\u2028\ufeff"}
 	var b strings.Builder
-	if err := text.WriteJSON(&b, said); err != nil {
+	if err := letters.WriteJSON(&b, said); err != nil {
 		t.Fatal(err)
 	}
 	const want = "{\n  \"name\": \"\\u202e김\\u001b\\u009b\\u200b<\\udb40\\udc41\\\"\\n\\u2028\\ufeff\"\n}\n"

@@ -1,6 +1,6 @@
-// Package text is about what people write into names and notes: one form in which
+// Package letters is about what people write into names and notes: one form in which
 // it is compared, what of it nobody can see, and how wide a terminal shows it.
-package text
+package letters
 
 import (
 	"bytes"
@@ -19,6 +19,9 @@ import (
 // takes 김 apart into its letters, and most others do not. (Unicode Annex 15)
 func Form(s string) string { return norm.NFC.String(s) }
 
+// Apart is s with every letter taken apart, NFD.
+func Apart(s string) string { return norm.NFD.String(s) }
+
 // Blank reports whether there is nothing in s but space.
 func Blank(s string) bool { return strings.TrimSpace(s) == "" }
 
@@ -27,9 +30,18 @@ func Blank(s string) bool { return strings.TrimSpace(s) == "" }
 // Those that a script needs are no fault: a joiner within a Persian or an Indian
 // word, a variant of a Chinese character in a Japanese name.
 func Seen(s string) bool {
-	seen := true
-	each(s, func(_ rune, hidden bool) { seen = seen && !hidden })
-	return seen
+	_, found := Hidden(s)
+	return !found
+}
+
+// Hidden returns the first character of s that cannot be seen, see [Seen].
+func Hidden(s string) (first rune, found bool) {
+	each(s, func(r rune, hidden bool) {
+		if hidden && !found {
+			first, found = r, true
+		}
+	})
+	return first, found
 }
 
 // Shown is s as a terminal can show it on one line: in one form, without what
