@@ -87,6 +87,8 @@ type GuestSearch struct {
 	MerchantID string   // of the caller's token
 	NamePart   string   // a part of the name, ASCII letters in either case
 	Phones     []string // one of these is the number, digits only; see [PhoneSpellings]
+	Phone      string   // the same number with its country's calling code: "+82 010-1234-5678"
+	PhoneKey   string   // or this is a key of the chart; made by [Service.Guests] of Phone
 	Email      string   // the whole address, in either case
 	VisitorID  string
 	Offset     int // how many of them to leave out first
@@ -96,6 +98,9 @@ type GuestSearch struct {
 // Guests returns the charts that a search finds, the oldest first.
 func (s *Service) Guests(ctx context.Context, q GuestSearch) ([]Guest, error) {
 	q.Email = plainEmail(q.Email)
+	if number := E164("", q.Phone); number != "" {
+		q.PhoneKey, q.Phones = phoneKey+number, append(q.Phones, spellings("", number)...)
+	}
 	found, err := s.Store.SearchGuests(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("search guests: %w", err)

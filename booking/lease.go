@@ -45,10 +45,12 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := l.Slot.plan(m, nil, now)
 		var use []inventory.Hold
+		var keys []GuestKey
 		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
-			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID
+			keys = guestKeys(l.MerchantID, m.Home(), c.Contact)
+			touches.GuestKeys, touches.NewGuest = keys, guestID
 			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
 			if m.Guests.MaxOwnLeases > 0 { // all that the guest holds
 				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
@@ -76,7 +78,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 			} else if err != nil {
 				return fmt.Errorf("take a slot that had room: %w", err)
 			}
-			guest, changed := identify(l.MerchantID, c.Contact, tx.Guests(), guestID, now.Unix())
+			guest, changed, _ := identify(l.MerchantID, keys, c.Contact, tx.Guests(), guestID, now.Unix())
 			if changed || guest.ID == guestID {
 				tx.PutGuest(guest)
 			}

@@ -76,16 +76,23 @@ func readSchedules(tx, query *gorm.DB) ([]booking.Schedule, error) {
 const phoneDigits = `replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '.', ''), '+', '')`
 
 // SearchGuests implements [booking.Store]. It never looks beyond one merchant:
-// a number is found by its index, a part of a name by going through the
+// a number is found by its indexes, a part of a name by going through the
 // merchant's guests in the order of the answer until there are enough.
 func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) ([]booking.Guest, error) {
-	search := db.read.WithContext(ctx).Where("merchant_id = ?", q.MerchantID)
-	if q.VisitorID != "" {
-		search = search.Where("visitor_id = ?", q.VisitorID)
+	search := db.read.WithContext(ctx).Where("merchant_id = ? AND joined_to IS NULL", q.MerchantID)
+	if q.VisitorID != "" { // also the name of a chart that is joined to another
+		search = search.Where("id IN (SELECT COALESCE(joined_to, id) FROM guests WHERE merchant_id = ? AND visitor_id = ?)", q.MerchantID, q.VisitorID)
 	}
 	order := "visitor_id"
 	if len(q.Phones) > 0 {
-		search = search.Where(phoneDigits+" IN ?", q.Phones)
+		var led []uuid.UUID // whom the number leads to, in whatever way the chart has it
+		if q.PhoneKey != "" {
+			err := db.read.WithContext(ctx).Model(&guestKeyRow{}).Where("merchant_id = ? AND key = ?", q.MerchantID, q.PhoneKey).Pluck("guest_id", &led).Error
+			if err != nil {
+				return nil, unavailable(fmt.Errorf("search guest keys: %w", err))
+			}
+		}
+		search = search.Where("("+phoneDigits+" IN ? OR id IN ?)", q.Phones, append(led, uuid.Nil))
 		order = "visitor_id || ''" // not the index that has this order, but that of the number
 	}
 	if q.Email != "" {

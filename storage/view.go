@@ -28,6 +28,7 @@ type view struct {
 	holds    map[uuid.UUID][]inventory.Hold
 	bookings map[uuid.UUID]booking.Booking
 	guest    *booking.Guest
+	others   []booking.GuestKey // announced, and not to become the guest's
 	puts     []put
 
 	err      error
@@ -233,7 +234,7 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
 }
 
 // PutGuest implements [booking.Tx].
-func (v *view) PutGuest(g booking.Guest) { v.guest = &g }
+func (v *view) PutGuest(g booking.Guest, others ...booking.GuestKey) { v.guest, v.others = &g, others }
 
 // PutBooking implements [booking.Tx].
 func (v *view) PutBooking(b booking.Booking, e booking.Event) {

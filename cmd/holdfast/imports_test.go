@@ -40,6 +40,7 @@ var only = map[string][]string{
 	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking", "holdfast/conform"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"golang.org/x/text/":         {"holdfast/letters"},
+	"github.com/nyaruka/":        {"holdfast/booking"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},

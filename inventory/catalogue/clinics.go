@@ -103,8 +103,9 @@ func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "guests", "offers")
+	p.only("id", "country", "guests", "offers")
 	m.ID = p.at("id").need().id()
+	m.Country = readCountry(p.at("country"))
 	ids.add(p.at("id"), m.ID)
 	m.Guests = readGuestRules(p.at("guests"))
 	m.Offers = readOffers(p.at("offers"))
@@ -147,10 +148,11 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
+	p.only("id", "name", "country", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
 	m.Name = p.at("name").need().title()
+	m.Country = readCountry(p.at("country"))
 	m.TimeZone, m.Location = readTimeZone(p.at("time_zone"))
 
 	// Zones come first, whatever the order in the file: groups refer to them,
@@ -206,6 +208,14 @@ func readPattern(p *place) string {
 		p.wrong("is not a regular expression: %v", err)
 	}
 	return s
+}
+
+func readCountry(p *place) string {
+	code := p.text()
+	if code != "" && !inventory.IsCountry(code) {
+		p.wrong("must be a code of ISO 3166-1 such as KR, not %q", code)
+	}
+	return code
 }
 
 func readTimeZone(p *place) (string, *time.Location) {
