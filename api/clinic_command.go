@@ -9,6 +9,7 @@ import (
 
 	"holdfast/booking"
 	"holdfast/idempotency"
+	"holdfast/letters"
 )
 
 // The commands of the clinic family besides update-reservation. Their rows are
@@ -98,11 +99,11 @@ func (c *reserve) check(loc *time.Location) error {
 	switch {
 	case name == nil: // R1
 		return invalidCommand("visitorName", required)
-	case strings.TrimSpace(*name) == "", utf8.RuneCountInString(*name) > maxVisitorName:
+	case letters.Blank(*name), !letters.Seen(*name), utf8.RuneCountInString(*name) > maxVisitorName:
 		return invalidCommand("visitorName", notAvailable)
 	case phone == nil: // R2
 		return invalidCommand("visitorPhone", required)
-	case !strings.ContainsAny(*phone, "0123456789"), utf8.RuneCountInString(*phone) > maxVisitorPhone:
+	case !booking.HasDigit(*phone), utf8.RuneCountInString(*phone) > maxVisitorPhone:
 		return invalidCommand("visitorPhone", notAvailable)
 	}
 	if err := c.reservation.check(loc); err != nil {

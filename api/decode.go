@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"holdfast/letters"
 )
 
 // badBody refuses a body as a whole.
@@ -272,7 +274,7 @@ var manyLines = map[protoreflect.Name]bool{"additional_request": true, "street_a
 
 // checkTexts refuses what cannot be kept: texts that are too long, and control
 // characters, which belong in no name or id and of which Postgres cannot store
-// NUL.
+// NUL; in a name also those that hide in it or turn what is written after it.
 func checkTexts(m protoreflect.Message, path string) error {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -311,10 +313,13 @@ func checkText(name protoreflect.Name, s, path string) error {
 	if len(s) > bytes {
 		return badField(path, fmt.Sprintf("must have at most %d bytes", bytes))
 	}
-	if strings.ContainsFunc(s, func(r rune) bool {
+	switch {
+	case strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) && !(manyLines[name] && strings.ContainsRune("\t\n\r", r))
-	}) {
+	}):
 		return badField(path, "must have no control characters")
+	case (name == "given_name" || name == "family_name") && !letters.Seen(s):
+		return badField(path, "must have no characters that cannot be seen")
 	}
 	return nil
 }

@@ -433,6 +433,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 		if q.Phones = booking.PhoneSpellings(*p.CountryCode.Value, *p.PhoneNumber.Value); len(q.Phones) == 0 {
 			return list[visitor]{}, invalidCommand("phone.phoneNumber", notAvailable)
 		}
+		q.Phone = "+" + *p.CountryCode.Value + *p.PhoneNumber.Value
 	}
 	if q.NamePart == "" && q.Email == "" && q.VisitorID == "" && len(q.Phones) == 0 {
 		return list[visitor]{}, invalidCommand("partOfVisitorName", required)

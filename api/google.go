@@ -216,7 +216,8 @@ var atBooking = map[mapsbooking.PrepaymentStatus]bool{
 	mapsbooking.PrepaymentStatus_PREPAYMENT_NOT_PROVIDED:       true,
 }
 
-// createOf checks what the message alone shows to be wrong and translates it.
+// createOf checks what the message alone shows to be wrong and translates it. People
+// with one name exist, so a family name is not required.
 func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	user := req.GetUserInformation()
 	for _, rule := range append(slotRules(req.GetSlot()), []rule{
@@ -224,7 +225,6 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 		{"user_information", user != nil, missing},
 		{"user_information.user_id", user.GetUserId() != "", missing},
 		{"user_information.given_name", user.GetGivenName() != "", missing},
-		{"user_information.family_name", user.GetFamilyName() != "", missing},
 		{"user_information.telephone", user.GetTelephone() != "", missing},
 		{"user_information.email", user.GetEmail() != "", missing},
 		{"idempotency_token", req.GetIdempotencyToken() != "", missing},

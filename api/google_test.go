@@ -212,6 +212,10 @@ func TestCreateBookingIsRefused(t *testing.T) {
 		{"a long wish", edited(t, "additional_request", text(8193)), "additional_request", "additional_request must have at most 8192 bytes"},
 		{"a long tag", edited(t, "slot.availability_tag", text(1025)), "slot.availability_tag", "slot.availability_tag must have at most 1024 bytes"},
 		{"NUL in a name", edited(t, "user_information.given_name", "a\x00"), "user_information.given_name", "user_information.given_name must have no control characters"},
+		{"a turn of direction in a name", edited(t, "user_information.given_name", "\u202eJohn"), "user_information.given_name", "user_information.given_name must have no characters that cannot be seen"},
+		{"a space of no width in a name", edited(t, "user_information.family_name", "Sm\u200bith"), "user_information.family_name", "user_information.family_name must have no characters that cannot be seen"},
+		{"a name of Hangul's filler", edited(t, "user_information.given_name", "\u3164"), "user_information.given_name", "user_information.given_name must have no characters that cannot be seen"},
+		{"a terminal's command in a name", edited(t, "user_information.given_name", "John\u009b2J"), "user_information.given_name", "user_information.given_name must have no control characters"},
 		{"a line break in an id", edited(t, "slot.service_id", "a\n"), "slot.service_id", "slot.service_id must have no control characters"},
 		{"a tab in a token", edited(t, "idempotency_token", "a\t"), "idempotency_token", "idempotency_token must have no control characters"},
 		{"DEL in a telephone number", edited(t, "user_information.telephone", "\x7f"), "user_information.telephone", "user_information.telephone must have no control characters"},
@@ -224,8 +228,8 @@ func TestCreateBookingIsRefused(t *testing.T) {
 		"slot": "is required", "slot.merchant_id": "is required", "slot.service_id": "is required",
 		"slot.start_sec": "is required and must be above zero", "slot.duration_sec": "is required and must be above zero",
 		"user_information": "is required", "user_information.user_id": "is required",
-		"user_information.given_name": "is required", "user_information.family_name": "is required",
-		"user_information.telephone": "is required", "user_information.email": "is required",
+		"user_information.given_name": "is required",
+		"user_information.telephone":  "is required", "user_information.email": "is required",
 		"idempotency_token": "is required",
 	} {
 		rows = append(rows, row{"no " + field, edited(t, field, nil), field, field + " " + must})

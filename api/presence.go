@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"holdfast/inventory"
+	"holdfast/letters"
 )
 
 // maybe is a member of a JSON object: absent, null or a value. In a command
@@ -258,8 +259,9 @@ const (
 )
 
 // unusable is row B16: the first value, in the order of the schema, that is
-// outside its enumeration, and the first text that is too long, or has a NUL in it,
-// which no database keeps.
+// outside its enumeration, the first text that is too long, or has a NUL in it,
+// which no database keeps, and the first person whose name has something in it that
+// cannot be seen.
 func unusable(v reflect.Value, path, under string) error {
 	return unusableWithin(v, path, under, mostName)
 }
@@ -287,6 +289,9 @@ func unusableWithin(v reflect.Value, path, under string, most int) error {
 			bad = bad || unkept(name.String(), mostName) || unusableWithin(entry, path, path, most) != nil
 		}
 	case reflect.Struct:
+		if p, ok := v.Interface().(person); ok && p.Name.Value != nil && !letters.Seen(*p.Name.Value) {
+			return invalidCommand(join(under, "name"), notAvailable)
+		}
 		for _, f := range fields(v, under) {
 			if v, ok := f.value(); ok {
 				if err := unusableWithin(v, f.path, f.under, f.most); err != nil {

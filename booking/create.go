@@ -58,9 +58,11 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 			p = plan{} // the lease has its place, also on a grid that has been replaced since
 		}
 		use, noOffer := c.offer(m, now)
+		var keys []GuestKey
 		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
-			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
+			keys = guestKeys(c.MerchantID, m.Home(), c.Contact)
+			touches.GuestKeys, touches.NewGuest = keys, guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec
 			if m.Guests.MaxUpcoming > 0 { // all that is ahead of the guest
 				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
@@ -79,7 +81,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 				out = Outcome{Booking: b, Replay: true, Mismatch: first.Mismatch}
 				return nil
 			}
-			b, err := c.book(tx, m, p, use, noOffer, id, guestID, now)
+			b, err := c.book(tx, m, p, use, noOffer, id, keys, guestID, now)
 			out = Outcome{Booking: b}
 			return err
 		}
@@ -93,7 +95,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 // book is what happens to a request that is new. The order is the order in
 // which a guest should be told: what does not exist, what is closed, what they
 // have already, what is full, which offer is gone, what cannot be paid.
-func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold, noOffer *Failure, id, newGuest uuid.UUID, now time.Time) (Booking, error) {
+func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold, noOffer *Failure, id uuid.UUID, keys []GuestKey, newGuest uuid.UUID, now time.Time) (Booking, error) {
 	if p.invalid != nil {
 		return Booking{}, p.invalid
 	}
@@ -102,7 +104,7 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	if err != nil {
 		return Booking{}, err
 	}
-	if f := welcome(c.Contact, m.Guests, tx.Visits(), now); f != nil {
+	if f := welcome(c.Contact, m, tx.Visits(), now); f != nil {
 		return Booking{}, f
 	}
 	if noOffer != nil {
@@ -124,9 +126,9 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 		return Booking{}, f
 	}
 
-	guest, changed := identify(c.MerchantID, c.Contact, tx.Guests(), newGuest, now.Unix())
+	guest, changed, others := identify(c.MerchantID, keys, c.Contact, tx.Guests(), newGuest, now.Unix())
 	if changed {
-		tx.PutGuest(guest)
+		tx.PutGuest(guest, others...)
 	}
 	if pl.mode != "" { // who confirms a slot is for its merchant to say
 		b.State = stateFor(pl.mode)

@@ -111,6 +111,8 @@ type GuestSearch struct {
 	MerchantID string   // of the caller's token
 	NamePart   string   // a part of the name, ASCII letters in either case
 	Phones     []string // one of these is the number, digits only; see [PhoneSpellings]
+	Phone      string   // the same number with its country's calling code: "+82 010-1234-5678"
+	PhoneKey   string   // or this is a key of the chart; made by [Service.Guests] of Phone
 	Email      string   // the whole address, in either case
 	VisitorID  string
 	After      uuid.UUID // only those behind it: the last of the page before
@@ -122,6 +124,9 @@ type GuestSearch struct {
 // whether there are more.
 func (s *Service) Guests(ctx context.Context, q GuestSearch) (found []Guest, more bool, err error) {
 	q.Email = plainEmail(q.Email)
+	if number := E164("", q.Phone); number != "" {
+		q.PhoneKey, q.Phones = phoneKey+number, append(q.Phones, spellings("", number)...)
+	}
 	if found, more, err = s.Store.SearchGuests(ctx, q); err != nil {
 		return nil, false, fmt.Errorf("search guests: %w", err)
 	}

@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -128,8 +129,8 @@ func (s *Service) eraseVisits(ctx context.Context, ids []uuid.UUID, may func(Boo
 }
 
 // Subject is whom to erase: the charts that any of these names finds, at one
-// merchant or at all. A telephone number finds the chart that has it; families
-// share one.
+// merchant or at all. A telephone number, however it is written, finds the chart that
+// it leads to; families share one.
 type Subject struct {
 	MerchantID string // "": at all
 	UserID     string // Google's id of the user
@@ -138,13 +139,73 @@ type Subject struct {
 	VisitorID  string // the clinic's name of a chart
 }
 
-// keys are the guest keys of the subject, without the merchant.
-func (s Subject) keys() []string {
+// Home is a merchant and the country by which its numbers are read, see
+// [inventory.Merchant.Home].
+type Home struct{ MerchantID, Country string }
+
+// charts are those that the subject's names find.
+func (s *Service) charts(ctx context.Context, subject Subject) ([]Guest, error) {
 	var keys []string
-	for _, k := range guestKeys("", Contact{UserID: s.UserID, Email: s.Email, Telephone: s.Phone}) {
+	for _, k := range guestKeys("", "", Contact{UserID: subject.UserID, Email: subject.Email}) {
 		keys = append(keys, k.Key)
 	}
-	return keys
+	found, err := s.Store.GuestsNamed(ctx, subject.MerchantID, keys, subject.VisitorID)
+	if err != nil {
+		return nil, err
+	}
+	led, _, err := s.numbered(ctx, subject.MerchantID, subject.Phone)
+	return once(append(found, led...)), err
+}
+
+// Sharing returns the charts at a merchant, or ("") at all, that have a telephone
+// number which does not lead to them, because somebody of their family has it too.
+func (s *Service) Sharing(ctx context.Context, merchantID, phone string) ([]Guest, error) {
+	led, all, err := s.numbered(ctx, merchantID, phone)
+	if err != nil {
+		return nil, fmt.Errorf("look for guests: %w", err)
+	}
+	return slices.DeleteFunc(once(all), func(g Guest) bool {
+		return slices.ContainsFunc(led, func(l Guest) bool { return l.ID == g.ID })
+	}), nil
+}
+
+// numbered are the charts that a telephone number leads to, and all that have it, as
+// it is read where their merchants are.
+func (s *Service) numbered(ctx context.Context, merchantID, phone string) (led, all []Guest, err error) {
+	if phone == "" {
+		return nil, nil, nil
+	}
+	if _, err := s.NormalizeNumbers(ctx, nil); err != nil {
+		return nil, nil, err
+	}
+	homes, err := s.Store.Homes(ctx, merchantID)
+	if err != nil {
+		return nil, nil, err
+	}
+	at := map[string][]string{} // the merchants in each country
+	for _, h := range homes {
+		at[h.Country] = append(at[h.Country], h.MerchantID)
+	}
+	for country, merchants := range at {
+		numbers := append(spellings(country, E164(country, phone)), digits(phone))
+		some, written, err := s.Store.GuestsWithNumber(ctx, merchants, phoneKeys(country, phone), numbers)
+		if err != nil {
+			return nil, nil, err
+		}
+		led = append(led, some...)
+		for _, g := range written {
+			if samePhone(country, g.Phone, phone) {
+				all = append(all, g)
+			}
+		}
+	}
+	return led, all, nil
+}
+
+// once are the charts by id, each once.
+func once(charts []Guest) []Guest {
+	slices.SortFunc(charts, func(a, b Guest) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return slices.CompactFunc(charts, func(a, b Guest) bool { return a.ID == b.ID })
 }
 
 // Erasure is what was erased of one person.
@@ -169,7 +230,8 @@ func (a *StillAhead) Error() string {
 // *StillAhead and has done nothing. It returns ErrNotFound if nobody is known by
 // these names. Broken off, it can be run again, by the same names.
 func (s *Service) Erase(ctx context.Context, subject Subject, cancel bool) (done Erasure, err error) {
-	guests, err := s.Store.GuestsNamed(ctx, subject.MerchantID, subject.keys(), inventory.PlainID(subject.VisitorID))
+	subject.VisitorID = inventory.PlainID(subject.VisitorID)
+	guests, err := s.charts(ctx, subject)
 	if err != nil {
 		return done, fmt.Errorf("look for guests: %w", err)
 	}

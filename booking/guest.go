@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/inventory"
+	"holdfast/letters"
 )
 
 // Guest is a merchant's customer (내원객), as one chart.
@@ -23,6 +24,10 @@ type Guest struct {
 	GivenName    string    `json:"given_name,omitempty"`
 	FamilyName   string    `json:"family_name,omitempty"`
 	CreatedSec   int64     `json:"created_sec"`
+
+	// JoinedTo is the chart that this one turned out to be another of: visits and
+	// keys are there, and this is one more name of it. nil: it is a chart itself.
+	JoinedTo *uuid.UUID `json:"joined_to,omitempty"`
 }
 
 // GuestKey is something a guest can be known by at a merchant.
@@ -47,19 +52,20 @@ type Visit struct {
 	Email      string
 }
 
-// guestKeys are what a contact can be found by, the surest first.
-func guestKeys(merchantID string, c Contact) []GuestKey {
+// guestKeys are what a contact can be found by, the surest first. home is the
+// merchant's country, see [inventory.Merchant.Home].
+func guestKeys(merchantID, home string, c Contact) []GuestKey {
 	var keys []GuestKey
-	add := func(kind, value string) {
-		if value != "" {
-			keys = append(keys, GuestKey{MerchantID: merchantID, Key: kind + ":" + value})
-		}
-	}
+	add := func(key string) { keys = append(keys, GuestKey{MerchantID: merchantID, Key: key}) }
 	if c.UserID != "" {
-		keys = append(keys, GuestKey{MerchantID: merchantID, Key: UserKey(c.UserID)})
+		add(UserKey(c.UserID))
 	}
-	add("email", plainEmail(c.Email))
-	add("phone", plainPhone(c.Telephone))
+	if email := plainEmail(c.Email); email != "" {
+		add("email:" + email)
+	}
+	for _, key := range phoneKeys(home, c.Telephone) {
+		add(key)
+	}
 	return keys
 }
 
@@ -69,26 +75,16 @@ func UserKey(googleUserID string) string { return "user:" + googleUserID }
 // plainEmail is an address without what senders vary: case and outer space.
 func plainEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
-// plainPhone is a number without what people put between the digits.
-func plainPhone(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r >= '0' && r <= '9' || r == '+' && b.Len() == 0 {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// identify finds the guest a contact belongs to, or makes one with id newID.
-// The user id is surest, then the email. A phone number finds the clinic's
+// identify finds the guest a contact with these keys belongs to, or makes one with
+// id newID. The user id is surest, then the email. A phone number finds the clinic's
 // chart, but families share phones: a chart that is known to be another user's
-// is not taken. changed is whether the guest must be written.
-func identify(merchantID string, c Contact, known map[GuestKey]Guest, newID uuid.UUID, nowSec int64) (g Guest, changed bool) {
+// is not taken. changed is whether the guest must be written, and others are keys that
+// stay nobody's then: the number has another chart, and all its spellings lead there.
+func identify(merchantID string, keys []GuestKey, c Contact, known map[GuestKey]Guest, newID uuid.UUID, nowSec int64) (g Guest, changed bool, others []GuestKey) {
 	g = Guest{ID: newID, VisitorID: objectID(time.Unix(nowSec, 0), newID), MerchantID: merchantID, CreatedSec: nowSec}
-	for _, k := range guestKeys(merchantID, c) {
+	for _, k := range keys {
 		found, ok := known[k]
-		if !ok || strings.HasPrefix(k.Key, "phone:") && foreign(found, c) {
+		if !ok || k.isPhone() && foreign(found, c) {
 			continue
 		}
 		g = found
@@ -103,11 +99,19 @@ func identify(merchantID string, c Contact, known map[GuestKey]Guest, newID uuid
 	fill(&g.GoogleUserID, c.UserID)
 	fill(&g.Email, c.Email)
 	fill(&g.Phone, c.Telephone)
-	fill(&g.GivenName, c.GivenName)
-	fill(&g.FamilyName, c.FamilyName)
-	newKey := slices.ContainsFunc(guestKeys(merchantID, c), func(k GuestKey) bool { _, ok := known[k]; return !ok })
-	return g, g != before || newKey
+	fill(&g.GivenName, letters.Form(c.GivenName))
+	fill(&g.FamilyName, letters.Form(c.FamilyName))
+	if slices.ContainsFunc(keys, func(k GuestKey) bool { owner, ok := known[k]; return ok && k.isPhone() && owner.ID != g.ID }) {
+		others = slices.DeleteFunc(slices.Clone(keys), func(k GuestKey) bool { return !k.isPhone() })
+	}
+	newKey := slices.ContainsFunc(keys, func(k GuestKey) bool {
+		_, owned := known[k]
+		return !owned && !slices.Contains(others, k)
+	})
+	return g, g != before || newKey, others
 }
+
+func (k GuestKey) isPhone() bool { return strings.HasPrefix(k.Key, phoneKey) }
 
 // foreign reports whether a chart is known to be somebody else's. The desk knows
 // people by their number alone, and takes the chart that has it.
@@ -121,16 +125,21 @@ func foreign(g Guest, c Contact) bool {
 
 // welcome refuses a guest whom the merchant does not take. now is for what is
 // still ahead of the guest.
-func welcome(c Contact, rules inventory.GuestRules, visits []Visit, now time.Time) *Failure {
+func welcome(c Contact, m *inventory.Merchant, visits []Visit, now time.Time) *Failure {
+	rules := m.Guests
 	same := func(banned string) bool {
-		return banned == c.UserID || plainEmail(banned) == plainEmail(c.Email) ||
-			plainPhone(banned) != "" && plainPhone(banned) == plainPhone(c.Telephone)
+		return banned == c.UserID || plainEmail(banned) == plainEmail(c.Email) || samePhone(m.Home(), banned, c.Telephone)
 	}
 	switch {
 	case slices.ContainsFunc(rules.Banned, same):
 		return refuse(BannedUser, "the merchant takes no bookings from this guest")
-	case !matches(rules.NamePattern, c.GivenName) || !matches(rules.NamePattern, c.FamilyName):
+	case c.GivenName != "" && letters.Blank(c.GivenName):
+		return refuse(UnsupportedName, "the given name is blank")
+	case !matches(rules.NamePattern, letters.Form(c.GivenName)),
+		c.FamilyName != "" && !matches(rules.NamePattern, letters.Form(c.FamilyName)):
 		return refuse(UnsupportedName, "the merchant cannot take such a name")
+	case c.Telephone != "" && !HasDigit(c.Telephone):
+		return refuse(UnsupportedPhoneNumber, "the telephone number has no digit")
 	case !matches(rules.PhonePattern, plainPhone(c.Telephone)):
 		return refuse(UnsupportedPhoneNumber, "the merchant cannot take such a phone number")
 	}

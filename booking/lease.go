@@ -47,11 +47,13 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 		p := c.Slot.plan(m, nil, now)
 		var use []inventory.Hold
 		most := s.MaxLeases
+		var keys []GuestKey
 		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
 			most = cmp.Or(m.Guests.MaxOwnLeases, most, MaxLeases)
-			touches.GuestKeys, touches.NewGuest = guestKeys(l.MerchantID, c.Contact), guestID
+			keys = guestKeys(l.MerchantID, m.Home(), c.Contact)
+			touches.GuestKeys, touches.NewGuest = keys, guestID
 			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
 			if l.UserID != "" { // all that the guest holds
 				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
@@ -79,7 +81,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 			} else if err != nil {
 				return fmt.Errorf("take a slot that had room: %w", err)
 			}
-			guest, changed := identify(l.MerchantID, c.Contact, tx.Guests(), guestID, now.Unix())
+			guest, changed, _ := identify(l.MerchantID, keys, c.Contact, tx.Guests(), guestID, now.Unix())
 			if changed || guest.ID == guestID {
 				tx.PutGuest(guest)
 			}

@@ -34,6 +34,7 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 		r.Change = r.spelled(m)
 		items, holds, invalid := r.occupy(m, now)
 		touches := Keys{}
+		var keys []GuestKey
 		if r.Phone == "" {
 			touches.Visitor = VisitorKey{MerchantID: r.MerchantID, VisitorID: r.VisitorID}
 		}
@@ -42,7 +43,8 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 			touches.FromSec, touches.ToSec = envelope(items)
 			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 			if r.Phone != "" {
-				touches.GuestKeys, touches.NewGuest = guestKeys(r.MerchantID, r.contact()), guestID
+				keys = guestKeys(r.MerchantID, m.Home(), r.contact())
+				touches.GuestKeys, touches.NewGuest = keys, guestID
 			}
 		}
 		return touches, func(tx Tx) (Booking, error) {
@@ -56,9 +58,9 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 			contact := known.contact()
 			if r.Phone != "" {
 				contact = r.contact()
-				guest, changed := identify(r.MerchantID, contact, tx.Guests(), guestID, now.Unix())
+				guest, changed, others := identify(r.MerchantID, keys, contact, tx.Guests(), guestID, now.Unix())
 				if known = guest; changed {
-					tx.PutGuest(guest)
+					tx.PutGuest(guest, others...)
 				}
 			}
 			b := r.apply(r.booking(id, known.ID, contact, now), items)

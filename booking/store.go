@@ -87,8 +87,15 @@ type Store interface {
 	// before, all of whose bookings have been erased, by id and after that one.
 	IdleGuests(ctx context.Context, untilSec int64, after uuid.UUID, limit int) ([]uuid.UUID, error)
 	// GuestsNamed returns the guests who have one of the keys ("user:…", …) or the
-	// clinic's name of a visitor, at a merchant or ("") at all.
+	// clinic's name of a visitor, at a merchant or ("") at all, and the charts that are
+	// joined to theirs.
 	GuestsNamed(ctx context.Context, merchantID string, keys []string, visitorID string) ([]Guest, error)
+	// GuestsWithNumber returns the guests whom these keys of a number lead to, with the
+	// charts that are joined to theirs, and all whose number is written with one of
+	// these rows of digits, at these merchants.
+	GuestsWithNumber(ctx context.Context, merchantIDs, keys, numbers []string) (led, others []Guest, err error)
+	// Homes returns where one merchant is, or ("") where each is.
+	Homes(ctx context.Context, merchantID string) ([]Home, error)
 	// ForgetGuests blanks those of the guests all of whose bookings have been
 	// erased, with their keys and their wish for marketing, and returns how many.
 	ForgetGuests(ctx context.Context, ids []uuid.UUID) (int, error)
@@ -99,6 +106,20 @@ type Store interface {
 	// many Google users after that one, by id. It returns the last of them, "" if
 	// there was none, and how many it has removed.
 	ForgetIdleMarketing(ctx context.Context, untilSec int64, after string, limit int) (last string, forgotten int, err error)
+
+	// NormalizePhones looks at so many keys of numbers that an earlier release has
+	// made, gives each number the key of its one form, if it has one, for the same
+	// chart, and returns how many it has finished. Where another chart has that
+	// key, both are told as a clash, and the key is told again until they have met.
+	NormalizePhones(ctx context.Context, form func(home, written string) string, limit int) (seen int, clashes []Clash, err error)
+	// MeetCharts makes two charts that share a number one, as join says, or gives the
+	// number to the older one, if join says that they are two people's. met is false
+	// if nothing was done: they have changed, or the younger one has visits.
+	MeetCharts(ctx context.Context, keys [2]GuestKey, older, younger uuid.UUID, join func(older, younger Guest) (Guest, bool)) (met, joined bool, err error)
+	// VisitsOf returns bookings of a guest, whatever their state.
+	VisitsOf(ctx context.Context, guest uuid.UUID, limit int) ([]uuid.UUID, error)
+	// Stray returns a chart that is joined to another and has visits, if there is one.
+	Stray(ctx context.Context) (from uuid.UUID, to Guest, found bool, err error)
 
 	// PruneSlots deletes the slots that started before untilSec and that nobody has
 	// booked or blocked, of so many resources after that one, by id. It returns the
@@ -205,8 +226,8 @@ type Tx interface {
 	// already, and not of the one that was announced with it.
 	Name(id uuid.UUID)
 	// PutGuest writes a new or changed guest, and makes those announced keys
-	// that belonged to nobody the guest's.
-	PutGuest(g Guest)
+	// that belonged to nobody, except others, the guest's.
+	PutGuest(g Guest, others ...GuestKey)
 	// PutBooking writes a new booking (version 1) or the next version of an
 	// announced one, its event and its outbox row. With an event [Erased] what
 	// else is kept of the guest goes with it: the fingerprint of the request that

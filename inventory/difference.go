@@ -85,6 +85,7 @@ func things(m *Merchant) []thing {
 	}
 	c := thing{what: "clinic " + m.ID}
 	c.add("name", m.Name)
+	c.add("country", m.Country)
 	c.add("time_zone", m.TimeZone)
 	c.add("guests.max_upcoming", m.Guests.MaxUpcoming)
 	c.add("guests.max_own_leases", m.Guests.MaxOwnLeases)

@@ -12,6 +12,7 @@ type Merchant struct {
 	ID       string
 	Name     string
 	Kind     MerchantKind
+	Country  string         // ISO 3166-1, of the catalogue; "": see [Merchant.Home]
 	TimeZone string         // IANA name; days, opening times and "today" are the merchant's
 	Location *time.Location // TimeZone, loaded
 	Version  int64          // goes up with every change of the catalogue

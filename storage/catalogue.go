@@ -17,12 +17,19 @@ type merchantRow struct {
 	ID       string
 	Name     string
 	Kind     inventory.MerchantKind
+	Country  string
 	TimeZone string
 	Guests   string
 	Version  int64
 }
 
 func (merchantRow) TableName() string { return "merchants" }
+
+// home is the country by which the merchant's numbers are read.
+func (r merchantRow) home() string {
+	m := inventory.Merchant{Country: r.Country, TimeZone: r.TimeZone}
+	return m.Home()
+}
 
 type zoneRow struct {
 	MerchantID string
@@ -243,7 +250,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		return nil, fmt.Errorf("merchant %s: %w", id, err)
 	}
 	m := &inventory.Merchant{
-		ID: row.ID, Name: row.Name, Kind: row.Kind, TimeZone: row.TimeZone, Location: location, Version: row.Version,
+		ID: row.ID, Name: row.Name, Kind: row.Kind, Country: row.Country, TimeZone: row.TimeZone, Location: location, Version: row.Version,
 	}
 
 	if err := json.Unmarshal([]byte(row.Guests), &m.Guests); err != nil {

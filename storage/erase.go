@@ -36,8 +36,8 @@ func (db *DB) UnerasedOf(ctx context.Context, guests []uuid.UUID) ([]booking.Boo
 const known = "(google_user_id <> '' OR email <> '' OR phone <> '' OR given_name <> '' OR family_name <> '' OR visitor_id NOT LIKE 'erased-%')"
 
 // idle is a condition for guests whose visits, if there were any, have all been
-// erased.
-const idle = "NOT EXISTS (SELECT 1 FROM bookings b WHERE b.guest_id = guests.id AND b.erased_sec = 0)"
+// erased, also those of the chart that this one is joined to.
+const idle = "NOT EXISTS (SELECT 1 FROM bookings b WHERE b.guest_id IN (guests.id, guests.joined_to) AND b.erased_sec = 0)"
 
 // IdleGuests implements [booking.Store].
 func (db *DB) IdleGuests(ctx context.Context, untilSec int64, after uuid.UUID, limit int) ([]uuid.UUID, error) {
@@ -49,20 +49,91 @@ func (db *DB) IdleGuests(ctx context.Context, untilSec int64, after uuid.UUID, l
 
 // GuestsNamed implements [booking.Store].
 func (db *DB) GuestsNamed(ctx context.Context, merchantID string, keys []string, visitorID string) ([]booking.Guest, error) {
-	var rows []guestRow
-	query := db.read.WithContext(ctx).Where(`(id IN (SELECT k.guest_id FROM merchants m CROSS JOIN guest_keys k WHERE k.merchant_id = m.id AND k.key IN ?)
-		OR visitor_id = ? AND visitor_id <> '')`, append([]string{""}, keys...), visitorID)
-	if merchantID != "" {
-		query = query.Where("merchant_id = ?", merchantID)
+	var found []booking.Guest
+	err := db.snapshot(ctx, func(tx *gorm.DB) error {
+		query := tx.Where(`(id IN (SELECT k.guest_id FROM merchants m CROSS JOIN guest_keys k WHERE k.merchant_id = m.id AND k.key IN ?)
+			OR visitor_id = ? AND visitor_id <> '')`, append([]string{""}, keys...), visitorID)
+		if merchantID != "" {
+			query = query.Where("merchant_id = ?", merchantID)
+		}
+		named, err := guestsOf(query)
+		if err == nil {
+			found, err = withJoined(tx, named)
+		}
+		return err
+	})
+	return found, unavailable(err)
+}
+
+// GuestsWithNumber implements [booking.Store].
+func (db *DB) GuestsWithNumber(ctx context.Context, merchantIDs, keys, numbers []string) (led, others []booking.Guest, err error) {
+	err = db.snapshot(ctx, func(tx *gorm.DB) error {
+		led, others = nil, nil
+		for some := range slices.Chunk(merchantIDs, batch) {
+			byKey, err := guestsOf(tx.Where("id IN (SELECT guest_id FROM guest_keys WHERE merchant_id IN ? AND key IN ?)", some, keys))
+			if err != nil {
+				return err
+			}
+			byDigits, err := guestsOf(tx.Where("merchant_id IN ? AND "+phoneDigits+" IN ? AND joined_to IS NULL", some, numbers))
+			if err != nil {
+				return err
+			}
+			led, others = append(led, byKey...), append(others, byDigits...)
+		}
+		led, err = withJoined(tx, led)
+		return err
+	})
+	return led, others, unavailable(err)
+}
+
+// withJoined are the charts, those that they are joined to and all that are joined
+// to these, each once.
+func withJoined(tx *gorm.DB, charts []booking.Guest) ([]booking.Guest, error) {
+	ids := map[uuid.UUID]bool{}
+	for _, g := range charts {
+		ids[g.ID] = true
+		if g.JoinedTo != nil {
+			ids[*g.JoinedTo] = true
+		}
 	}
+	var all []booking.Guest
+	for some := range slices.Chunk(idsIn(ids), batch) {
+		found, err := guestsOf(tx.Where("id IN ? OR joined_to IN ?", some, some))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func guestsOf(query *gorm.DB) ([]booking.Guest, error) {
+	var rows []guestRow
 	if err := query.Order("id").Find(&rows).Error; err != nil {
-		return nil, unavailable(fmt.Errorf("read guests: %w", err))
+		return nil, fmt.Errorf("read guests: %w", err)
 	}
 	guests := make([]booking.Guest, len(rows))
 	for i, r := range rows {
 		guests[i] = booking.Guest(r)
 	}
 	return guests, nil
+}
+
+// Homes implements [booking.Store].
+func (db *DB) Homes(ctx context.Context, merchantID string) ([]booking.Home, error) {
+	var rows []merchantRow
+	query := db.read.WithContext(ctx).Select("id", "country", "time_zone")
+	if merchantID != "" {
+		query = query.Where("id = ?", merchantID)
+	}
+	if err := query.Find(&rows).Error; err != nil {
+		return nil, unavailable(fmt.Errorf("read merchants: %w", err))
+	}
+	homes := make([]booking.Home, len(rows))
+	for i, r := range rows {
+		homes[i] = booking.Home{MerchantID: r.ID, Country: r.home()}
+	}
+	return homes, nil
 }
 
 // ForgetGuests implements [booking.Store]. It takes the locks in the order of a

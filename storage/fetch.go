@@ -219,8 +219,8 @@ func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
 	rows := slices.SortedFunc(maps.Values(claims), func(a, b guestKeyRow) int {
 		return cmp.Or(cmp.Compare(a.MerchantID, b.MerchantID), cmp.Compare(a.Key, b.Key))
 	})
-	made, err := query[guestKeyRow](db.dialect, tx, `INSERT INTO guest_keys (merchant_id, key, guest_id)
-		SELECT merchant_id, key, guest_id FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key, guest_id`, setOf(rows))
+	made, err := query[guestKeyRow](db.dialect, tx, `INSERT INTO guest_keys (merchant_id, key, guest_id, normalized)
+		SELECT merchant_id, key, guest_id, true FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key, guest_id`, setOf(rows))
 	if err != nil {
 		return fmt.Errorf("claim guest keys: %w", err)
 	}
@@ -264,14 +264,24 @@ func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
 	if len(ids)+len(named) == 0 {
 		return nil
 	}
-	rows, err := query[guestRow](db.dialect, tx, `SELECT g.* FROM guests g WHERE g.id IN (SELECT k.id FROM {0} k
-		UNION SELECT o.id FROM {1} k CROSS JOIN guests o WHERE o.merchant_id = k.merchant_id AND o.visitor_id = k.visitor_id)
-		ORDER BY g.id`+db.dialect.lock, idSet(slices.Collect(maps.Keys(ids))), setOf(slices.Collect(maps.Keys(named))))
+	whose, sets := "SELECT k.id FROM {0} k", []set{idSet(slices.Collect(maps.Keys(ids)))}
+	if len(named) > 0 { // with the charts that they are joined to
+		for _, column := range []string{"id", "joined_to"} {
+			whose += fmt.Sprintf(" UNION SELECT o.%s FROM {%d} k CROSS JOIN guests o WHERE o.merchant_id = k.merchant_id AND o.visitor_id = k.visitor_id", column, len(sets))
+			sets = append(sets, setOf(slices.Collect(maps.Keys(named))))
+		}
+	}
+	rows, err := query[guestRow](db.dialect, tx, "SELECT g.* FROM guests g WHERE g.id IN ("+whose+") ORDER BY g.id"+db.dialect.lock, sets...)
 	if err != nil {
 		return fmt.Errorf("lock guests: %w", err)
 	}
 	for _, r := range rows {
 		g.setGuest(booking.Guest(r))
+	}
+	for k := range named {
+		if id, found := g.visitors[k]; found && g.guests[id].ID == uuid.Nil { // joined to it while this waited
+			return errVanished
+		}
 	}
 	return nil
 }

@@ -296,7 +296,7 @@ func (g *group) keep(v *view) {
 	}
 	g.taken = append(g.taken, v.taken...)
 	if v.guest != nil {
-		g.keepGuest(*v.guest, v.touches.GuestKeys)
+		g.keepGuest(*v.guest, v.touches.GuestKeys, v.others)
 	}
 	for _, p := range v.puts {
 		g.keepBooking(p.booking)
@@ -307,14 +307,14 @@ func (g *group) keep(v *view) {
 	}
 }
 
-func (g *group) keepGuest(guest booking.Guest, keys []booking.GuestKey) {
+func (g *group) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) {
 	if _, there := g.guests[guest.ID]; !there {
 		g.known[guest.ID] = always
 	}
 	g.setGuest(guest)
 	g.putGuests[guest.ID] = true
 	for _, k := range keys {
-		if _, owned := g.keys[k]; !owned {
+		if _, owned := g.keys[k]; !owned && !slices.Contains(others, k) {
 			g.keys[k] = guest.ID
 		}
 	}
@@ -322,7 +322,11 @@ func (g *group) keepGuest(guest booking.Guest, keys []booking.GuestKey) {
 
 func (g *group) setGuest(guest booking.Guest) {
 	g.guests[guest.ID] = guest
-	g.visitors[booking.VisitorKey{MerchantID: guest.MerchantID, VisitorID: guest.VisitorID}] = guest.ID
+	chart := guest.ID
+	if guest.JoinedTo != nil {
+		chart = *guest.JoinedTo
+	}
+	g.visitors[booking.VisitorKey{MerchantID: guest.MerchantID, VisitorID: guest.VisitorID}] = chart
 }
 
 func (g *group) keepBooking(b booking.Booking) {

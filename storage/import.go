@@ -26,26 +26,28 @@ import (
 const importLimit = 2 * time.Minute
 
 // putMerchant writes a merchant's row with the next version, which also locks
-// it: two imports of one merchant take turns.
+// it: two imports of one merchant take turns. A feed does not say in which country a
+// merchant is: what PutPolicy has written stands.
 func putMerchant(tx *gorm.DB, m inventory.Merchant) error {
-	put := tx.Exec(`INSERT INTO merchants (id, name, kind, time_zone, version) VALUES (?, ?, ?, ?, 1)
+	put := tx.Exec(`INSERT INTO merchants (id, name, kind, country, time_zone, numbers_read_in, version) VALUES (?, ?, ?, ?, ?, ?, 1)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, time_zone = excluded.time_zone,
-		version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.TimeZone)
+		country = CASE WHEN excluded.kind = 'feed' THEN merchants.country ELSE excluded.country END,
+		version = merchants.version + 1`, m.ID, m.Name, m.Kind, m.Country, m.TimeZone, m.Country+" "+m.TimeZone)
 	if err := affected(put, 1); err != nil {
 		return fmt.Errorf("write merchant: %w", err)
 	}
 	return nil
 }
 
-// PutPolicy writes what no feed says of a merchant that feeds made: whom it
-// takes bookings from, and its offers. It returns [booking.ErrNotFound] if
+// PutPolicy writes what no feed says of a merchant that feeds made: its country, whom
+// it takes bookings from, and its offers. It returns [booking.ErrNotFound] if
 // there is no such merchant.
 func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		if err := db.unhurried(tx); err != nil {
 			return err
 		}
-		next := tx.Exec("UPDATE merchants SET version = version + 1 WHERE id = ? AND kind = ?", m.ID, inventory.MerchantFeed)
+		next := tx.Exec("UPDATE merchants SET version = version + 1, country = ? WHERE id = ? AND kind = ?", m.Country, m.ID, inventory.MerchantFeed)
 		switch {
 		case next.Error != nil:
 			return fmt.Errorf("change merchant: %w", next.Error)
@@ -200,7 +202,7 @@ func (db *DB) PutFeedServices(ctx context.Context, rows func(each func(merchantI
 		}
 		var failed error
 		err := rows(func(id string, services []inventory.Service) error {
-			failed = putFeedServices(tx, id, services, f)
+			failed = putFeedServices(tx, id, services, f, nowSec)
 			return failed
 		})
 		if err := theirs(err, failed); err != nil || !f.Complete {
@@ -211,7 +213,7 @@ func (db *DB) PutFeedServices(ctx context.Context, rows func(each func(merchantI
 }
 
 // putFeedServices writes the services of one merchant, unless it is a clinic.
-func putFeedServices(tx *gorm.DB, merchantID string, services []inventory.Service, f Feed) error {
+func putFeedServices(tx *gorm.DB, merchantID string, services []inventory.Service, f Feed, nowSec int64) error {
 	var m merchantRow
 	switch err := tx.Select("kind").Where("id = ?", merchantID).Limit(1).Find(&m).Error; {
 	case err != nil:

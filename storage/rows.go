@@ -234,6 +234,7 @@ type guestRow struct {
 	GivenName    string
 	FamilyName   string
 	CreatedSec   int64
+	JoinedTo     *uuid.UUID
 }
 
 func (guestRow) TableName() string { return "guests" }

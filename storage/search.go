@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"holdfast/booking"
+	"holdfast/letters"
 )
 
 // The index that charts are searched by is the table guest_terms. A booking does
@@ -60,7 +61,7 @@ func termsOf(searched string) []string {
 	end := max(strings.LastIndex(rest, "\n"), 0)
 	familyName, email := rest[:end], strings.TrimPrefix(rest[end:], "\n")
 	var terms []string
-	for _, term := range booking.SearchTerms(booking.NameText(givenName, familyName)) {
+	for _, term := range booking.SearchTerms(booking.NameText(letters.Form(givenName), letters.Form(familyName))) {
 		if strings.Trim(term, " \n") != "" { // nobody looks for a space
 			terms = append(terms, nameTerm+term)
 		}
@@ -161,20 +162,24 @@ func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) (found []
 
 // wanted is a condition for the guests that a search wants.
 func (db *DB) wanted(q booking.GuestSearch) (where string, args []any) {
-	where, args = "merchant_id = ? AND id > ?", []any{q.MerchantID, q.After}
-	and := func(term string, arg any) { where, args = where+" AND "+term, append(args, arg) }
-	if q.VisitorID != "" {
-		and("visitor_id = ?", q.VisitorID)
+	where, args = "merchant_id = ? AND id > ? AND joined_to IS NULL", []any{q.MerchantID, q.After}
+	and := func(term string, arg ...any) { where, args = where+" AND "+term, append(args, arg...) }
+	if q.VisitorID != "" { // also the name of a chart that is joined to another
+		and("id IN (SELECT COALESCE(o.joined_to, o.id) FROM guests o WHERE o.merchant_id = ? AND o.visitor_id = ?)", q.MerchantID, q.VisitorID)
 	}
-	if len(q.Phones) > 0 {
-		and(phoneDigits+" IN ?", q.Phones)
+	if len(q.Phones) > 0 { // also the chart that the number leads to, in whatever way it has it
+		and("id IN (SELECT o.id FROM guests o WHERE o.merchant_id = ? AND "+phoneDigits+" IN ? UNION SELECT k.guest_id FROM guest_keys k WHERE k.merchant_id = ? AND k.key = ?)",
+			q.MerchantID, q.Phones, q.MerchantID, q.PhoneKey)
 	}
 	if q.Email != "" {
 		and(fmt.Sprintf(db.dialect.lower, "trim(email)")+" = ?", q.Email)
 	}
 	if q.NamePart != "" { // of [booking.NameText]
 		name := fmt.Sprintf(db.dialect.lower, "given_name || ' ' || family_name || ' ' || given_name || '\n' || family_name || given_name")
-		and(name+` LIKE ? ESCAPE '\'`, "%"+likeEscape.Replace(booking.LowerASCII(q.NamePart))+"%")
+		// A chart is kept in one form; older releases kept names as they came, so also
+		// as macOS writes them.
+		like := func(form string) string { return "%" + likeEscape.Replace(booking.LowerASCII(form)) + "%" }
+		and("("+name+` LIKE ? ESCAPE '\' OR `+name+` LIKE ? ESCAPE '\')`, like(letters.Form(q.NamePart)), like(letters.Apart(q.NamePart)))
 	}
 	return where, args
 }
@@ -238,7 +243,7 @@ func (db *DB) rarest(tx *gorm.DB, q booking.GuestSearch) ([]termRow, error) {
 		tried = append(tried, termRow{MerchantID: q.MerchantID, Term: []byte(emailTerm + q.Email)})
 	}
 	if q.NamePart != "" {
-		for _, term := range booking.PartTerms(booking.LowerASCII(q.NamePart)) {
+		for _, term := range booking.PartTerms(booking.LowerASCII(letters.Form(q.NamePart))) {
 			tried = append(tried, termRow{MerchantID: q.MerchantID, Term: []byte(nameTerm + term)})
 		}
 	}

@@ -220,7 +220,7 @@ func (d dialect) render(text string, sets []set) (string, []any) {
 // parts are the sets of as many statements as it takes to keep each within what the
 // database takes as arguments. Only the last set can be that large: it is of slots.
 func (d dialect) parts(sets []set) [][]set {
-	if d.arguments == 0 {
+	if d.arguments == 0 || len(sets) == 0 {
 		return [][]set{sets}
 	}
 	others, last := sets[:len(sets)-1], sets[len(sets)-1]

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -88,6 +89,9 @@ var invariants = []struct {
 	{"what guests are searched by is of a guest of whom it is known", `
 		SELECT DISTINCT 'terms of ' || t.guest_id FROM guest_terms t LEFT JOIN guests g ON g.id = t.guest_id AND g.merchant_id = t.merchant_id
 		WHERE g.id IS NULL OR g.searched IN ?`, []any{[]string{"", nothingSearchable}}},
+	{"a chart that is joined to another has no key, and that one is joined to none", `
+		SELECT g.id || ' joined to ' || g.joined_to FROM guests g LEFT JOIN guests c ON c.id = g.joined_to
+		WHERE g.joined_to IS NOT NULL AND (c.id IS NULL OR c.joined_to IS NOT NULL OR EXISTS (SELECT 1 FROM guest_keys k WHERE k.guest_id = g.id))`, nil},
 }
 
 // Verify checks every invariant on one moment of a live database and returns
@@ -111,6 +115,12 @@ func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Vi
 				broken = append(broken, Violation{Invariant: inv.name, Row: r})
 			}
 		}
+		const one = "a telephone number leads to one chart, however it is written"
+		progress(one)
+		err := eachSplit(db.dialect, tx, func(row string) { broken = append(broken, Violation{Invariant: one, Row: row}) })
+		if err != nil {
+			return err
+		}
 		const name = "a live booking holds what it occupies"
 		progress(name)
 		return eachBooking(db.dialect, tx, func(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) {
@@ -120,6 +130,45 @@ func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Vi
 		})
 	})
 	return broken, unavailable(err)
+}
+
+// eachSplit walks all keys of numbers and tells of those that lead elsewhere than
+// another way of writing the number. Keys that a server of an earlier release has made
+// count once they were looked at.
+func eachSplit(d dialect, tx *gorm.DB, tell func(row string)) error {
+	type row struct {
+		guestKeyRow
+		NumbersReadIn string
+	}
+	type number struct{ merchantID, e164 string }
+	var merchantID, key string
+	charts := map[number]uuid.UUID{}
+	for {
+		rows, err := query[row](d, tx, `SELECT o.merchant_id, o.key, o.guest_id, COALESCE(m.numbers_read_in, '') AS numbers_read_in
+			FROM {0} k CROSS JOIN guest_keys o LEFT JOIN merchants m ON m.id = o.merchant_id
+			WHERE o.normalized AND substr(o.key, 1, 6) = 'phone:' AND (o.merchant_id, o.key) > (k.merchant_id, k.key)
+			ORDER BY o.merchant_id, o.key LIMIT `+fmt.Sprint(batch), setOf([]struct{ MerchantID, Key string }{{merchantID, key}}))
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			if r.MerchantID != merchantID {
+				clear(charts)
+			}
+			merchantID, key = r.MerchantID, r.Key
+			country, zone, _ := strings.Cut(r.NumbersReadIn, " ")
+			m := inventory.Merchant{Country: country, TimeZone: zone}
+			e164 := booking.E164(m.Home(), strings.TrimPrefix(key, "phone:"))
+			if e164 == "" {
+				continue
+			}
+			n := number{merchantID, e164}
+			if chart, twice := charts[n]; twice && chart != r.GuestID {
+				tell(fmt.Sprintf("a number of %s leads to %s and %s", merchantID, chart, r.GuestID))
+			}
+			charts[n] = r.GuestID
+		}
+	}
 }
 
 // misheld says how a booking's holds differ from what its occupied resources

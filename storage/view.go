@@ -28,6 +28,7 @@ type view struct {
 	holds    map[uuid.UUID][]inventory.Hold
 	bookings map[uuid.UUID]booking.Booking
 	guest    *booking.Guest
+	others   []booking.GuestKey // announced, and not to become the guest's
 	puts     []put
 	subject  uuid.UUID // whom the token names, if not whom it was announced with
 
@@ -258,7 +259,7 @@ func (v *view) Blocks() []booking.Booking {
 func (v *view) Name(id uuid.UUID) { v.subject = id }
 
 // PutGuest implements [booking.Tx].
-func (v *view) PutGuest(g booking.Guest) { v.guest = &g }
+func (v *view) PutGuest(g booking.Guest, others ...booking.GuestKey) { v.guest, v.others = &g, others }
 
 // PutBooking implements [booking.Tx].
 func (v *view) PutBooking(b booking.Booking, e booking.Event) {

@@ -236,7 +236,7 @@ func (g *group) writeEvents(tx *gorm.DB) error {
 			Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
 		}
 		outbox[i] = outboxRow{BookingID: p.booking.ID, Version: p.booking.Version, Topic: topicBooking, DueSec: p.event.AtSec}
-		if p.event.Action == booking.Erased {
+		if p.event.Action == booking.Erased || p.event.Action == booking.Joined {
 			outbox[i].DeliveredSec = &events[i].AtSec // nobody is to be told
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +9,10 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"unicode"
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -48,10 +46,8 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 		}
 	}
 	all := []record{}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if !cmd.JSON {
-		fmt.Fprintln(table, "TIME\tGUEST\tPHONE\tSERVICE\tZONE\tDOCTOR\tSTATE\tMEMO")
-	}
+	var list table
+	list.row("TIME", "GUEST", "PHONE", "SERVICE", "ZONE", "DOCTOR", "STATE", "MEMO")
 	for _, id := range ids {
 		m, err := db.Merchant(ctx, id)
 		if errors.Is(err, booking.ErrNotFound) {
@@ -77,7 +73,7 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 				continue
 			}
 			if !cmd.JSON {
-				line(table, m, b)
+				list.visit(m, b)
 				continue
 			}
 			r := record{Booking: b}
@@ -88,11 +84,9 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 		}
 	}
 	if cmd.JSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return letters.WriteJSON(out, all)
 	}
-	return table.Flush()
+	return list.print(out)
 }
 
 // record is a booking with what else is stored of its guest.
@@ -109,10 +103,9 @@ func userIDs(bookings []booking.Booking) []string {
 	return slices.Collect(maps.Keys(set))
 }
 
-// line is a booking as the desk wants to read it. A visit with several stretches
+// visit adds a booking as the desk wants to read it. A visit with several stretches
 // has a line for each.
-func line(w io.Writer, m *inventory.Merchant, b booking.Booking) {
-	name := strings.TrimSpace(b.Contact.GivenName + " " + b.Contact.FamilyName)
+func (t *table) visit(m *inventory.Merchant, b booking.Booking) {
 	service := b.ServiceID
 	if s := m.Service(b.ServiceID); s != nil && s.Name != "" {
 		service = s.Name
@@ -132,20 +125,7 @@ func line(w io.Writer, m *inventory.Merchant, b booking.Booking) {
 		if r.Doctor != nil {
 			doctor = r.Doctor.Name
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", period(r.StartSec, r.EndSec, m.Location),
-			cell(name), cell(b.Contact.Telephone), cell(service), cell(zone), cell(doctor), b.State, cell(memo))
+		t.row(period(r.StartSec, r.EndSec, m.Location), booking.Name(b.Contact.GivenName, b.Contact.FamilyName),
+			b.Contact.Telephone, service, zone, doctor, string(b.State), memo)
 	}
-}
-
-// cell keeps what people typed from breaking the table or the terminal.
-func cell(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/booking"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -161,6 +162,44 @@ func TestBookingsRefuses(t *testing.T) {
 			r := p.run(t, append([]string{"bookings"}, c.args...)...)
 			if r.status != 1 || r.out != "" || !strings.Contains(r.err, c.want) {
 				t.Errorf("%v: exit status %d, printed %q and %q", c.args, r.status, r.out, r.err)
+			}
+		}
+	})
+}
+
+// What was stored before names were checked does nothing to a terminal, and Korean
+// letters stay in their columns.
+func TestPrintedTextIsHarmless(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", catalogue2))
+		db := p.open(t)
+		john := guest("Jo\u202ehn\u009b31m", at(9, 0))
+		john.AdditionalRequest = "\x1b[2J\u200bwindow\u2066"
+		book(t, db, john)
+		book(t, db, guest("\u1100\u1175\u11b7민수", at(10, 0))) // macOS takes 김 apart
+
+		out := p.ok(t, "bookings")
+		lines := strings.Split(out, "\n")
+		column := letters.Width(lines[0][:strings.Index(lines[0], "PHONE")])
+		for _, line := range lines[1:3] {
+			if got := letters.Width(line[:strings.Index(line, "+82")]); got != column {
+				t.Errorf("the number is in column %d, not %d:\n%s", got, column, out)
+			}
+		}
+		for _, want := range []string{"John 31m Smith ", "김민수 Smith ", " [2Jwindow\n"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing from:\n%s", want, out)
+			}
+		}
+		json := p.ok(t, "bookings", "--json")
+		for _, want := range []string{`"Jo\u202ehn\u009b31m"`, `"\u001b[2J\u200bwindow\u2066"`} {
+			if !strings.Contains(json, want) {
+				t.Errorf("%s is missing from:\n%s", want, json)
+			}
+		}
+		for _, printed := range []string{out, json} {
+			if i := strings.IndexFunc(printed, func(r rune) bool { return r != '\n' && !letters.Seen(string(r)) }); i >= 0 {
+				t.Errorf("%+q is printed", printed[i:i+4])
 			}
 		}
 	})

@@ -159,7 +159,7 @@ func (r *reader) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventor
 
 func (r *reader) Take([]inventory.Change) error                                { return nil }
 func (r *reader) SetHolds(uuid.UUID, []inventory.Hold, []inventory.Hold) error { return nil }
-func (r *reader) PutGuest(booking.Guest)                                       {}
+func (r *reader) PutGuest(booking.Guest, ...booking.GuestKey)                  {}
 func (r *reader) PutBooking(booking.Booking, booking.Event)                    {}
 
 // believer shows an operation slots as they were.
@@ -186,8 +186,8 @@ func (b *believer) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]invent
 // roomOnly moves room and writes no booking.
 type roomOnly struct{ booking.Tx }
 
-func (r *roomOnly) PutGuest(booking.Guest)                    {}
-func (r *roomOnly) PutBooking(booking.Booking, booking.Event) {}
+func (r *roomOnly) PutGuest(booking.Guest, ...booking.GuestKey) {}
+func (r *roomOnly) PutBooking(booking.Booking, booking.Event)   {}
 
 // variants are what HOLDFAST_BROKEN may name.
 var variants = []string{

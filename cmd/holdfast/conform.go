@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"holdfast/conform"
+	"holdfast/letters"
 )
 
 type conformCommand struct {
@@ -47,12 +47,9 @@ func (cmd *conformCommand) Run(ctx context.Context, c *console) error {
 		return exitStatus(notRehearsed)
 	}
 	if cmd.JSON {
-		e := json.NewEncoder(c.out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		err = e.Encode(report)
+		err = letters.WriteJSON(c.out, report)
 	} else {
-		_, err = fmt.Fprint(c.out, report.Text())
+		_, err = fmt.Fprint(c.out, letters.ShownLines(report.Text())) // it repeats what another server said
 	}
 	failed := report.Count(conform.Failed)
 	switch {
@@ -75,6 +72,6 @@ func (cmd *conformCommand) rehearse(ctx context.Context, c *console) (*conform.R
 		URL: cmd.URL, Credentials: cmd.Credentials, Feed: feed,
 		Groups: cmd.Groups, GuestsPrefix: cmd.GuestsPrefix, Timeout: cmd.Timeout,
 		Now:      time.Now,
-		Progress: func(line string) { fmt.Fprintln(c.err, strings.TrimSpace(line)) },
+		Progress: func(line string) { fmt.Fprintln(c.err, letters.Shown(strings.TrimSpace(line))) },
 	})
 }

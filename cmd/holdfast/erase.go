@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/booking"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -61,7 +62,7 @@ type eraseCommand struct {
 	Merchant     string `placeholder:"ID" help:"Only at this merchant; else at all."`
 	GoogleUserID string `placeholder:"ID" help:"Google's id of the user."`
 	Email        string `placeholder:"ADDRESS" help:"The email address."`
-	Phone        string `placeholder:"NUMBER" help:"The telephone number. It finds one chart at each merchant: families share numbers."`
+	Phone        string `placeholder:"NUMBER" help:"The telephone number, however it is written. It finds one chart at each merchant: families share numbers, and the other charts that have it are listed."`
 	Visitor      string `placeholder:"ID" help:"The clinic's visitorId."`
 	Cancel       bool   `help:"Cancel visits to come first. Without it they are refused, and listed."`
 	vacuum
@@ -70,7 +71,8 @@ type eraseCommand struct {
 func (cmd *eraseCommand) Help() string {
 	return `Erases one person, who is found by any of the names given: the chart, what it is
 found by, what the visits say of them, and whether they want to hear from
-merchants. The visits stay, without a guest. Prefer the environment variables,
+merchants. The visits stay, without a guest. Charts that only share the number are
+listed: name them with --visitor to erase them too. Prefer the environment variables,
 such as HOLDFAST_PHONE: arguments can be seen by others on the machine.
 
 A retried CreateBooking gets the booking as it is then, without the guest. The
@@ -88,7 +90,8 @@ func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return err
 	}
 	defer closing(db, &err)
-	done, err := newService(db).Erase(ctx, subject, cmd.Cancel)
+	service := newService(db)
+	done, err := service.Erase(ctx, subject, cmd.Cancel)
 	var ahead *booking.StillAhead
 	switch {
 	case errors.Is(err, booking.ErrNotFound):
@@ -98,6 +101,12 @@ func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "erased: guests %d, visits %d, of them canceled %d\n", done.Guests, done.Visits, done.Canceled)
+	if _, err := fmt.Fprintf(c.out, "erased: guests %d, visits %d, of them canceled %d\n", done.Guests, done.Visits, done.Canceled); err != nil {
+		return err
+	}
+	left, err := service.Sharing(ctx, cmd.Merchant, cmd.Phone)
+	for _, g := range left {
+		fmt.Fprintf(c.out, "left: visitor %s of %s, who shares the number\n", g.VisitorID, letters.Shown(g.MerchantID))
+	}
 	return errors.Join(err, cmd.wipe(ctx, db))
 }

@@ -208,3 +208,25 @@ func TestEraseVacuums(t *testing.T) {
 		must(t, raw.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pg_stat_user_tables WHERE last_vacuum IS NOT NULL").Scan(&done))
 	}
 }
+
+// However the number is written, it is found, and who shares it is told and left.
+func TestEraseByNumber(t *testing.T) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", catalogue2))
+		db := p.open(t)
+		book(t, db, guest("John", at(9, 0))) // in March 2026: past, by the real time
+		book(t, db, guest("Jane", at(10, 0)))
+		janes, err := db.GuestsNamed(t.Context(), "seoul", []string{"email:jane@example.com"}, "")
+		if err != nil || len(janes) != 1 {
+			t.Fatal(janes, err)
+		}
+		want := "erased: guests 1, visits 1, of them canceled 0\nleft: visitor " + janes[0].VisitorID + " of seoul, who shares the number\n"
+		if out := p.ok(t, "erase", "--phone", "010-1234-5678"); out != want {
+			t.Errorf("printed %q, want %q", out, want)
+		}
+		if r := p.run(t, "erase", "--phone", "0082 10 1234 5678"); r.status != 1 { // it leads to nobody
+			t.Errorf("exit status %d\n%s%s", r.status, r.out, r.err)
+		}
+		p.ok(t, "verify")
+	})
+}

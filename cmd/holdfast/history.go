@@ -9,10 +9,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"holdfast/booking"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -74,20 +74,20 @@ func showHistory(ctx context.Context, db *storage.DB, cmd *historyCommand, out i
 		}
 	}
 	if cmd.JSON {
-		return printJSON(out, changes)
+		return letters.WriteJSON(out, changes)
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TIME\tWHO\tWHAT\tMEMBER\tBEFORE\tAFTER")
+	var list table
+	list.row("TIME", "WHO", "WHAT", "MEMBER", "BEFORE", "AFTER")
 	for _, c := range changes {
-		if err := c.print(table, m.Location); err != nil {
+		if err := list.change(c, m.Location); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return list.print(out)
 }
 
-// print writes a line for each member that has changed.
-func (c change) print(w io.Writer, loc *time.Location) error {
+// change adds a line for each member that has changed.
+func (t *table) change(c change, loc *time.Location) error {
 	var before, after map[string]json.RawMessage
 	if err := errors.Join(json.Unmarshal(c.Before, &before), json.Unmarshal(c.After, &after)); err != nil {
 		return fmt.Errorf("version %d: %w", c.Version, err)
@@ -95,11 +95,11 @@ func (c change) print(w io.Writer, loc *time.Location) error {
 	all := maps.Clone(after)
 	maps.Copy(all, before)
 	for i, name := range slices.Sorted(maps.Keys(all)) {
-		start := "\t\t"
-		if i == 0 {
-			start = fmt.Sprintf("%s\t%s\t%s", onClock(c.At, "2006-01-02 15:04:05"), cell(c.who()), c.Action)
+		at, who, what := onClock(c.At, "2006-01-02 15:04:05"), c.who(), string(c.Action)
+		if i > 0 {
+			at, who, what = " ", " ", " "
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", start, name, cell(shown(name, before[name], loc)), cell(shown(name, after[name], loc)))
+		t.row(at, who, what, name, shown(name, before[name], loc), shown(name, after[name], loc))
 	}
 	return nil
 }
@@ -144,10 +144,4 @@ func shown(name string, value json.RawMessage, loc *time.Location) string {
 		}
 	}
 	return strings.Join(lines, ", ")
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

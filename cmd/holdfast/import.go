@@ -13,6 +13,7 @@ import (
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -114,7 +115,7 @@ func report(w io.Writer, name string, err error) {
 		if !strings.HasPrefix(line, name) {
 			line = name + ": " + line
 		}
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, letters.Shown(line))
 	}
 }
 

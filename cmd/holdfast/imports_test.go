@@ -15,17 +15,18 @@ import (
 var permitted = map[string][]string{
 	"holdfast/inventory":           {},
 	"holdfast/idempotency":         {},
-	"holdfast/inventory/catalogue": {"holdfast/inventory"},
-	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/letters":             {},
+	"holdfast/inventory/catalogue": {"holdfast/inventory", "holdfast/letters"},
+	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
 	"holdfast/storage/storagetest": {"holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
-	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/bench":               {"holdfast/storage/storagetest"},
 	"holdfast/torture":             {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage",
+		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage", "holdfast/letters",
 	},
 }
 
@@ -38,6 +39,8 @@ var only = map[string][]string{
 	"github.com/labstack/":       {"holdfast/api"},
 	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking", "holdfast/conform"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
+	"golang.org/x/text/":         {"holdfast/letters"},
+	"github.com/nyaruka/":        {"holdfast/booking"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"holdfast/booking"
+	"holdfast/letters"
 )
 
 type keyCommand struct {
@@ -55,18 +55,18 @@ func (cmd *keyListCommand) Run(ctx context.Context, s *settings, c *console) (er
 		return err
 	}
 	if cmd.JSON {
-		return printJSON(c.out, append([]booking.Key{}, keys...))
+		return letters.WriteJSON(c.out, append([]booking.Key{}, keys...))
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KEY\tMERCHANT\tNAME\tCREATED\tLAST EXCHANGED\tENDS")
+	var list table
+	list.row("KEY", "MERCHANT", "NAME", "CREATED", "LAST EXCHANGED", "ENDS")
 	for _, k := range keys {
 		ends := moment(k.ExpiresSec)
 		if k.RevokedSec != 0 {
 			ends = "revoked " + moment(k.RevokedSec)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, cell(k.MerchantID), cell(k.Name), moment(k.CreatedSec), moment(k.UsedSec), ends)
+		list.row(k.ID, k.MerchantID, k.Name, moment(k.CreatedSec), moment(k.UsedSec), ends)
 	}
-	return table.Flush()
+	return list.print(c.out)
 }
 
 // moment is a time for people, in UTC, or nothing.

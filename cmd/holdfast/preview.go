@@ -8,6 +8,7 @@ import (
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
+	"holdfast/letters"
 	"holdfast/storage"
 )
 
@@ -37,7 +38,7 @@ func (i *importer) previewClinics(ctx context.Context, f *catalogue.File, clinic
 		}
 		fmt.Fprintf(i.out, "%s: clinic %s: differences %d, visits affected %d\n", f.Path, m.ID, len(c.Differences), len(c.Affected))
 		for _, d := range c.Differences {
-			fmt.Fprintln(i.out, " ", d)
+			fmt.Fprintln(i.out, " ", letters.Shown(d.String()))
 		}
 		i.affected(m, c.Affected)
 		if err := c.Refused(); err != nil {
@@ -79,7 +80,7 @@ func (i *importer) previewPolicy(ctx context.Context, p policy) error {
 	differences := inventory.Differences(before, &after)
 	fmt.Fprintf(i.out, "%s: merchant %s: differences %d\n", p.path, p.merchant.ID, len(differences))
 	for _, d := range differences {
-		fmt.Fprintln(i.out, " ", d)
+		fmt.Fprintln(i.out, " ", letters.Shown(d.String()))
 	}
 	return nil
 }

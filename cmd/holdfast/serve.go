@@ -116,6 +116,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	var running sync.WaitGroup
 	defer func() { stop(); running.Wait() }()
 	running.Go(func() { secrets.watch(beside, hangups) })
+	running.Go(func() { tidyNumbers(beside, service, c.log) })
 	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
 	running.Go(func() { index(beside, service, c.log) })
 	if cmd.InternalAddress != "" {
@@ -185,7 +186,8 @@ func sweep(ctx context.Context, service *booking.Service, declineAfter time.Dura
 		}
 		leases, err := service.Sweep(ctx)
 		declined, err2 := service.DeclineOverdue(ctx, declineAfter)
-		if err := errors.Join(err, err2); err != nil && ctx.Err() == nil {
+		_, err3 := service.NormalizeNumbers(ctx, nil) // of servers of earlier releases that still run
+		if err := errors.Join(err, err2, err3); err != nil && ctx.Err() == nil {
 			log.Warn("sweep", "error", err.Error())
 		}
 		if leases+declined > 0 {
@@ -216,6 +218,19 @@ func index(ctx context.Context, service *booking.Service, log *slog.Logger) {
 			return
 		case <-time.After(pause):
 		}
+	}
+}
+
+// tidyNumbers puts in order what servers of earlier releases have left of telephone
+// numbers. What it does not finish, the sweep does.
+func tidyNumbers(ctx context.Context, service *booking.Service, log *slog.Logger) {
+	done, err := service.NormalizeNumbers(ctx, nil)
+	moved, err2 := service.StrayVisits(ctx)
+	if err := errors.Join(err, err2); err != nil && ctx.Err() == nil {
+		log.Warn("normalize telephone numbers", "error", err.Error())
+	}
+	if done.Keys+moved > 0 {
+		log.Info("normalized telephone numbers", "keys", done.Keys, "charts_joined", done.Joined)
 	}
 }
 

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"holdfast/letters"
 )
 
 type verifyCommand struct {
@@ -28,14 +28,12 @@ func (cmd *verifyCommand) Run(ctx context.Context, s *settings, c *console) (err
 		return err
 	}
 	if cmd.JSON {
-		e := json.NewEncoder(c.out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(broken); err != nil {
+		if err := letters.WriteJSON(c.out, broken); err != nil {
 			return err
 		}
 	} else {
 		for _, v := range broken {
-			fmt.Fprintf(c.out, "BROKEN: %s: %s\n", v.Invariant, v.Row)
+			fmt.Fprintf(c.out, "BROKEN: %s: %s\n", v.Invariant, letters.Shown(v.Row))
 		}
 		if len(broken) == 0 {
 			fmt.Fprintf(c.out, "%d invariants hold\n", checked)

@@ -124,8 +124,9 @@ func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "guests", "offers")
+	p.only("id", "country", "guests", "offers")
 	m.ID = p.at("id").need().id()
+	m.Country = readCountry(p.at("country"))
 	ids.add(p.at("id"), m.ID)
 	m.Guests = readGuestRules(p.at("guests"))
 	m.Offers = readOffers(p.at("offers"), nil)
@@ -173,10 +174,11 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "name", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
+	p.only("id", "name", "country", "time_zone", "zones", "groups", "staff", "services", "offers", "guests")
 	m.ID = p.at("id").need().id()
 	ids.add(p.at("id"), m.ID)
-	m.Name = p.at("name").need().text()
+	m.Name = p.at("name").need().title()
+	m.Country = readCountry(p.at("country"))
 	m.TimeZone, m.Location = readTimeZone(p.at("time_zone"))
 
 	// Zones come first, whatever the order in the file: groups refer to them,
@@ -245,6 +247,14 @@ func compiledSize(re *syntax.Regexp) int {
 	return min(size, mostPattern+1)
 }
 
+func readCountry(p *place) string {
+	code := p.text()
+	if code != "" && !inventory.IsCountry(code) {
+		p.wrong("must be a code of ISO 3166-1 such as KR, not %q", code)
+	}
+	return code
+}
+
 func readTimeZone(p *place) (string, *time.Location) {
 	name := "Asia/Seoul"
 	if p.value != nil {
@@ -264,7 +274,7 @@ func readZone(p *place, ids unique) inventory.Zone {
 		return inventory.Zone{}
 	}
 	p.only("id", "name")
-	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().text()}
+	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().title()}
 }
 
 // readHexID reads the "id" of p. Two ids that differ only in case are the same
@@ -282,7 +292,7 @@ func readGroup(p *place, ids unique, m *inventory.Merchant) inventory.Group {
 	}
 	p.only("id", "title", "interval_minutes", "grid", "start_date", "same_day_close_buffer_minutes", "zones", "timetable", "closed_days")
 	g.ID = readHexID(p, ids)
-	g.Title = p.at("title").need().text()
+	g.Title = p.at("title").need().title()
 	if n, ok := p.at("interval_minutes").need().number(1, minutesPerDay); ok {
 		if minutesPerDay%n != 0 {
 			p.at("interval_minutes").wrong("must divide a day of %d minutes, and %d does not", minutesPerDay, n)
@@ -405,8 +415,8 @@ func readStaff(p *place, ids unique) inventory.Staff {
 	p.only("id", "name", "role", "exclusive", "timetable", "closed_days")
 	return inventory.Staff{
 		ID:         readHexID(p, ids),
-		Name:       p.at("name").need().text(),
-		Role:       p.at("role").text(),
+		Name:       p.at("name").need().title(),
+		Role:       p.at("role").title(),
 		Exclusive:  p.at("exclusive").flag(false),
 		Timetable:  readTimetable(p.at("timetable")),
 		ClosedDays: readDates(p.at("closed_days")),
@@ -421,7 +431,7 @@ func readClinicService(p *place, ids unique, m *inventory.Merchant) inventory.Se
 	p.only(append([]string{"id", "name", "group_id", "duration_sec", "min_advance_booking_sec", "min_advance_online_canceling_sec"}, chargesKeys...)...)
 	s.ID = p.at("id").need().id()
 	ids.add(p.at("id"), s.ID)
-	s.Name = p.at("name").text()
+	s.Name = p.at("name").title()
 	s.GroupID = p.at("group_id").need().text()
 	if group := m.Group(s.GroupID); group != nil {
 		s.GroupID = group.ID

@@ -144,9 +144,14 @@ func TestClinicsProblems(t *testing.T) {
 		{"a clinic's id that fits no index", "clinic-1", strings.Repeat("x", 256), []string{"merchants[0].id: longer than 255 bytes"}},
 		{"a clinic without name", "    name: One\n", "", []string{"merchants[0].name: required"}},
 		{"a name with a zero", "name: One", `name: "O\0ne"`, []string{"merchants[0].name: must not contain a zero character"}},
+		{"a country of no code", "time_zone: Asia/Seoul", "time_zone: Asia/Seoul\n    country: Korea", []string{`merchants[0].country: must be a code of ISO 3166-1 such as KR, not "Korea"`}},
+		{"a country in small letters", "time_zone: Asia/Seoul", "time_zone: Asia/Seoul\n    country: kr", []string{`merchants[0].country: must be a code of ISO 3166-1 such as KR, not "kr"`}},
+		{"a name that turns", "name: One", `name: "O\u202ene"`, []string{"merchants[0].name: must not contain what cannot be seen, like U+202E here"}},
+		{"a name with an escape", "name: One", `name: "O\u001b[2Jne"`, []string{"merchants[0].name: must not contain what cannot be seen, like U+001B here"}},
+		{"an id with a C1 control", "id: clinic-1", `id: "a\u009bb"`, []string{"merchants[0].id: must not contain control characters"}},
 		{"a name that is a list", "name: One", "name: [One]", []string{"merchants[0].name: must be text, not a list"}},
 		{"an unknown key", "name: One", "name: One\n    nmae: Two", []string{
-			"merchants[0].nmae: unknown key; known are id, name, time_zone, zones, groups, staff, services, offers, guests"}},
+			"merchants[0].nmae: unknown key; known are id, name, country, time_zone, zones, groups, staff, services, offers, guests"}},
 		{"offers that cannot be", "name: One", "name: One\n    offers: [{id: a, service_ids: [x], first_date: 2026-02-01, last_date: 2026-01-31, uses: -1}, {id: a}]", []string{
 			"merchants[0].offers[0].service_ids[0]: no such service",
 			"merchants[0].offers[0].last_date: must not be before first_date",
@@ -162,7 +167,7 @@ func TestClinicsProblems(t *testing.T) {
 			"merchants[0].services[0].no_show_fee.fee: required",
 		}},
 		{"a feed's merchant with more than guests and offers", "merchants:", "feed_merchants: [{id: d, zones: []}, {id: clinic-1}]\nmerchants:", []string{
-			"feed_merchants[0].zones: unknown key; known are id, guests, offers",
+			"feed_merchants[0].zones: unknown key; known are id, country, guests, offers",
 			`feed_merchants[1].id: "clinic-1" is also merchants[0].id`,
 		}},
 		{"guest rules that cannot be", "name: One", "name: One\n    guests: {max_upcoming: -1, banned: [''], name_pattern: '(', phones: x}", []string{

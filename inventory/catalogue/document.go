@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"holdfast/inventory"
+	"holdfast/letters"
 )
 
 // A value of a document, JSON or YAML, is what encoding/json makes of one: nil,
@@ -499,8 +500,20 @@ func (p *place) id() string {
 	switch {
 	case len(s) > mostID:
 		p.wrong("longer than %d bytes", mostID)
-	case strings.IndexFunc(s, func(r rune) bool { return 0 < r && r < ' ' || r == 0x7f }) >= 0:
+	case strings.ContainsFunc(s, func(r rune) bool { return r != 0 && unicode.IsControl(r) }):
 		p.wrong("must not contain control characters")
+	}
+	return s
+}
+
+// title is text by which people call something. It has nothing in it that cannot be
+// seen, and that could hide in a list or turn what is printed after it. Only YAML's
+// ways of writing a text over several lines leave breaks in it.
+func (p *place) title() string {
+	s := p.text()
+	oneLine := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
+	if r, found := letters.Hidden(oneLine); found && r != 0 { // text has told of a zero
+		p.wrong("must not contain what cannot be seen, like %U here", r)
 	}
 	return s
 }

@@ -337,7 +337,7 @@ func (f Feed) Merchants(ctx context.Context, each func(inventory.Merchant) error
 	found := &findings{}
 	err = f.rows(ctx, "merchant", found, func(at rowPlace, p *place) error {
 		p.likely(merchantMembers)
-		id, name := p.at("merchant_id").need().id(), p.at("name").need().text()
+		id, name := p.at("merchant_id").need().id(), p.at("name").need().title()
 		if r.Rows++; r.Rows > mostMerchants {
 			p.wrong("more than %d merchants", mostMerchants)
 			return errEnough
@@ -495,11 +495,11 @@ func readMerchantID(p *place, known Known) (id string, clinic bool) {
 
 func readFeedService(p *place) inventory.Service {
 	s := inventory.Service{ID: p.at("service_id").need().id()}
-	s.Name = p.at("name").text() // deprecated
+	s.Name = p.at("name").title() // deprecated
 	if name := p.at("localized_service_name"); name.fields() {
 		name.likely(localizedMembers)
 		if name.at("value").value != nil {
-			s.Name = name.at("value").text()
+			s.Name = name.at("value").title()
 		}
 	}
 	rules := p.at("rules")

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"io"
+	"strings"
+
+	"holdfast/letters"
+)
+
+// table is what a command prints for people, a line of cells each. What people
+// typed can neither break it nor move the cursor, and Korean letters, which take
+// two columns each, stay in theirs.
+type table struct{ lines [][]string }
+
+// row adds a line. An empty cell is shown as a dash.
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		if cells[i] = letters.Shown(c); cells[i] == "" {
+			cells[i] = "-"
+		}
+	}
+	t.lines = append(t.lines, cells)
+}
+
+// print writes all lines. The last cell of a line is as long as it is.
+func (t *table) print(w io.Writer) error {
+	var widths []int
+	for _, cells := range t.lines {
+		for i, c := range cells {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], letters.Width(c))
+		}
+	}
+	var b strings.Builder
+	for _, cells := range t.lines {
+		for i, c := range cells {
+			b.WriteString(c)
+			if i < len(cells)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-letters.Width(c)+2))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
