@@ -259,11 +259,11 @@ func TestServicesThatFeedsTakeAway(t *testing.T) {
 		services := func(ids ...string) {
 			w.t.Helper()
 			sec++
-			of := map[string][]inventory.Service{}
+			var of []inventory.Service
 			for _, id := range ids {
-				of[restaurant] = append(of[restaurant], inventory.Service{ID: id})
+				of = append(of, inventory.Service{ID: id})
 			}
-			w.must(other.PutFeedServices(t.Context(), of, true, sec, sec))
+			w.must(other.PutFeedServices(t.Context(), feedServices(of), storage.Feed{Complete: true, GenerationSec: sec}, sec))
 		}
 		slots := []booking.Slot{{ServiceID: "dinner", StartSec: at(19, 0), DurationSec: 5400}, {ServiceID: "class", StartSec: at(19, 0), DurationSec: 5400}}
 		available := func(want ...bool) {
@@ -285,7 +285,7 @@ func TestServicesThatFeedsTakeAway(t *testing.T) {
 
 		// The whole merchant goes, and comes back.
 		sec++
-		_, err = other.PutFeedMerchants(t.Context(), []inventory.Merchant{{ID: "another", Name: "a", Kind: inventory.MerchantFeed, TimeZone: "UTC"}}, true, sec, sec)
+		_, err = other.PutFeedMerchants(t.Context(), feedMerchants("another"), storage.Feed{Complete: true, GenerationSec: sec}, sec)
 		w.must(err)
 		available(false, false)
 		_, err = w.create(w.dinner("brunch", at(19, 0), 0))
@@ -302,17 +302,17 @@ func TestFormerIsBounded(t *testing.T) {
 	each(t, func(w *world) {
 		sec := eight.Unix()
 		w.feed(sec, true)
-		batch := func(prefix string, n int) map[string][]inventory.Service {
+		batch := func(prefix string, n int) []inventory.Service {
 			of := make([]inventory.Service, n)
 			for i := range of {
 				of[i].ID = prefix + uuid.NewString()
 			}
 			of[0].ID = prefix
-			return map[string][]inventory.Service{restaurant: of}
+			return of
 		}
 		for _, prefix := range []string{"a", "b", "c", "d"} {
 			sec++
-			w.must(w.db.PutFeedServices(t.Context(), batch(prefix, 2500), true, sec, sec))
+			w.must(w.db.PutFeedServices(t.Context(), feedServices(batch(prefix, 2500)), storage.Feed{Complete: true, GenerationSec: sec}, sec))
 		}
 		m, err := w.db.Refreshed(t.Context(), restaurant)
 		w.must(err)

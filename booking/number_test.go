@@ -58,7 +58,7 @@ func (w *world) call(name, phone string, startSec int64) booking.Booking {
 
 func (w *world) guests(phone string) []booking.Guest {
 	w.t.Helper()
-	found, err := w.Guests(w.t.Context(), booking.GuestSearch{MerchantID: clinic, Phone: phone, Phones: booking.PhoneSpellings("82", phone), Limit: 10})
+	found, _, err := w.Guests(w.t.Context(), booking.GuestSearch{MerchantID: clinic, Phone: phone, Phones: booking.PhoneSpellings("82", phone), Limit: 10})
 	w.must(err)
 	return found
 }
@@ -200,7 +200,7 @@ func TestChartsAreJoined(t *testing.T) {
 				} else {
 					w.must(err)
 				}
-				found, err := w.Guests(t.Context(), booking.GuestSearch{MerchantID: clinic, VisitorID: charts[0].VisitorID, Limit: 10})
+				found, _, err := w.Guests(t.Context(), booking.GuestSearch{MerchantID: clinic, VisitorID: charts[0].VisitorID, Limit: 10})
 				w.must(err)
 				if len(found) != 1 || (found[0].ID == a.GuestID) != c.joined {
 					t.Errorf("its name finds %v", found)

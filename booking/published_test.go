@@ -20,10 +20,8 @@ func (w *world) feed(generationSec int64, complete bool, rows ...inventory.Publi
 	f := storage.Feed{Complete: true, GenerationSec: generationSec}
 	_, err := w.db.PutFeedMerchants(ctx, feedMerchants(restaurant), f, generationSec)
 	w.must(err)
-	services := func(each func(string, []inventory.Service) error) error {
-		return each(restaurant, []inventory.Service{{ID: "dinner"}, {ID: "class", MinAdvanceBookingSec: 3600}})
-	}
-	w.must(w.db.PutFeedServices(ctx, services, f, generationSec))
+	services := []inventory.Service{{ID: "dinner"}, {ID: "class", MinAdvanceBookingSec: 3600}}
+	w.must(w.db.PutFeedServices(ctx, feedServices(services), f, generationSec))
 	f.Complete = complete
 	w.must(w.db.BeginAvailability(ctx, f, generationSec))
 	w.must(w.db.PutPublished(ctx, rows, generationSec))
@@ -39,6 +37,11 @@ func feedMerchants(id string) func(each func(inventory.Merchant) error) error {
 	return func(each func(inventory.Merchant) error) error {
 		return each(inventory.Merchant{ID: id, Name: "Dining Eats", Kind: inventory.MerchantFeed, TimeZone: "UTC"})
 	}
+}
+
+// feedServices are the restaurant's, as a feed has them.
+func feedServices(services []inventory.Service) func(each func(string, []inventory.Service) error) error {
+	return func(each func(string, []inventory.Service) error) error { return each(restaurant, services) }
 }
 
 // row is a published slot of 90 minutes.
