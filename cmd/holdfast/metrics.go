@@ -98,6 +98,13 @@ func (m *metrics) observe(a api.Answer) {
 	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
 }
 
+// How many connections there are to the internal address at most, and how long an
+// answer may take there, profiles and traces with it.
+const (
+	internalConnections = 32
+	internalAnswer      = 31 * time.Second
+)
+
 // serveInternal serves /metrics and /debug/pprof/ on an address of their own,
 // which is not for the world, until the context ends.
 func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log *slog.Logger) error {
@@ -108,13 +115,20 @@ func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log 
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 3 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	limited := newConnections(listener, internalConnections, 0, internalConnections, nil, log)
+	srv := &http.Server{
+		Handler: mux, ConnState: limited.state,
+		ReadHeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		// pprof refuses profiles and traces that would take longer.
+		ReadTimeout: internalAnswer, WriteTimeout: internalAnswer,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 	closed := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		closed <- srv.Close()
 	}()
-	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-closed
