@@ -21,8 +21,8 @@ lint: ## check format, vet and golangci-lint
 vulnerable: ## look for known vulnerabilities that are called; says so if it cannot
 	.ci/vulnerable
 
-abuse: ## flood and starve a real server, and watch its memory (about a minute)
-	go test -tags abuse -count=1 -timeout 10m -v -run 'TestAbuse' ./cmd/holdfast
+abuse: ## flood and starve a real server, and watch its memory (ten minutes)
+	go test -tags abuse -count=1 -timeout 30m -v -run 'TestAbuse' ./cmd/holdfast
 
 demo: ## start a server with a clinic to try out, nothing to set up
 	go run ./cmd/holdfast demo

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +78,59 @@ func TestAttemptsOfMany(t *testing.T) {
 	if !taken(2*maxPeers, later) || len(a.buckets) != 1 {
 		t.Errorf("%d buckets are kept after a quiet hour, want 1", len(a.buckets))
 	}
+}
+
+// After many failures each one more waits, and only so many at a time; good
+// credentials from the same address do not.
+func TestManyFailuresAreSlow(t *testing.T) {
+	const guesser, wrong = "203.0.113.7:1", "Basic Z29vZ2xlOmd1ZXNz"
+	c := testConfig(io.Discard, clinicOnly{})
+	c.Attempts = NewAttempts(2, time.Hour)
+	c.Attempts.penalty = 300 * time.Millisecond
+	h := New(c)
+	for range slowAfter {
+		from(h, guesser, createPath, "{}", "Authorization", wrong)
+	}
+	var slow, ended atomic.Int64
+	var guesses sync.WaitGroup
+	for range 2 * waitingEach {
+		guesses.Go(func() {
+			defer func() {
+				if recover() != nil { // http.ErrAbortHandler
+					ended.Add(1)
+				}
+			}()
+			started := time.Now()
+			if got := from(h, guesser, createPath, "{}", "Authorization", wrong); got.status != 429 || time.Since(started) < c.Attempts.penalty {
+				t.Errorf("got %d after %v", got.status, time.Since(started))
+			}
+			slow.Add(1)
+		})
+	}
+	for c.Attempts.slowed() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	started := time.Now()
+	if got := from(h, guesser, createPath, "{}", "Authorization", basic); got.status != 400 || c.Attempts.slowed() == 0 && time.Since(started) > c.Attempts.penalty {
+		t.Errorf("good credentials: got %d after %v", got.status, time.Since(started))
+	}
+	guesses.Wait()
+	if slow.Load() < waitingEach || slow.Load()+ended.Load() != 2*waitingEach {
+		t.Errorf("%d were slow, %d ended", slow.Load(), ended.Load())
+	}
+	if n := c.Attempts.slowed(); n != 0 || len(c.Attempts.waiting) != 0 {
+		t.Errorf("%d still wait", n)
+	}
+	started = time.Now()
+	if got := from(h, "203.0.113.8:1", createPath, "{}", "Authorization", wrong); got.status != 401 {
+		t.Errorf("another address: got %d after %v", got.status, time.Since(started))
+	}
+}
+
+func (a *Attempts) slowed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.waits
 }
 
 // from sends a request from an address.

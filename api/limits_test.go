@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -213,3 +214,39 @@ func TestBodyBreaksOff(t *testing.T) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("reset by peer") }
+
+// After a request whose length was not announced, nothing more is read from its
+// connection: what a proxy took for a body's end may not have been it.
+func TestChunkedEndsItsConnection(t *testing.T) {
+	srv := httptest.NewServer(New(testConfig(io.Discard, clinicOnly{})))
+	defer srv.Close()
+	for _, c := range []struct {
+		name, length string
+		ends         bool
+	}{
+		{"announced", "Content-Length: 2\r\n\r\n{}", false},
+		{"chunked", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true},
+		{"both", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true},
+	} {
+		for path, auth := range map[string]string{createPath: basic, updatePath: bearer, exchangePath: "", "/nowhere": "", "/v3/x": "wrong"} {
+			conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			request := "POST " + path + " HTTP/1.1\r\nHost: h\r\nAuthorization: " + auth + "\r\n" + c.length
+			if _, err := io.WriteString(conn, request+"GET /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answers, err := io.ReadAll(conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(answers, []byte("HTTP/1.1 ")); (n == 1) != c.ends {
+				t.Errorf("%s to %s: %d answers\n%s", c.name, path, n, answers)
+			}
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

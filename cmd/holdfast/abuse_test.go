@@ -31,8 +31,7 @@ import (
 
 // Abuse of a real server process, while guests book all the time: what a
 // stranger may send, what a partner may send by mistake, and more of it than the
-// machine can bear. make abuse runs it; it takes over a minute, and what it
-// measures it prints.
+// machine can bear. make abuse runs it, and what it measures it prints.
 
 // maxMemory is what the process may take at any time, in MiB.
 const maxMemory = 256
@@ -42,8 +41,9 @@ type target struct {
 	program
 	address, internal string
 	pid               int
-	log               string      // the file that it logs to
-	secure            *tls.Config // nil: plain HTTP
+	log               string       // the file that it logs to
+	secure            *tls.Config  // nil: plain HTTP
+	dialed            atomic.Int64 // how often attackers have connected
 }
 
 // startTarget starts a server on a new SQLite file.
