@@ -19,6 +19,10 @@ type accounts struct {
 
 func (a accounts) place() *place { return &place{edge: a.edge, to: httptest.NewRecorder()} }
 
+// justNow is since when somebody waits who has only begun, however slow this machine
+// is.
+const justNow = -time.Hour
+
 // enter is a request of o's that waits for its caller since so long, and has sent so
 // many bytes meanwhile.
 func (a accounts) enter(o owner, since time.Duration, moved int64) *place {
@@ -63,13 +67,13 @@ func TestWhoLosesItsPlace(t *testing.T) {
 	for _, o := range []owner{address(1), clinicOf(1), {kind: google}} {
 		t.Run(fmt.Sprint("kind ", o.kind), func(t *testing.T) {
 			a := accounts{newEdge(), t}
-			slow, fast, fresh := a.enter(o, 2*time.Second, 10), a.enter(o, 3*time.Second, 1<<20), a.enter(o, fair/2, 0)
+			slow, fast, fresh := a.enter(o, 2*time.Second, 10), a.enter(o, 3*time.Second, 1<<20), a.enter(o, justNow, 0)
 			busy := a.fill(o)
-			newcomer := a.enter(o, 0, 0)
+			newcomer := a.enter(o, justNow, 0)
 			if slow.lost() == nil || fast.lost() != nil || fresh.lost() != nil || newcomer.lost() != nil {
 				t.Errorf("slow %v, fast %v, fresh %v, new %v", slow.lost(), fast.lost(), fresh.lost(), newcomer.lost())
 			}
-			next := a.enter(o, 0, 0)
+			next := a.enter(o, justNow, 0)
 			if fast.lost() == nil || fresh.lost() != nil {
 				t.Error("the slow one is gone, and then not the fast one")
 			}

@@ -79,6 +79,9 @@ func (s *target) under(t *testing.T, attackers int, attack func(ctx context.Cont
 		all.Go(func() { f(ctx) })
 	}
 	pause(ctx, 6*time.Second)
+	for started := time.Now(); min(kept.made(), fresh.made()) < 20 && time.Since(started) < time.Minute; { // on a busy machine
+		pause(ctx, 100*time.Millisecond)
+	}
 	stop()
 	kept.end(t)
 	fresh.end(t)
@@ -89,7 +92,7 @@ func (s *target) under(t *testing.T, attackers int, attack func(ctx context.Cont
 	}
 	within := patient(t)
 	for _, g := range []*visitor{kept, fresh} {
-		if len(g.took) == 0 || g.asked > 1+len(g.took)/100 {
+		if len(g.took) < 20 || g.asked > 1+len(g.took)/100 {
 			t.Errorf("Google booked %d times in %s and was put off %d times", len(g.took), g.at.id, g.asked)
 		} else if p99 := g.took[len(g.took)*99/100]; p99 > within { // end has sorted them
 			t.Errorf("99 of 100 bookings of Google in %s took up to %v, longer than %v", g.at.id, p99, within)
