@@ -22,8 +22,8 @@ lint: ## check format, vet and golangci-lint
 vulnerable: ## look for known vulnerabilities that are called; says so if it cannot
 	.ci/vulnerable
 
-abuse: ## flood and starve a real server, and watch its memory (about a minute)
-	go test -tags abuse -count=1 -timeout 10m -v -run 'TestAbuse' ./cmd/holdfast
+abuse: ## flood and starve a real server, and watch its memory (ten minutes)
+	go test -tags abuse -count=1 -timeout 30m -v -run 'TestAbuse' ./cmd/holdfast
 
 ha: ## try what stands between holdfast and PostgreSQL (needs Debian's pgbouncer; a minute)
 	go test -tags ha -count=1 -timeout 10m -run 'TestPgBouncer' ./storage

@@ -66,10 +66,9 @@ type server struct {
 	bookings *booking.Service
 	google   *Credentials
 	attempts *Attempts
-	places   places
-	bodies   atomic.Int64 // bytes of the bodies of all requests that are served
-	turns    *turns       // of the desk's queries
-	answers  *holdings    // of those, until they are fetched
+	edge     *edge
+	turns    *turns    // of the desk's queries
+	answers  *holdings // of those, until they are fetched
 	healthy  func(context.Context) error
 	log      *slog.Logger
 	counters *Counters
@@ -79,7 +78,7 @@ type server struct {
 // New returns the handler of all routes. This is their table of contents.
 func New(c Config) http.Handler {
 	s := &server{
-		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts, places: newPlaces(), turns: newTurns(), answers: newHoldings(),
+		bookings: c.Bookings, google: c.Credentials, attempts: c.Attempts, edge: newEdge(), turns: newTurns(), answers: newHoldings(),
 		healthy: c.Healthy, log: c.Log, counters: c.Counters, answered: c.Observe,
 	}
 	if s.google == nil {
@@ -148,4 +147,4 @@ func route(e *echo.Echo, method, path string, h echo.HandlerFunc) {
 
 // livez says that the process runs. It needs no credentials and says nothing
 // else.
-func livez(c echo.Context) error { return c.NoContent(http.StatusOK) }
+func livez(c echo.Context) error { return write(c, http.StatusOK, "", nil) }

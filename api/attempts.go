@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,27 +26,45 @@ import (
 // a secret that can be guessed safe, its length does. What it does: failures stop
 // being worth anything (429, nothing looked up that costs), they are told to the
 // operator, and where looking a secret up needs the database, an address whose
-// bucket is empty has a few places there and no more.
+// bucket is empty has a few places there and no more. After a thousand of them the
+// address waits a second for each "no", and only a few requests of it wait at a time:
+// the connections of the rest are closed.
 type Attempts struct {
-	burst  float64
-	refill time.Duration // for one token
-	places chan struct{} // in the database, for all whose buckets are empty
+	burst   float64
+	refill  time.Duration // for one token, and until one failure is forgotten
+	penalty time.Duration // how long who has failed too often waits for an answer
+	places  chan struct{} // in the database, for all whose buckets are empty
 
 	mu      sync.Mutex
 	buckets map[netip.Addr]bucket
-	swept   time.Time // when those that are full again were last thrown away
+	swept   time.Time          // when those that are full again were last thrown away
+	waiting map[netip.Addr]int // attempts that wait for their answer
+	waits   int                // all of them
 }
 
-// bucket was this full at that time. One that is full again is as good as none.
+// slowAfter is how many failures of an address are answered without a penalty; and of
+// those that wait for theirs, how many there are at most of one address and in all.
+const (
+	slowAfter   = 1000
+	waitingEach = 32
+	waitingAll  = 256
+)
+
+// bucket was this full at that time. One that is full again, and has no failure that
+// is not forgotten, is as good as none.
 type bucket struct {
 	tokens float64
+	failed float64
 	at     time.Time
 }
 
 // NewAttempts returns a limit of burst failed attempts at once and one more with
 // every refill.
 func NewAttempts(burst int, refill time.Duration) *Attempts {
-	return &Attempts{burst: float64(burst), refill: refill, places: make(chan struct{}, 4), buckets: map[netip.Addr]bucket{}}
+	return &Attempts{
+		burst: float64(burst), refill: refill, penalty: time.Second, places: make(chan struct{}, 4),
+		buckets: map[netip.Addr]bucket{}, waiting: map[netip.Addr]int{},
+	}
 }
 
 // maxPeers is how many addresses are kept apart. When more fail at a time, the
@@ -55,13 +75,18 @@ const maxPeers = 10_000
 // everybodyElse is the name of that bucket.
 var everybodyElse = netip.Addr{}
 
-// peerKey is the address that a bucket is for. A customer with IPv6 has at least
-// 2^64 addresses, so there it is the network.
+// peerKey is the address that a bucket is for.
 func peerKey(peer string) netip.Addr {
 	addr, err := netip.ParseAddr(peer)
 	if err != nil {
 		return everybodyElse
 	}
+	return Network(addr)
+}
+
+// Network is what one customer has of addresses: with IPv6 at least 2^64, so there it
+// is the network of 64 bits.
+func Network(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
 		network, err := addr.Prefix(64)
@@ -77,9 +102,10 @@ func peerKey(peer string) netip.Addr {
 func (a *Attempts) left(key netip.Addr, now time.Time) bucket {
 	b, known := a.buckets[key]
 	if !known {
-		return bucket{a.burst, now}
+		return bucket{a.burst, 0, now}
 	}
-	return bucket{min(a.burst, b.tokens+float64(now.Sub(b.at))/float64(a.refill)), now}
+	refilled := float64(now.Sub(b.at)) / float64(a.refill)
+	return bucket{min(a.burst, b.tokens+refilled), max(0, b.failed-refilled), now}
 }
 
 // empty reports whether a peer has failed too often.
@@ -89,9 +115,9 @@ func (a *Attempts) empty(peer string, now time.Time) bool {
 	return a.left(a.room(peerKey(peer), now), now).tokens < 1
 }
 
-// take takes one token of a peer's. It reports whether there was one, and whether
-// it was the last.
-func (a *Attempts) take(peer string, now time.Time) (taken, last bool) {
+// take takes one token of a peer's. It reports whether there was one, whether it was
+// the last, and whether the peer has failed so often that it has to wait.
+func (a *Attempts) take(peer string, now time.Time) (taken, last, slow bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := a.room(peerKey(peer), now)
@@ -100,8 +126,9 @@ func (a *Attempts) take(peer string, now time.Time) (taken, last bool) {
 		taken = true
 		b.tokens--
 	}
+	b.failed = min(b.failed+1, slowAfter+1)
 	a.buckets[key] = b
-	return taken, taken && b.tokens < 1
+	return taken, taken && b.tokens < 1, b.failed > slowAfter
 }
 
 // room returns the bucket that a peer has or gets: its own if there is room for
@@ -113,7 +140,7 @@ func (a *Attempts) room(key netip.Addr, now time.Time) netip.Addr {
 	if now.Sub(a.swept) >= a.refill { // it takes time, and in less than that none gets full
 		a.swept = now
 		for k := range a.buckets {
-			if a.left(k, now).tokens >= a.burst {
+			if b := a.left(k, now); b.tokens >= a.burst && b.failed == 0 {
 				delete(a.buckets, k)
 			}
 		}
@@ -127,14 +154,41 @@ func (a *Attempts) room(key netip.Addr, now time.Time) netip.Addr {
 // errTooMany is told instead of what was wrong.
 var errTooMany = &refusal{status: http.StatusTooManyRequests, message: "too many failed attempts"}
 
+// wait makes a peer wait that has failed too often. It is false if too many of its
+// attempts wait already. Who hangs up meanwhile has not waited any less.
+func (a *Attempts) wait(key netip.Addr) bool {
+	a.mu.Lock()
+	if a.waiting[key] >= waitingEach || a.waits >= waitingAll {
+		a.mu.Unlock()
+		return false
+	}
+	a.waiting[key]++
+	a.waits++
+	a.mu.Unlock()
+	time.Sleep(a.penalty)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waits--
+	if a.waiting[key]--; a.waiting[key] == 0 {
+		delete(a.waiting, key)
+	}
+	return true
+}
+
 // failed notes a failed attempt of the peer whose request ctx belongs to, and
-// returns what to answer: refused, or that there were too many.
+// returns what to answer: refused, or that there were too many. It may take its time.
 func (a *Attempts) failed(ctx context.Context, refused error, log *slog.Logger) error {
 	if a == nil {
 		return refused
 	}
 	k := callOf(ctx)
-	taken, last := a.take(k.peer, time.Now())
+	taken, last, slow := a.take(k.peer, time.Now())
+	if slow {
+		k.place.rest()
+		if !a.wait(peerKey(k.peer)) {
+			return k.place.abort()
+		}
+	}
 	if last {
 		log.WarnContext(ctx, "too many failed attempts", "peer", peerKey(k.peer).String(), "request_id", k.id)
 	}
@@ -163,16 +217,40 @@ func (a *Attempts) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // peerOf says which address a request comes from: the one that is connected to
-// us, and what X-Forwarded-For says only if that is one of our proxies. Echo
-// reads the header from the right, up to the first address that is not a proxy's:
-// what stands before it, the caller may have written.
+// us, and what X-Forwarded-For says only if that is one of our proxies. The header
+// is read from the right, up to the first address that is not a proxy's: what stands
+// before it, the caller may have written. What is no address there counts as the
+// proxy's that passed it on.
 func peerOf(proxies []*net.IPNet) echo.IPExtractor {
+	direct := echo.ExtractIPDirect()
 	if len(proxies) == 0 {
-		return echo.ExtractIPDirect()
+		return direct
 	}
-	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, p := range proxies {
-		trust = append(trust, echo.TrustIPRange(p))
+	trusted := func(ip string) bool {
+		parsed := net.ParseIP(ip)
+		return slices.ContainsFunc(proxies, func(n *net.IPNet) bool { return n.Contains(parsed) })
 	}
-	return echo.ExtractIPFromXFFHeader(trust...)
+	return func(r *http.Request) string {
+		peer := direct(r)
+		forwarded := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
+		for i := len(forwarded) - 1; i >= 0 && trusted(peer); i-- {
+			addr, ok := forwardedAddr(strings.TrimSpace(forwarded[i]))
+			if !ok {
+				break
+			}
+			peer = addr
+		}
+		return peer
+	}
+}
+
+// forwardedAddr reads an entry of X-Forwarded-For: an address, in brackets or not,
+// with a port or without.
+func forwardedAddr(text string) (string, bool) {
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr().Unmap().String(), true
+	}
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	addr, err := netip.ParseAddr(text)
+	return addr.Unmap().String(), err == nil
 }

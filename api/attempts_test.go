@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +49,7 @@ func TestAttempts(t *testing.T) {
 		{0, "", true, false}, // all that are none are one
 		{0, "@", true, true},
 	} {
-		taken, last := a.take(c.peer, noon.Add(c.after))
+		taken, last, _ := a.take(c.peer, noon.Add(c.after))
 		if taken != c.taken || last != c.last {
 			t.Errorf("%s at %v: taken %v, last %v; want %v, %v", c.peer, c.after, taken, last, c.taken, c.last)
 		}
@@ -61,7 +64,7 @@ func TestAttempts(t *testing.T) {
 func TestAttemptsOfMany(t *testing.T) {
 	a := NewAttempts(2, time.Second)
 	peer := func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
-	taken := func(i int, now time.Time) bool { ok, _ := a.take(peer(i), now); return ok }
+	taken := func(i int, now time.Time) bool { ok, _, _ := a.take(peer(i), now); return ok }
 	for i := range 2 * maxPeers {
 		taken(i, noon)
 	}
@@ -71,10 +74,63 @@ func TestAttemptsOfMany(t *testing.T) {
 	if !taken(1, noon) || taken(2*maxPeers, noon) {
 		t.Error("one of the first has a bucket of its own, one of the last has none")
 	}
-	later := noon.Add(time.Minute)
+	later := noon.Add(time.Hour)
 	if !taken(2*maxPeers, later) || len(a.buckets) != 1 {
-		t.Errorf("%d buckets are kept after a quiet minute, want 1", len(a.buckets))
+		t.Errorf("%d buckets are kept after a quiet hour, want 1", len(a.buckets))
 	}
+}
+
+// After many failures each one more waits, and only so many at a time; good
+// credentials from the same address do not.
+func TestManyFailuresAreSlow(t *testing.T) {
+	const guesser, wrong = "203.0.113.7:1", "Basic Z29vZ2xlOmd1ZXNz"
+	c := testConfig(io.Discard, clinicOnly{})
+	c.Attempts = NewAttempts(2, time.Hour)
+	c.Attempts.penalty = 300 * time.Millisecond
+	h := New(c)
+	for range slowAfter {
+		from(h, guesser, createPath, "{}", "Authorization", wrong)
+	}
+	var slow, ended atomic.Int64
+	var guesses sync.WaitGroup
+	for range 2 * waitingEach {
+		guesses.Go(func() {
+			defer func() {
+				if recover() != nil { // http.ErrAbortHandler
+					ended.Add(1)
+				}
+			}()
+			started := time.Now()
+			if got := from(h, guesser, createPath, "{}", "Authorization", wrong); got.status != 429 || time.Since(started) < c.Attempts.penalty {
+				t.Errorf("got %d after %v", got.status, time.Since(started))
+			}
+			slow.Add(1)
+		})
+	}
+	for end := time.Now().Add(10 * time.Second); c.Attempts.slowed() == 0 && time.Now().Before(end); { // it may have missed them
+		time.Sleep(time.Millisecond)
+	}
+	started := time.Now()
+	if got := from(h, guesser, createPath, "{}", "Authorization", basic); got.status != 400 || c.Attempts.slowed() == 0 && time.Since(started) > c.Attempts.penalty {
+		t.Errorf("good credentials: got %d after %v", got.status, time.Since(started))
+	}
+	guesses.Wait()
+	if slow.Load() < waitingEach || slow.Load()+ended.Load() != 2*waitingEach {
+		t.Errorf("%d were slow, %d ended", slow.Load(), ended.Load())
+	}
+	if n := c.Attempts.slowed(); n != 0 || len(c.Attempts.waiting) != 0 {
+		t.Errorf("%d still wait", n)
+	}
+	started = time.Now()
+	if got := from(h, "203.0.113.8:1", createPath, "{}", "Authorization", wrong); got.status != 401 {
+		t.Errorf("another address: got %d after %v", got.status, time.Since(started))
+	}
+}
+
+func (a *Attempts) slowed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.waits
 }
 
 // from sends a request from an address.
@@ -164,6 +220,12 @@ func TestForgedForwardedFor(t *testing.T) {
 		{"one behind our proxy", proxy, "203.0.113.7", proxy, "203.0.113.7", true},
 		{"its neighbour", proxy, "203.0.113.7", proxy, "203.0.113.8", false},
 		{"one behind our proxy who names another each time", proxy, "198.51.100.%d, 203.0.113.7", proxy, "198.51.100.99, 203.0.113.7", true},
+		{"one behind our proxy, with the port it comes from", proxy, "203.0.113.7:%d", proxy, "203.0.113.7", true},
+		{"its neighbour, with a port", proxy, "203.0.113.7:1", proxy, "203.0.113.8:1", false},
+		{"one with IPv6 in brackets and a port", proxy, "[2001:db8::7]:%d", proxy, "2001:db8::8", true},
+		{"one with IPv6 in brackets", proxy, "[2001:db8::7]", proxy, "[2001:db8::7]:1", true},
+		{"one with IPv4 in IPv6's words", proxy, "[::ffff:203.0.113.7]:%d", proxy, "203.0.113.7", true},
+		{"one behind two of our proxies, all with ports", proxy, "198.51.100.%d:1, 203.0.113.7:2, 192.0.2.9:3", proxy, "203.0.113.7", true},
 		{"one behind two of our proxies", proxy, "198.51.100.%d, 203.0.113.7, 192.0.2.9", proxy, "203.0.113.7", true},
 		{"one behind our proxy who names a victim", proxy, "198.51.100.1, 203.0.113.7", proxy, "198.51.100.1", false},
 		{"nonsense through our proxy is the proxy's", proxy, "x%d", proxy, "y", true},

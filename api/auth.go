@@ -216,8 +216,10 @@ func (s *server) exchangeToken(ctx context.Context, req exchangeKey) (accessToke
 	if err != nil {
 		return accessToken{}, err
 	}
-	defer leave()
-	token, err := s.bookings.ExchangeKey(ctx, string(*req.Key.Value))
+	token, err := func() (string, error) {
+		defer leave() // before who failed too often is made to wait
+		return s.bookings.ExchangeKey(ctx, string(*req.Key.Value))
+	}()
 	if errors.Is(err, booking.ErrNotFound) {
 		return accessToken{}, s.attempts.failed(ctx, invalidRequest("key", notFound), s.log)
 	}

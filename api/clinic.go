@@ -373,9 +373,9 @@ func byAccount(key string, it *occupiedResource) error {
 	return accounted(key+".doctor", it.ReservationGroup.Value.Doctor.Value)
 }
 
-// accounted refuses somebody whose id cannot be one of an account: nobody's time
+// accounted refuses somebody whose id cannot be one of a practitioner: nobody's time
 // would be held for it.
-func accounted(key string, p *account) error {
+func accounted(key string, p *practitioner) error {
 	if p == nil || p.ID.empty() || isObjectID(*p.ID.Value) {
 		return nil
 	}

@@ -37,7 +37,7 @@ type reservation struct {
 	ReservationAssignee  maybe[person]               `json:"reservationAssignee"`
 	ConsultationRequired maybe[bool]                 `json:"consultationRequired"`
 	SedationRequired     maybe[bool]                 `json:"sedationRequired"`
-	Counselor            maybe[account]              `json:"counselor"`
+	Counselor            maybe[practitioner]         `json:"counselor"`
 	Funnel               maybe[reservationFunnel]    `json:"funnel"`
 	ReservationMemo      maybe[string]               `json:"reservationMemo" text:"long"`
 	RequestedProcedures  maybe[[]requestedProcedure] `json:"requestedProcedures"`
@@ -67,8 +67,8 @@ type createOccupiedTime struct {
 	ReservationGroupID maybe[id] `json:"reservationGroupId"`
 	ZoneID             maybe[id] `json:"zoneId"`
 	period
-	Doctor maybe[account] `json:"doctor"`
-	Memo   maybe[string]  `json:"memo" text:"long"`
+	Doctor maybe[practitioner] `json:"doctor"`
+	Memo   maybe[string]       `json:"memo" text:"long"`
 }
 
 // oneOccupiedTime names a blocked time: the body of delete-occupied-time.
@@ -98,9 +98,9 @@ type occupiedResource struct {
 
 // reservationGroup is protos.open.OccupiedReservationGroupResource.
 type reservationGroup struct {
-	ReservationGroupID maybe[id]      `json:"reservationGroupId"`
-	ZoneID             maybe[id]      `json:"zoneId"`
-	Doctor             maybe[account] `json:"doctor"`
+	ReservationGroupID maybe[id]           `json:"reservationGroupId"`
+	ZoneID             maybe[id]           `json:"zoneId"`
+	Doctor             maybe[practitioner] `json:"doctor"`
 }
 
 // personOf is somebody who works at the clinic.
@@ -109,9 +109,11 @@ type personOf[ID ~string] struct {
 	Name maybe[string] `json:"name"`
 }
 
+func (p personOf[ID]) named() *string { return p.Name.Value }
+
 type (
-	// account is protos.schedule.Doctor and Counselor.
-	account = personOf[id]
+	// practitioner is protos.schedule.Doctor and Counselor.
+	practitioner = personOf[id]
 	// person is protos.schedule.ReservationAssignee, whose id may be any text.
 	person = personOf[string]
 )

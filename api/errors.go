@@ -34,7 +34,7 @@ type family struct {
 	translate    func(error) error                                     // turns a rule's "no" into a *refusal, other errors into themselves
 	wording      func(*refusal) any                                    // the body of the answer
 	maxBody      int64                                                 // of a request, in bytes
-	places       chan struct{}                                         // one for each request that is served; nil: no bound
+	looksUp      bool                                                  // authenticate asks the database, so that needs a place too
 }
 
 // family finds the family of a path. It looks at the path as the router does,
@@ -45,13 +45,13 @@ func (s *server) family(path string) family {
 	clinic := family{translate: clinicRefusal, wording: clinicException, challenge: `Bearer realm="holdfast"`, maxBody: maxBody}
 	switch first {
 	case "v3":
-		google.challenge, google.authenticate, google.places = `Basic realm="holdfast"`, s.google.authenticate, s.places.google
+		google.challenge, google.authenticate = `Basic realm="holdfast"`, s.google.authenticate
 		return google
 	case "schedule", "visitor":
-		clinic.authenticate, clinic.places = s.bearer, s.places.clinic
+		clinic.authenticate, clinic.looksUp = s.bearer, true
 		return clinic
 	case "open":
-		clinic.maxBody, clinic.places = maxKeyBody, s.places.open
+		clinic.maxBody = maxKeyBody
 		return clinic
 	}
 	return google // a path that nobody knows

@@ -139,6 +139,9 @@ const healthLimit = 2 * time.Second
 func (s *server) healthCheck(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), healthLimit)
 	defer cancel()
+	if err := callOf(ctx).place.work(0); err != nil {
+		return err
+	}
 	if s.healthy != nil {
 		if err := s.healthy(ctx); err != nil {
 			s.log.WarnContext(ctx, "not serving", "request_id", callOf(ctx).id, "error", err.Error())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,68 +26,9 @@ const maxBody = 256 << 10
 // maxKeyBody is that of exchange-token, whose callers have no credentials yet.
 const maxKeyBody = 4 << 10
 
-// maxBodies is what the bodies of all requests that are served at a time may take,
-// in bytes of memory.
-const maxBodies = 48 << 20
-
 // expansion is how much more memory than its length a JSON text may take while it
 // is decoded: one of nothing but empty objects does.
 const expansion = 8
-
-// places bounds how many requests are served at a time, for each family apart: so
-// those who need no credentials cannot take the others' places.
-type places struct{ google, clinic, open chan struct{} }
-
-func newPlaces() places {
-	return places{google: make(chan struct{}, 2048), clinic: make(chan struct{}, 1024), open: make(chan struct{}, 64)}
-}
-
-// portion is what one request has of maxBodies.
-type portion struct {
-	of    *atomic.Int64
-	bytes int64
-}
-
-// keep changes it to so many bytes, and reports whether there were as many.
-func (r *portion) keep(bytes int64) bool {
-	if r.of == nil {
-		return true
-	}
-	more := bytes - r.bytes
-	r.bytes = bytes
-	return r.of.Add(more) <= maxBodies || more <= 0
-}
-
-// errTooMuch asks for a request again whose body there is no room for now.
-var errTooMuch = fmt.Errorf("%w: bodies of %d bytes are being read", booking.ErrUnavailable, maxBodies)
-
-// admit takes a place for a request and room for its body, or tells it to come
-// again. done gives them back. Until it is read, a body of unannounced length may
-// be as long as any; one that is too long is not read.
-func (s *server) admit(k *call, r *http.Request) (done func(), err error) {
-	if k.family.places == nil {
-		return func() {}, nil
-	}
-	select {
-	case k.family.places <- struct{}{}:
-	default:
-		return nil, fmt.Errorf("%w: %d requests are being served", booking.ErrUnavailable, cap(k.family.places))
-	}
-	done = func() {
-		k.body.keep(0)
-		<-k.family.places
-	}
-	length := r.ContentLength
-	if length < 0 || length > k.family.maxBody {
-		length = k.family.maxBody
-	}
-	k.body.of = &s.bodies
-	if !k.body.keep(length) {
-		done()
-		return nil, errTooMuch
-	}
-	return done, nil
-}
 
 // patience is how long what a request reads may take. A transaction has a limit
 // of its own, and does not end with its request.
@@ -102,9 +41,9 @@ type call struct {
 	caller string   // who asks: "google", a clinic's merchant id, or nobody yet
 	peer   string   // the address that asks, for the limit on failed attempts
 	once   []string // the headers Idempotency-Key
-	body   portion
-	field  string // what was refused, for the log
-	cause  string // why, for the log
+	place  place    // what it has of what there is
+	field  string   // what was refused, for the log
+	cause  string   // why, for the log
 }
 
 type callKey struct{}
@@ -141,8 +80,20 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			// Of a Content-Length beside it, which a proxy may have believed, net/http
+			// tells nothing. So nothing after it is taken for a request.
+			h.Set("Connection", "close")
+		}
+		k.place.edge, k.place.to = s.edge, c.Response().Writer
+		k.place.line, _ = r.Context().Value(lineKey{}).(Line)
+
 		if err := s.recovered(next, c); err != nil {
 			s.refuse(c, k, err)
+		}
+		aborted := k.place.leave()
+		if aborted {
+			c.Response().Status = http.StatusServiceUnavailable
 		}
 		took := time.Since(started)
 		s.answered(Answer{Route: pattern(c.Path()), Status: c.Response().Status, Field: indexes.ReplaceAllString(k.field, "[n]"), Cause: k.cause, Took: took})
@@ -156,6 +107,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.String("field", k.field),
 			slog.String("cause", k.cause),
 		}, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })...)
+		if aborted {
+			panic(http.ErrAbortHandler) // which ends the connection, or the stream of HTTP/2
+		}
 		return nil
 	}
 }
@@ -220,24 +174,36 @@ func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		k := callOf(c.Request().Context())
+		stranger := owner{kind: strangers, address: peerKey(k.peer)}
+		who := stranger
 		if k.family.authenticate != nil {
+			if k.family.looksUp {
+				if err := k.place.enter(stranger, false); err != nil {
+					return err
+				}
+			}
 			caller, keyID, err := k.family.authenticate(c.Request())
 			if errors.Is(err, errUnauthorized) {
+				if err := k.place.enter(stranger, false); err != nil {
+					return err
+				}
 				return s.attempts.failed(c.Request().Context(), err, s.log)
 			}
 			if err != nil {
 				return err
 			}
 			k.caller = caller
+			who = owner{kind: google}
+			if k.family.looksUp {
+				who = owner{kind: clinics, merchant: caller}
+			}
 			if keyID != "" {
 				c.SetRequest(c.Request().WithContext(booking.WithKey(c.Request().Context(), keyID)))
 			}
 		}
-		done, err := s.admit(k, c.Request())
-		if err != nil {
+		if err := k.place.enter(who, true); err != nil {
 			return err
 		}
-		defer done()
 		// The router leaves this for a known path with another verb. It counts
 		// OPTIONS among the verbs, which it would answer by itself.
 		if allow, known := c.Get(echo.ContextKeyHeaderAllow).(string); known {
@@ -265,22 +231,35 @@ func readBody(c echo.Context) ([]byte, error) {
 	}
 	// MaxBytesReader closes the connection, which it can only with the server's
 	// own ResponseWriter.
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, most))
+	body, err := k.place.read(http.MaxBytesReader(c.Response().Writer, r.Body, most), r.ContentLength)
 	var limit *http.MaxBytesError
 	switch {
+	case errors.Is(err, errTooMuch):
+		return nil, err
 	case errors.As(err, &limit):
 		return nil, tooLong
 	case err != nil:
 		return nil, &refusal{status: http.StatusBadRequest, message: "the body could not be read to its end"}
 	}
-	if !k.body.keep(expansion * int64(len(body))) {
-		return nil, errTooMuch
-	}
-	return body, nil
+	return body, k.place.work(expansion * int64(len(body)))
 }
 
 // writeJSON answers with a JSON text.
 func writeJSON(c echo.Context, status int, text []byte) error {
-	c.Response().Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text))) // else a long one goes in chunks
-	return c.Blob(status, echo.MIMEApplicationJSON, text)
+	return write(c, status, echo.MIMEApplicationJSON, text)
+}
+
+// write answers. The answer is charged to its caller until it is taken.
+func write(c echo.Context, status int, contentType string, text []byte) error {
+	r, k := c.Response(), callOf(c.Request().Context())
+	if err := k.place.answer(int64(len(text))); err != nil {
+		return err
+	}
+	if contentType != "" {
+		r.Header().Set(echo.HeaderContentType, contentType)
+	}
+	r.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text))) // else a long one goes in chunks
+	r.WriteHeader(status)
+	// What HTTP/2 has not sent it would wait with after the place is given back.
+	return k.place.write(r, text, c.Request().ProtoMajor == 2)
 }

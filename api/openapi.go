@@ -17,5 +17,5 @@ var openAPIText []byte
 // openAPI answers with the description. It has nothing that is not public, so
 // it needs no credentials.
 func openAPI(c echo.Context) error {
-	return c.Blob(http.StatusOK, "application/yaml", openAPIText)
+	return write(c, http.StatusOK, "application/yaml", openAPIText)
 }

@@ -289,7 +289,7 @@ func unusableWithin(v reflect.Value, path, under string, most int) error {
 			bad = bad || unkept(name.String(), mostName) || unusableWithin(entry, path, path, most) != nil
 		}
 	case reflect.Struct:
-		if p, ok := v.Interface().(person); ok && p.Name.Value != nil && !letters.Seen(*p.Name.Value) {
+		if p, ok := v.Interface().(interface{ named() *string }); ok && p.named() != nil && !letters.Seen(*p.named()) {
 			return invalidCommand(join(under, "name"), notAvailable)
 		}
 		for _, f := range fields(v, under) {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,9 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -45,7 +41,7 @@ func TestAbuseReads(t *testing.T) {
 			n, err = db.IndexGuests(t.Context(), 2000)
 			must(t, err)
 		}
-		s := startOn(t, p)
+		s := serveOn(t, p, "--trusted-proxies", "127.0.0.1")
 
 		client := &http.Client{Timeout: 30 * time.Second}
 		ask := func(path, body, auth string) (int, string) {
@@ -159,40 +155,6 @@ func (p program) raw(t *testing.T, text string, args ...any) {
 	defer db.Close()
 	_, err = db.Exec(text, args...)
 	must(t, err)
-}
-
-// startOn builds the program and starts a server on a database that is there.
-func startOn(t *testing.T, p program) *target {
-	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "holdfast")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	serve := exec.Command(binary, "serve", "--address", "127.0.0.1:0", "--internal-address", "127.0.0.1:0", "--database", p.database, "--google-credentials", googleCredentials, "--trusted-proxies", "127.0.0.1")
-	log, err := os.Create(filepath.Join(dir, "log"))
-	must(t, err)
-	defer log.Close()
-	serve.Stderr = log
-	must(t, serve.Start())
-	s := &target{pid: serve.Process.Pid, log: log.Name()}
-	t.Cleanup(func() {
-		must(t, serve.Process.Signal(os.Interrupt))
-		if err := serve.Wait(); err != nil {
-			t.Errorf("the server ended badly: %v", err)
-		}
-		if found := regexp.MustCompile(`(?m)^.*(level=ERROR|panic).*$`).FindAllString(s.logged(t), 20); found != nil {
-			t.Errorf("the log has:\n%s", strings.Join(found, "\n"))
-		}
-		var out, err bytes.Buffer
-		if status := run(context.WithoutCancel(t.Context()), []string{"verify", "--database", p.database}, &out, &err); status != 0 {
-			t.Errorf("verify: exit status %d\n%s%s", status, &out, &err)
-		}
-	})
-	s.internal, s.address = s.await(t, `msg="serving metrics" address=(\S+)`), s.await(t, `msg=serving address=(\S+)`)
-	return s
 }
 
 // steady is a call that Google makes all the time.

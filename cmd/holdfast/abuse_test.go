@@ -31,39 +31,57 @@ import (
 
 // Abuse of a real server process, while guests book all the time: what a
 // stranger may send, what a partner may send by mistake, and more of it than the
-// machine can bear. make abuse runs it; it takes over a minute, and what it
-// measures it prints.
+// machine can bear. make abuse runs it, and what it measures it prints.
 
 // maxMemory is what the process may take at any time, in MiB.
 const maxMemory = 256
 
 // target is the process that is abused.
 type target struct {
+	program
 	address, internal string
 	pid               int
-	log               string      // the file that it logs to
-	secure            *tls.Config // nil: plain HTTP
+	log               string       // the file that it logs to
+	secure            *tls.Config  // nil: plain HTTP
+	dialed            atomic.Int64 // how often attackers have connected
 }
 
-// startTarget builds the program and starts a server on a new database.
+// startTarget starts a server on a new SQLite file.
 func startTarget(t *testing.T, args ...string) *target {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "holdfast")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	p := program{database: storagetest.SQLite(t)}
+	return startOn(t, storagetest.SQLite(t), args...)
+}
+
+// startOn builds the program, or takes the build that ABUSE_BINARY names, to
+// compare, and starts a server on an empty database. ABUSE_FILES is how many
+// files it may open.
+func startOn(t *testing.T, database string, args ...string) *target {
+	t.Helper()
+	p := program{database: database}
 	p.ok(t, "import", file(t, "c", strings.NewReplacer("capacity: 2", "capacity: 10000", "capacity: 1", "capacity: 10000").Replace(catalogue2)))
-	serve := exec.Command(binary, append([]string{"serve", "--address", "127.0.0.1:0", "--internal-address", "127.0.0.1:0", "--database", p.database, "--google-credentials", googleCredentials}, args...)...)
+	return serveOn(t, p, args...)
+}
+
+// serveOn is startOn for a database with what is to be in it.
+func serveOn(t *testing.T, p program, args ...string) *target {
+	t.Helper()
+	dir := t.TempDir()
+	binary := os.Getenv("ABUSE_BINARY")
+	if binary == "" {
+		binary = filepath.Join(dir, "holdfast")
+		build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+	}
+	serve := exec.Command("sh", append([]string{"-c", `[ -z "$ABUSE_FILES" ] || ulimit -n "$ABUSE_FILES"; exec "$0" "$@"`, binary, "serve", "--address", "127.0.0.1:0", "--internal-address", "127.0.0.1:0", "--database", p.database, "--google-credentials", googleCredentials}, args...)...)
 	log, err := os.Create(filepath.Join(dir, "log")) // a pipe would make it wait for this process
 	must(t, err)
 	defer log.Close()
 	serve.Stderr = log
 	must(t, serve.Start())
-	s := &target{pid: serve.Process.Pid, log: log.Name()}
+	s := &target{program: p, pid: serve.Process.Pid, log: log.Name()}
 	t.Cleanup(func() {
 		must(t, serve.Process.Signal(os.Interrupt))
 		if err := serve.Wait(); err != nil {
@@ -171,10 +189,13 @@ var (
 	newYork = clinic{"new-york", "visit"}
 )
 
-func (s *target) visit(t *testing.T, at clinic) *visitor {
+func (s *target) visit(t *testing.T, at clinic) *visitor { return s.visitWith(t, at, false) }
+
+// visitWith is a visitor who may come on a new connection for each booking.
+func (s *target) visitWith(t *testing.T, at clinic, fresh bool) *visitor {
 	ctx, stop := context.WithCancel(t.Context())
 	g := &visitor{at: at, stop: stop}
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: s.secure}}
+	client := s.client(fresh)
 	g.done.Go(func() {
 		defer client.CloseIdleConnections()
 		for ctx.Err() == nil {

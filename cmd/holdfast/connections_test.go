@@ -2,12 +2,18 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -23,97 +29,99 @@ func (c *fakeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c
 
 func (c *fakeConn) Close() error { c.closed = true; return nil }
 
-// incoming hands out connections.
-type incoming chan net.Conn
-
-func (l incoming) Accept() (net.Conn, error) {
-	if c, ok := <-l; ok {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (incoming) Close() error   { return nil }
-func (incoming) Addr() net.Addr { return nil }
-
 // Each step is one connection that comes in, or something that happens on one.
 func TestConnections(t *testing.T) {
-	const a, b, c, proxy = "203.0.113.1", "203.0.113.2", "203.0.113.3", "192.0.2.1"
+	const a, b, c, d, proxy = "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4", "192.0.2.1"
+	const net1, net1b, net2 = "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"
 	type step struct {
 		from    string // a new one comes in
 		of      int    // or something happens on one that has come in, by its number from 1
-		state   http.ConnState
-		closed  int  // which one has to go for it; 0: none
-		refused bool // the new one itself
-		secured bool // with TLS
-		leaves  bool // the server has said all it had to say
+		does    string
+		closed  int           // which one has to go for it; 0: none
+		refused bool          // the new one itself
+		later   time.Duration // since the step before
+		overTLS bool
 	}
 	in := func(from string) step { return step{from: from} }
-	active, idle, gone := http.StateActive, http.StateIdle, http.StateClosed
+	on := func(n int, does string) step { return step{of: n, does: does} }
 	for _, tt := range []struct {
 		name  string
-		steps []step // at most 4 connections, and 2 of each address
+		steps []step // at most 6 connections, 4 without Google's credentials, and 2 of each address
 	}{
 		{"room for all", []step{in(a), in(b), in(a), in(b)}},
 		{"the one that was idle for the longest time goes", []step{in(a), in(b), in(a), in(b), {from: c, closed: 1}, {from: c, closed: 2}}},
-		{"not one that works", []step{in(a), {of: 1, state: active}, in(b), in(a), in(b), {from: c, closed: 2}}},
-		{"one that worked has been idle for less long", []step{in(a), {of: 1, state: active}, in(b), in(a), in(b), {of: 1, state: idle}, {from: c, closed: 2}, {from: c, closed: 3}}},
-		{"all work", []step{in(a), {of: 1, state: active}, in(b), {of: 2, state: active}, in(a), {of: 3, state: active}, in(b), {of: 4, state: active}, {from: c, refused: true}, {of: 2, state: idle}, {from: c, closed: 2}}},
-		{"too many of one address, although there is room", []step{in(a), in(b), in(a), {from: a, closed: 1}, {from: a, closed: 3}, in(c)}},
-		{"too many of one address, and all work", []step{in(a), {of: 1, state: active}, in(b), in(a), {of: 3, state: active}, {from: a, refused: true}, in(b)}},
+		{"not one on which we work", []step{in(a), on(1, "work"), in(b), in(a), in(b), {from: c, closed: 2}}},
+		{"one that we worked on has waited for less long", []step{in(a), on(1, "work"), in(b), in(a), in(b), on(1, "worked"), {from: c, closed: 2}, {from: c, closed: 3}}},
+		{"one that began a request, and goes no further, goes in its turn", []step{in(a), in(b), on(1, "active"), in(a), in(b), {from: c, closed: 2}, {from: d, closed: 1}}},
+		{"we work on all", []step{in(a), on(1, "work"), in(b), on(2, "work"), in(a), on(3, "work"), in(b), on(4, "work"), {from: c, refused: true}, on(2, "worked"), {from: c, closed: 2}}},
+		{"two requests on one", []step{in(a), on(1, "work"), on(1, "work"), on(1, "worked"), in(b), in(a), in(b), {from: c, closed: 2}}},
+		{"too many of one address, although there is room", []step{in(a), in(b), in(a), {from: a, later: time.Second, closed: 1}, {from: a, later: time.Second, closed: 3}, in(c)}},
+		{"too many of one address for a moment", []step{in(a), in(a), in(a), in(a)}},
+		{"too many in all: of an address that has too many", []step{in(b), in(a), in(a), in(a), {from: c, closed: 2}, {from: c, closed: 1}}},
+		{"too many of one network of IPv6", []step{in(net1), in(net1b), {from: net1, later: time.Second, closed: 1}, in(net2)}},
+		{"too many of one address, and we work on them", []step{in(a), on(1, "work"), in(b), in(a), on(3, "work"), {from: a, later: time.Second}, {from: b, closed: 4}, {from: b, closed: 2}}},
 		{"a proxy of ours may have them all", []step{in(proxy), in(proxy), in(proxy), in(proxy), {from: proxy, closed: 1}}},
-		{"who goes makes room", []step{in(a), in(b), in(a), in(b), {of: 2, state: gone}, in(c)}},
-		{"who goes twice makes room once", []step{in(a), in(b), in(a), in(b), {of: 2, state: gone}, {of: 2, state: gone}, {of: 2, state: idle}, in(c), {from: c, closed: 1}}},
-		{"who is told to leave goes first, whoever was told first", []step{in(a), {of: 1, state: active}, in(b), {of: 2, state: active}, in(a), in(b), {of: 2, leaves: true}, {of: 1, leaves: true}, {from: c, closed: 2}, {from: c, closed: 1}, {from: proxy, closed: 3}}},
-		{"who is told to leave, of the same address", []step{in(a), {of: 1, state: active}, in(b), {of: 2, state: active}, {of: 2, leaves: true}, in(a), {of: 1, leaves: true}, {from: a, closed: 1}}},
-		{"who is told to leave and is gone", []step{in(a), {of: 1, state: active}, {of: 1, leaves: true}, {of: 1, state: gone}, {of: 1, leaves: true}, in(b), in(a), in(b), in(c), {from: c, closed: 2}}},
-		{"with TLS", []step{{from: a, secured: true}, {of: 1, state: active, secured: true}, in(b), in(a), in(b), {from: c, closed: 2}}},
+		{"who goes makes room", []step{in(a), in(b), in(a), in(b), on(2, "close"), in(c)}},
+		{"who goes twice makes room once", []step{in(a), in(b), in(a), in(b), on(2, "close"), on(2, "close"), on(2, "idle"), in(c), {from: c, closed: 1}}},
+		{"who is told to leave goes first, whoever was told first", []step{in(a), in(b), in(a), in(b), on(2, "leave"), on(1, "leave"), {from: c, closed: 2}, {from: c, closed: 1}, {from: proxy, closed: 3}}},
+		{"who is told to leave, of the same address", []step{in(a), in(b), on(2, "leave"), in(a), on(1, "leave"), {from: a, closed: 1}}},
+		{"who is told to leave and is gone", []step{in(a), on(1, "leave"), on(1, "close"), on(1, "leave"), in(b), in(a), in(b), in(c), {from: c, closed: 2}}},
+		{"with TLS", []step{{from: a, overTLS: true}, on(1, "active"), in(b), in(a), in(b), {from: c, closed: 1}}},
+		{"Google's go last, and do not count as the address's", []step{in(a), on(1, "google"), in(a), on(2, "google"), in(a), in(a), in(b), in(b), {from: c, closed: 3}}},
+		{"Google has them all", []step{in(a), on(1, "google"), in(a), on(2, "google"), in(a), on(3, "google"), in(a), on(4, "google"), in(a), on(5, "google"), in(a), on(6, "google"), {from: a, closed: 1}}},
+		{"a clinic's go after a stranger's", []step{in(a), on(1, "clinic"), in(b), in(a), in(b), {from: c, closed: 2}, {from: c, closed: 3}, {from: c, closed: 4}}},
+		{"a clinic's go before Google's", []step{in(a), on(1, "google"), in(a), on(2, "clinic"), in(a), on(3, "clinic"), in(b), on(4, "clinic"), in(b), on(5, "clinic"), {from: c, closed: 2}}},
+		{"what was Google's stays so", []step{in(a), on(1, "google"), on(1, "clinic"), in(a), in(b), in(b), in(c), {from: d, closed: 2}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			from := make(incoming, 1)
 			_, network, err := net.ParseCIDR("192.0.2.0/24")
 			must(t, err)
-			l := newConnections(from, 4, 2, []*net.IPNet{network})
+			l := newConnections(nil, 6, 2, 2, []*net.IPNet{network}, slog.New(slog.DiscardHandler))
 			var raw []*fakeConn
-			var accepted []net.Conn // as the server has them
-			closed := 0
+			var all []*connection
+			closed, now := 0, time.Now()
 			for i, s := range tt.steps {
-				if s.from == "" {
-					conn := accepted[s.of-1]
-					if s.leaves {
-						must(t, conn.(*connection).CloseWrite())
-						continue
+				now = now.Add(s.later)
+				if s.from != "" {
+					f := &fakeConn{from: s.from}
+					c := &connection{Conn: f, of: l}
+					c.peer = l.peerOf(f)
+					raw, all = append(raw, f), append(all, c)
+					victim := l.admit(c, now)
+					want := (*connection)(nil)
+					if s.closed > 0 {
+						want = all[s.closed-1]
 					}
-					if s.state == gone {
-						must(t, conn.Close())
+					if s.refused {
+						want = c
 					}
-					if s.secured {
-						conn = tls.Server(conn, nil)
+					if victim != want {
+						t.Fatalf("step %d: connection %d is closed, want %d", i+1, slices.Index(all, victim)+1, slices.Index(all, want)+1)
 					}
-					l.state(conn, s.state)
+					if victim != nil {
+						closed++
+						must(t, victim.Conn.Close())
+					}
 					continue
 				}
-				c := &fakeConn{from: s.from}
-				raw = append(raw, c)
-				from <- c
-				if s.refused { // Accept goes on to the next, of which there is none
-					close(from)
+				c := all[s.of-1]
+				var conn net.Conn = c
+				if s.overTLS {
+					conn = tls.Server(c, nil)
 				}
-				conn, err := l.Accept()
-				if refused := err != nil; refused != s.refused || c.closed != s.refused {
-					t.Fatalf("step %d: refused %v, %v", i+1, refused, err)
-				}
-				if s.refused {
-					closed++
-					from = make(incoming, 1)
-					l.Listener = from
-				}
-				accepted = append(accepted, conn)
-				if s.closed > 0 {
-					closed++
-					if !raw[s.closed-1].closed {
-						t.Errorf("step %d: connection %d is still open", i+1, s.closed)
-					}
+				switch s.does {
+				case "work", "worked":
+					c.Working(s.does == "work")
+				case "google", "clinic":
+					c.Proven(s.does == "google", "seoul")
+				case "close":
+					must(t, c.Close())
+				case "leave":
+					must(t, c.CloseWrite())
+				case "active":
+					l.state(conn, http.StateActive)
+				case "idle":
+					l.state(conn, http.StateIdle)
 				}
 			}
 			open := 0
@@ -125,14 +133,36 @@ func TestConnections(t *testing.T) {
 			if l.closed != closed || l.open != open {
 				t.Errorf("closed %d, counted as open %d; want %d and %d", l.closed, l.open, closed, open)
 			}
-			counted := 0
+			counted := l.google
 			for _, n := range l.peers {
 				counted += n
 			}
+			for _, n := range l.clinics {
+				counted += n
+			}
 			if counted != open {
-				t.Errorf("%d are counted by address, %d are open", counted, open)
+				t.Errorf("%d are counted by owner, %d are open", counted, open)
 			}
 		})
+	}
+}
+
+// failing is a listener that has no more files.
+type failing struct{ net.Listener }
+
+func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+
+// That connections cannot be accepted is told, and not as often as it is tried.
+func TestAcceptFails(t *testing.T) {
+	var log bytes.Buffer
+	l := newConnections(failing{}, 6, 2, 2, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	for range 3 {
+		if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, &log)
 	}
 }
 
@@ -143,7 +173,7 @@ func TestRefusedMakesRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
-			l := newConnections(raw, 2, 2, nil)
+			l := newConnections(raw, 2, 0, 2, nil, slog.New(slog.DiscardHandler))
 			var open sync.WaitGroup
 			srv := &http.Server{
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

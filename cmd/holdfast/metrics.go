@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -98,23 +99,48 @@ func (m *metrics) observe(a api.Answer) {
 	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
 }
 
+// How many connections there are to the internal address at most, and how long a
+// profile or a trace may be.
+const (
+	internalConnections = 32
+	longestProfile      = 30 * time.Second
+)
+
+// brief refuses a profile that is to take longer than that.
+func brief(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if sec, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && !(sec <= longestProfile.Seconds()) { // NaN is not either
+			http.Error(w, fmt.Sprintf("seconds must be at most %v", longestProfile.Seconds()), http.StatusBadRequest)
+			return
+		}
+		h(w, r)
+	}
+}
+
 // serveInternal serves /metrics and /debug/pprof/ on an address of their own,
 // which is not for the world, until the context ends.
 func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/", brief(pprof.Index))
 	// Not pprof.Cmdline: arguments may have credentials in them.
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/profile", brief(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 3 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	mux.HandleFunc("GET /debug/pprof/trace", brief(pprof.Trace))
+	limited := newConnections(listener, internalConnections, 0, internalConnections, nil, log)
+	srv := &http.Server{
+		Handler: mux, ConnState: limited.state,
+		ReadHeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		// The first ends also what is profiled; pprof adds that to the second by itself.
+		ReadTimeout: longestProfile + time.Second, WriteTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 	closed := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		closed <- srv.Close()
 	}()
-	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-closed

@@ -44,11 +44,19 @@ func TestMetrics(t *testing.T) {
 				`holdfast_request_seconds_bucket{route="/v3/CreateBooking",le="0.025"} 0`,
 				"holdfast_idempotency_mismatch_total 1", "go_sql_open_connections{", "holdfast_transaction_retries_total 0",
 			},
-			"/debug/pprof/": {"goroutine"},
+			"/debug/pprof/":                      {"goroutine"},
+			"/debug/pprof/trace?seconds=86400":   {"at most 30"},
+			"/debug/pprof/trace?seconds=NaN":     {"at most 30"},
+			"/debug/pprof/trace?seconds=30.1":    {"at most 30"},
+			"/debug/pprof/profile?seconds=86400": {"at most 30"},
+			"/debug/pprof/heap?seconds=86400":    {"at most 30"},
 		} {
 			resp, err := http.Get("http://" + listener.Addr().String() + path)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if ok := !strings.Contains(path, "seconds"); ok != (resp.StatusCode == 200) {
+				t.Errorf("%s: %d", path, resp.StatusCode)
 			}
 			body, err := io.ReadAll(resp.Body)
 			if err != nil {

@@ -108,8 +108,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		return fmt.Errorf("--address: %w", err)
 	}
 	// Half of what the system lets us open is for the database and everything else.
-	limited := newConnections(listener, min(maxConnections, maxFiles()/2), maxConnectionsEach, proxies)
-	srv.ConnState = limited.state
+	most := min(maxConnections, maxFiles()/2)
+	limited := newConnections(listener, most, most/8, min(maxConnectionsEach, most/4), proxies, c.log)
+	srv.ConnState, srv.ConnContext = limited.state, limited.context
 	watched.registry.MustRegister(limited)
 	// What runs beside the server ends with it.
 	beside, stop := context.WithCancel(ctx)
@@ -170,6 +171,13 @@ func newServer(config api.Config) *http.Server {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
+		// A stream costs as much as a connection, and what is sent on it before it is read
+		// is ours to keep.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 32, MaxReadFrameSize: 16 << 10,
+			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+			WriteByteTimeout: 5 * time.Second,
+		},
 	}
 }
 
