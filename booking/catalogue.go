@@ -156,7 +156,7 @@ func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []
 func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
 	var holds []inventory.Hold
 	for _, r := range b.Resources {
-		it := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec}
+		it := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots}
 		if g := m.Group(r.GroupID); g != nil && g.Zone(r.ZoneID) != nil && g.Zone(r.ZoneID).Enabled {
 			_, lane := it.occupy(m, g, *g.Zone(r.ZoneID), now)
 			holds = append(holds, lane[0])

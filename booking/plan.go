@@ -173,7 +173,7 @@ func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 
 // planClinic: the service names the group, the guest perhaps the zone (Google's
 // room) and the doctor (Google's staff). Without a room every enabled zone will
-// do.
+// do. A party takes a place of the lane for each of it, all in one zone.
 func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *OccupiedResource, now time.Time) plan {
 	invalid := func(f Field, detail string) plan { return plan{invalid: unknown(f, detail)} }
 	g := m.Group(svc.GroupID)
@@ -219,7 +219,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	if !stays && !g.OnGrid(s.StartSec) {
 		return invalid(FieldStart, fmt.Sprintf("visits of this service start every %d seconds, and not at that time", g.IntervalSec))
 	}
-	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
+	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec, Spots: s.PartySize}
 	if !item.open(m, was) || !stays && !g.OpenToGuests(time.Unix(s.StartSec, 0), now, m.Location) {
 		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 	}

@@ -27,7 +27,7 @@ type GroupSlot struct {
 	StartSec int64 // Unix seconds
 	EndSec   int64
 	Capacity int // visits at a time
-	Taken    int // of Capacity; with Taken below it, one more fits
+	Taken    int // of Capacity; with Taken below it, the visit fits
 }
 
 // ItemSlots are the slots that one stretch of a visit could be moved to.
@@ -109,6 +109,7 @@ func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, t
 		for i, r := range b.Resources {
 			if g := m.Group(r.GroupID); g != nil {
 				grids[i] = q.grid(m, g, r.doctorID())
+				grids[i].spots = max(1, b.PartySize)
 			}
 		}
 		rows, err := s.Store.SlotsBetween(ctx, q.reads(m, grids, b, s.Now()))
@@ -150,6 +151,7 @@ type grid struct {
 	busy   *inventory.Resource // that time, if it is exclusive
 	starts []int64
 	at     *time.Location
+	spots  int // places that are wanted of a slot
 }
 
 type lane struct {
@@ -182,7 +184,7 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 }
 
 func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID string) grid {
-	made := grid{group: g, doctor: m.StaffMember(doctorID), at: m.Location, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
+	made := grid{spots: 1, group: g, doctor: m.StaffMember(doctorID), at: m.Location, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
 	for _, z := range g.Zones {
 		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
 			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
@@ -246,7 +248,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
 			}
 			// What cannot be booked, for whatever reason, is shown as full.
-			if away || s.Free() == 0 {
+			if away || s.Free() < g.spots {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{

@@ -173,7 +173,7 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 			return plan{invalid: unknown(FieldStart, fmt.Sprintf("visits of this kind move by %d seconds, and not by so much", g.IntervalSec))}
 		}
 		from := time.Unix(start, 0)
-		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end}
+		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end, Spots: r.Spots}
 		if !item.open(m, nil) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
 			return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 		}
