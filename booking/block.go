@@ -27,7 +27,9 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
 	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
 		occupied, holds, invalid := c.occupy(m, now)
-		return Keys{Slots: inventory.Keys(holds...), Steady: occupied.unheld()}, func(tx Tx) (Booking, error) {
+		touches := Keys{Steady: occupied.unheld()}
+		touches.announce(holds...)
+		return touches, func(tx Tx) (Booking, error) {
 			if invalid != nil {
 				return Booking{}, invalid
 			}
@@ -57,7 +59,7 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 	}
 	occupied, holds := c.Item.occupy(m, g, *z, now)
 	for i := range holds {
-		holds[i].Block = true
+		holds[i].Block, holds[i].Shares = true, nil // it takes nothing
 	}
 	return occupied, holds, nil
 }

@@ -70,7 +70,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		items, holds, invalid := c.occupy(m, now)
 		touches := Keys{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
 		if invalid == nil {
-			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
+			touches.announce(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
 			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 		}
@@ -189,6 +189,10 @@ func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.Gro
 		StartSec: it.StartSec, EndSec: it.EndSec, Spots: max(1, it.Spots),
 	}
 	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, occupied.Spots, now.Unix())}
+	if of := m.Zone(z.ZoneID); of != nil && of.Capacity != nil {
+		share, _ := inventory.ZoneShare(m.ID, *of)
+		holds[0].Shares = []inventory.Share{share}
+	}
 	if doctor, held := it.doctor(m); held {
 		occupied.DoctorID = &doctor.ID
 		holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
@@ -225,7 +229,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		}
 		for n := range open {
 			if errors.As(inventory.Fits(slots, have, slices.Concat(holds[:n+1]...)), &full) {
-				return taken(n, inventory.Keys(slices.Concat(holds...)...))
+				return taken(n, inventory.InTheWay(slots, slices.Concat(holds...)...))
 			}
 		}
 	}

@@ -53,7 +53,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
 		p := c.Slot.plan(m, nil, now)
 		use, noOffer := c.offer(m, now)
-		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}
+		touches := Keys{Claim: &claim, Bookings: leases, Steady: p.unheld()}
+		touches.announce(slices.Concat(p.holds(), use)...)
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			touches.GuestKeys, touches.NewGuest = guestKeys(c.MerchantID, c.Contact), guestID
 			touches.FromSec, touches.ToSec = c.StartSec, c.StartSec+c.DurationSec
@@ -166,7 +167,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 	}
 	at, ok := p.choose(slots, nil)
 	if !ok {
-		return Booking{}, place{}, p.full(leasesOf(c.Contact.UserID, tx.Visits()))
+		return Booking{}, place{}, p.full(slots, leasesOf(c.Contact.UserID, tx.Visits()))
 	}
 	if f := p.notNow(at, slots, now); f != nil {
 		return Booking{}, place{}, f

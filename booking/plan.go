@@ -45,6 +45,11 @@ type place struct {
 	charges inventory.Charges
 }
 
+// announce names what the holds take and share, for an operation that plans them.
+func (k *Keys) announce(holds ...inventory.Hold) {
+	k.Slots, k.Shares = inventory.Keys(holds...), inventory.Spans(holds...)
+}
+
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }
 
 // holds are those of all places.
@@ -90,17 +95,16 @@ func (p plan) notNow(pl place, slots map[inventory.SlotKey]inventory.Slot, now t
 
 // terms are what was published with the place's slot.
 func (pl place) terms(slots map[inventory.SlotKey]inventory.Slot) inventory.Terms {
-	keys := inventory.Keys(pl.holds...)
-	if len(keys) == 0 {
+	if len(pl.holds) == 0 {
 		return inventory.Terms{}
 	}
-	return slots[keys[0]].Terms
+	return slots[pl.holds[0].Keys()[0]].Terms
 }
 
 // full is the refusal when no place has room.
-func (p plan) full(own []uuid.UUID) *Failure {
+func (p plan) full(slots map[inventory.SlotKey]inventory.Slot, own []uuid.UUID) *Failure {
 	f := refuse(SlotUnavailable, "the slot is full")
-	f.full, f.own = p.slots(), own
+	f.full, f.own = inventory.InTheWay(slots, p.holds()...), own
 	return f
 }
 
@@ -153,11 +157,16 @@ func tooSoon(svc *inventory.Service, start, now time.Time) *Failure {
 // published without a size has a seat for each of the party.
 func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 	at := func(partySize, spots int) place {
-		r := inventory.PublishedResource(m.ID, s.ServiceID, s.DurationSec, s.StaffID, s.RoomID, partySize)
-		end := s.StartSec + s.DurationSec
+		row := inventory.Published{
+			MerchantID: m.ID, ServiceID: s.ServiceID, StartSec: s.StartSec, DurationSec: s.DurationSec,
+			StaffID: s.StaffID, RoomID: s.RoomID, PartySize: partySize,
+		}
+		r, end := row.Resource(), s.StartSec+s.DurationSec
+		hold := r.Hold(s.StartSec, end, spots, now.Unix())
+		hold.Shares = m.Shares(row)
 		return place{
 			items: []OccupiedResource{{ResourceID: r.ID, StartSec: s.StartSec, EndSec: end, Spots: spots}},
-			holds: []inventory.Hold{r.Hold(s.StartSec, end, spots, now.Unix())},
+			holds: []inventory.Hold{hold},
 		}
 	}
 	p := plan{published: true}

@@ -157,6 +157,7 @@ type grid struct {
 type lane struct {
 	zone     inventory.Zone
 	resource inventory.Resource
+	beside   []inventory.Resource // all lanes in the zone, if it has a capacity of its own
 }
 
 // grids are those of the groups, of each once. *Invalid is the first that the
@@ -187,7 +188,7 @@ func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID str
 	made := grid{spots: 1, group: g, doctor: m.StaffMember(doctorID), at: m.Location, starts: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
 	for _, z := range g.Zones {
 		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
-			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
+			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z), beside: m.LanesIn(*of)})
 		}
 	}
 	if made.doctor != nil && made.doctor.Exclusive {
@@ -225,6 +226,11 @@ func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, 
 	for _, g := range grids {
 		for _, l := range g.lanes {
 			add(l.resource)
+			for _, o := range l.beside { // those that begin before count as well
+				add(o)
+				r.FromSec = min(r.FromSec, q.FromSec-o.SlotSeconds)
+				r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
+			}
 		}
 		if g.busy != nil {
 			add(*g.busy)
@@ -248,7 +254,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 				s = inventory.Slot{Capacity: l.resource.DefaultCapacity}
 			}
 			// What cannot be booked, for whatever reason, is shown as full.
-			if away || s.Free() < g.spots {
+			if away || s.Free() < g.spots || !g.zoneHasRoom(l, start, rows) {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{
@@ -257,6 +263,26 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 		}
 	}
 	return slots
+}
+
+// zoneHasRoom reports whether the lane's zone has room for what is wanted of the slot
+// that starts then, over all groups.
+func (g grid) zoneHasRoom(l lane, startSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
+	if l.beside == nil {
+		return true
+	}
+	share, _ := inventory.ZoneShare(l.resource.MerchantID, l.zone)
+	h := l.resource.Hold(startSec, startSec+g.group.IntervalSec, g.spots, 0)
+	h.Shares = []inventory.Share{share}
+	at := map[inventory.SlotKey]inventory.Slot{}
+	untouched(at, []inventory.Hold{{Resource: l.resource, StartSec: h.StartSec, EndSec: h.EndSec}})
+	for _, k := range h.Keys() {
+		if s, touched := rows[k]; touched {
+			at[k] = s
+		}
+	}
+	at[inventory.SlotKey{Resource: share.ID, StartSec: h.StartSec}] = inventory.Slot{Rows: inventory.RowsOf(rows, l.beside, h)}
+	return inventory.Fits(at, nil, []inventory.Hold{h}) == nil
 }
 
 // doctorAway reports whether the doctor who is wanted is with somebody else, or

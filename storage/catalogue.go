@@ -19,6 +19,8 @@ type merchantRow struct {
 	Kind     inventory.MerchantKind
 	TimeZone string
 	Guests   string
+	Sharing  inventory.Sharing
+	Chairs   bool
 	Version  int64
 }
 
@@ -29,6 +31,9 @@ type zoneRow struct {
 	ID         string
 	Position   int
 	Name       string
+	Capacity   *int
+	Excess     int
+	SinceSec   int64
 }
 
 func (zoneRow) TableName() string { return "zones" }
@@ -242,6 +247,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 	}
 	m := &inventory.Merchant{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, TimeZone: row.TimeZone, Location: location, Version: row.Version,
+		Sharing: row.Sharing, Chairs: row.Chairs,
 	}
 
 	if err := json.Unmarshal([]byte(row.Guests), &m.Guests); err != nil {
@@ -260,7 +266,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		}
 	}
 	for _, r := range zones {
-		m.Zones = append(m.Zones, inventory.Zone{ID: r.ID, Name: r.Name})
+		m.Zones = append(m.Zones, inventory.Zone{ID: r.ID, Name: r.Name, Capacity: r.Capacity})
 	}
 	for _, r := range groups {
 		g, err := r.group()

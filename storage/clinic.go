@@ -58,6 +58,9 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err := db.putResources(tx, &m, doctorKeys(&m, reassigned, now)); err != nil {
 			return err
 		}
+		if err := db.excuseZones(tx, &m, nowSec); err != nil {
+			return err
+		}
 		// Now nobody has a slot whose room changes, and who comes finds none.
 		there, err := holding(tx, m.ID, nowSec)
 		if err != nil {
@@ -165,6 +168,12 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, doctors map[uuid.
 	for _, r := range m.Resources() {
 		resources[r.ID] = r
 	}
+	for _, z := range m.Zones {
+		if z.Capacity != nil {
+			_, r := inventory.ZoneShare(m.ID, z)
+			resources[r.ID] = r
+		}
+	}
 	inOrder := slices.SortedFunc(maps.Values(resources), func(a, b inventory.Resource) int {
 		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
 	})
@@ -176,6 +185,9 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, doctors map[uuid.
 		if put.Error != nil {
 			return fmt.Errorf("write resource: %w", put.Error)
 		}
+	}
+	if err := putShares(tx, zoneShares(m, slices.Collect(maps.Values(resources)))); err != nil {
+		return err
 	}
 	ids := slices.SortedFunc(maps.Keys(doctors), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	lockDoctors := func(before func(uuid.UUID) bool) error {

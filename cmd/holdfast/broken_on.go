@@ -81,7 +81,7 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx)
 		}
 	case "slot-before-token":
 		if k.Claim != nil && len(k.Bookings) == 0 {
-			slots, err := w.Store.Slots(ctx, k.MerchantID, k.CatalogueVersion, k.Slots, time.Now().Unix())
+			slots, err := w.Store.Slots(ctx, k.MerchantID, k.CatalogueVersion, k.Slots, k.Shares, time.Now().Unix())
 			if err != nil {
 				return err
 			}
@@ -124,9 +124,9 @@ func (w *weakStore) LapsedLeases(ctx context.Context, slots []inventory.SlotKey,
 }
 
 // Slots remembers what it read for a while.
-func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
+func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	if broken != "cached-availability" {
-		return w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+		return w.Store.Slots(ctx, merchantID, version, keys, shares, nowSec)
 	}
 	w.Lock()
 	defer w.Unlock()
@@ -134,7 +134,7 @@ func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64,
 	if c, ok := w.seen[name]; ok && time.Now().Before(c.until) {
 		return c.slots, nil
 	}
-	slots, err := w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+	slots, err := w.Store.Slots(ctx, merchantID, version, keys, shares, nowSec)
 	if err == nil {
 		w.seen[name] = cached{slots: slots, until: time.Now().Add(2 * time.Second)}
 	}

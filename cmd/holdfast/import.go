@@ -179,7 +179,7 @@ func (i *importer) checkPolicy(p policy) error {
 			return fmt.Errorf("%s: merchant %s: %w", p.path, m.ID, err)
 		}
 		fmt.Fprintf(i.out, "%s: merchant %s: offers %d\n", p.path, m.ID, len(m.Offers))
-		return nil
+		return i.soldOver(i.db.SoldOverAt(ctx, m.ID, i.now.Unix(), mostSoldOver+1))
 	})
 	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewPolicy(ctx, p) })
 	return nil
@@ -306,7 +306,8 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
 		f.Progress = i.reading("writing "+name(f), f.Size())
-		if err := i.writeAvailability(ctx, f); err != nil {
+		over, err := i.writeAvailability(ctx, f)
+		if err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
 		withdrawn := 0
@@ -317,14 +318,35 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 			}
 		}
 		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), slots, withdrawn, leftAlone(skipped))
-		return nil
+		return i.soldOver(i.db.SoldOver(ctx, over, i.now.Unix(), mostSoldOver+1))
 	})
 	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewAvailability(ctx, f) })
 	return nil
 }
 
-func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed) error {
-	return i.eachChunk(ctx, f, func(rows []inventory.Published) error { return i.db.PutPublished(ctx, rows, f.Meta.GenerationSec) })
+// mostSoldOver is how many visits that were sold over one another an import lists.
+const mostSoldOver = 100
+
+// writeAvailability returns slots that have been sold over others.
+func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed) (over []inventory.SlotKey, err error) {
+	err = i.eachChunk(ctx, f, func(rows []inventory.Published) error {
+		some, err := i.db.PutRows(ctx, rows, f.Meta.GenerationSec)
+		over = append(over, some[:min(len(some), 2*mostSoldOver-len(over))]...)
+		return err
+	})
+	return over, err
+}
+
+// soldOver lists visits to come that have been sold over others.
+func (i *importer) soldOver(visits []storage.SoldOver, err error) error {
+	for _, v := range visits[:min(len(visits), mostSoldOver)] {
+		start, end := time.Unix(v.StartSec, 0).UTC(), time.Unix(v.EndSec, 0).UTC()
+		fmt.Fprintf(i.out, "  visit %s of %s %s–%s UTC: sold over another\n", v.ScheduleID, v.MerchantID, start.Format("2006-01-02 15:04"), end.Format("15:04"))
+	}
+	if len(visits) > mostSoldOver {
+		fmt.Fprintln(i.out, "  … and more")
+	}
+	return err
 }
 
 // eachChunk gives the rows of a feed to do, a chunk at a time.
