@@ -141,6 +141,17 @@ func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64,
 	return slots, err
 }
 
+// Merchant forgets what a merchant's rows share, as if each were room of its own.
+func (w *weakStore) Merchant(ctx context.Context, id string) (*inventory.Merchant, error) {
+	m, err := w.Store.Merchant(ctx, id)
+	if broken != "rows-sold-separately" || err != nil {
+		return m, err
+	}
+	alone := *m
+	alone.Sharing = inventory.SharingIndependent
+	return &alone, nil
+}
+
 var errLooked = errors.New("looked, and wrote nothing")
 
 // reader remembers which slots an operation looked at, and writes nothing.
@@ -192,7 +203,7 @@ func (r *roomOnly) PutBooking(booking.Booking, booking.Event) {}
 // variants are what HOLDFAST_BROKEN may name.
 var variants = []string{
 	"", "read-then-save", "answer-before-commit", "no-unique-key", "slot-before-token", "error-told-as-failure", "token-kept",
-	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown", "autocommit",
+	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown", "autocommit", "rows-sold-separately",
 }
 
 func init() {
