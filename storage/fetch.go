@@ -403,9 +403,17 @@ func (all sharedRows) of(s inventory.Span) []inventory.Row {
 	return rows
 }
 
-// overlapping are the slots of a share's span k; the condition says which.
-const overlapping = `CROSS JOIN resource_shares m CROSS JOIN slots s WHERE m.share_id = k.share_id AND s.resource_id = m.resource_id
-	AND s.start_sec > k.from_sec - m.slot_seconds AND s.start_sec < k.to_sec AND (%s)`
+// overlapping are the slots s of a share's span k; the condition says which. PostgreSQL
+// cannot tell how few they are, and has to be told to look for them by the index,
+// resource by resource; SQLite does so.
+func (d dialect) overlapping(condition string) string {
+	slots := "slots s"
+	const near = "s.resource_id = m.resource_id AND s.start_sec > k.from_sec - m.slot_seconds AND s.start_sec < k.to_sec"
+	if d.lateral {
+		slots = "LATERAL (SELECT * FROM slots s WHERE " + near + " OFFSET 0) s"
+	}
+	return "CROSS JOIN resource_shares m CROSS JOIN " + slots + " WHERE m.share_id = k.share_id AND " + near + " AND (" + condition + ")"
+}
 
 // rowsOfShares reads the slots that overlap the spans.
 func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition string) (sharedRows, error) {
@@ -414,7 +422,7 @@ func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition stri
 		return around, nil
 	}
 	rows, err := query[sharedRow](d, tx, `SELECT k.share_id, s.resource_id, s.start_sec, m.slot_seconds, m.party_size,
-		s.spots_total, s.offered, s.known, s.taken FROM {0} k `+fmt.Sprintf(overlapping, condition), setOf(inventory.JoinSpans(spans)))
+		s.spots_total, s.offered, s.known, s.taken FROM {0} k `+d.overlapping(condition), setOf(inventory.JoinSpans(spans)))
 	if err != nil {
 		return nil, fmt.Errorf("read what is shared: %w", err)
 	}

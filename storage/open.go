@@ -55,6 +55,7 @@ type dialect struct {
 	share      string // behind a SELECT: nobody changes these rows
 	lower      string // an expression in which the letters A to Z of %s are small
 	slow       string // a statement before those of a long transaction, or nothing
+	lateral    bool   // a subquery may use what stands before it
 	arguments  int    // of one statement, at most; 0: as many as you like
 	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
@@ -179,7 +180,7 @@ func (db *DB) openPostgres(target string, o Options) error {
 		slow: "SET LOCAL statement_timeout = 0",
 		group: `SELECT set_config('lock_timeout', ?, true), set_config('enable_seqscan', 'off', true),
 			set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`,
-		committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
+		lateral: true, committers: 2, rows: arrays, check: checkPostgres, migration: postgresMigration,
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 	if len(shares) > 0 { // the slots come last: there may be very many
 		sets = []set{setOf(asked), setOf(inventory.JoinSpans(shares)), slotSet(keys)}
 		shared = `SELECT ` + slotColumns + `, s.known, k.share_id, m.slot_seconds, m.party_size
-			FROM {1} k ` + fmt.Sprintf(overlapping, "s.taken > 0 OR s.offered > 0") + ` UNION ALL `
+			FROM {1} k ` + db.dialect.overlapping("s.taken > 0 OR s.offered > 0") + ` UNION ALL `
 	}
 	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH asked AS MATERIALIZED (SELECT * FROM {0} a), lapsed AS MATERIALIZED (
 			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots, r.kind FROM bookings b CROSS JOIN holds h CROSS JOIN resources r
