@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"holdfast/inventory"
@@ -54,7 +53,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 				holds = append(holds, plans[i].holds()...)
 			}
 		}
-		found, err := s.Store.Slots(ctx, m.ID, m.Version, inventory.Keys(holds...), now.Unix())
+		found, err := s.Store.Slots(ctx, m.ID, m.Version, inventory.Keys(holds...), inventory.Spans(holds...), now.Unix())
 		if errors.Is(err, ErrStale) {
 			continue
 		}
@@ -107,15 +106,5 @@ func (p plan) room(slots map[inventory.SlotKey]inventory.Slot, now time.Time) in
 }
 
 func (pl place) room(slots map[inventory.SlotKey]inventory.Slot) int {
-	free := []int{}
-	for _, h := range inventory.Merge(pl.holds) {
-		for _, k := range h.Keys() {
-			s := slots[k] // a slot that was never published has no room
-			free = append(free, s.Free()/h.Spots)
-		}
-	}
-	if len(free) == 0 {
-		return 0
-	}
-	return slices.Min(free)
+	return inventory.Room(slots, pl.holds)
 }

@@ -32,7 +32,8 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
 	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
 		occupied, holds, invalid := c.occupy(m, now)
-		touches := Keys{Slots: inventory.Keys(holds...), Steady: occupied.unheld(), Blocks: BlockKey{c.MerchantID, c.StartSec, c.EndSec}}
+		touches := Keys{Steady: occupied.unheld(), Blocks: BlockKey{c.MerchantID, c.StartSec, c.EndSec}}
+		touches.announce(holds...)
 		return touches, func(tx Tx) (Booking, error) {
 			if invalid != nil {
 				return Booking{}, invalid
@@ -90,7 +91,7 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 	}
 	occupied, holds := c.Item.occupy(m, g, *z, now)
 	for i := range holds {
-		holds[i].Block = true
+		holds[i].Block, holds[i].Shares = true, nil // it takes nothing
 	}
 	return occupied, holds, nil
 }

@@ -167,10 +167,14 @@ func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []
 func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
 	var holds []inventory.Hold
 	for _, r := range b.Resources {
-		it := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec}
+		it := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots}
 		if g := m.Group(r.GroupID); g != nil && g.Zone(r.ZoneID) != nil && g.Zone(r.ZoneID).Enabled {
 			_, lane := it.occupy(m, g, *g.Zone(r.ZoneID), now)
 			holds = append(holds, lane[0])
+			for _, s := range lane[0].Shares { // counted like a resource, as finely as a doctor's time
+				zone := inventory.Resource{ID: s.ID, Kind: inventory.KindShare, SlotSeconds: inventory.StaffSlotSeconds, DefaultCapacity: s.Capacity}
+				holds = append(holds, zone.Hold(lane[0].StartSec, lane[0].EndSec, lane[0].Spots, now.Unix()))
+			}
 		}
 		if doctor, held := it.doctor(m); held {
 			holds = append(holds, doctor.Hold(r.StartSec, r.EndSec, 1, now.Unix()))

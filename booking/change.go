@@ -37,6 +37,7 @@ type Item struct {
 	Doctor   *Person
 	StartSec int64
 	EndSec   int64
+	Spots    int // places of the lane; 0: one
 }
 
 // Edit says what a command does to an optional member. The zero value keeps it.
@@ -72,7 +73,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 		items, holds, invalid := c.occupy(m, now)
 		touches := Keys{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
 		if invalid == nil {
-			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
+			touches.announce(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
 			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 		}
@@ -91,6 +92,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			if invalid != nil {
 				return invalid
 			}
+			items, holds := b.seat(items, holds)
 			next := c.apply(b, items)
 			if next.StartSec != b.StartSec || next.EndSec != b.EndSec {
 				if f := collide(next, tx.Visits()); f != nil {
@@ -133,6 +135,25 @@ func (c Change) spelled(m *inventory.Merchant) Change {
 	}
 	c.Counselor.To = c.Counselor.To.spelled(m)
 	return c
+}
+
+// seat is what the desk asks for, with the places that the guest's party needs:
+// the desk names times and zones, and no numbers. A stretch that stays as it was
+// keeps the places that it has.
+func (b Booking) seat(items []OccupiedResource, holds [][]inventory.Hold) ([]OccupiedResource, [][]inventory.Hold) {
+	items, holds = slices.Clone(items), slices.Clone(holds)
+	for i := range items {
+		it := &items[i]
+		it.Spots = max(1, b.PartySize)
+		for _, r := range b.Resources {
+			if inventory.SameID(r.GroupID, it.GroupID) && inventory.SameID(r.ZoneID, it.ZoneID) && r.StartSec == it.StartSec && r.EndSec == it.EndSec {
+				it.Spots = r.Spots
+			}
+		}
+		holds[i] = slices.Clone(holds[i])
+		holds[i][0].Spots = it.Spots // the lane's
+	}
+	return items, holds
 }
 
 // apply is the booking as the command wants it.
@@ -195,15 +216,19 @@ func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource
 	return items, holds, nil
 }
 
-// occupy is one place in the lane of g in z and, if the doctor is exclusive,
+// occupy is the item's places in the lane of g in z and, if the doctor is exclusive,
 // the doctor's time. A doctor we do not know is kept by name and holds nothing.
 func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.GroupZone, now time.Time) (OccupiedResource, []inventory.Hold) {
 	lane := inventory.LaneResource(m.ID, g, z)
 	occupied := OccupiedResource{
 		ResourceID: lane.ID, GroupID: g.ID, ZoneID: z.ZoneID, Doctor: it.Doctor.spelled(m),
-		StartSec: it.StartSec, EndSec: it.EndSec, Spots: 1,
+		StartSec: it.StartSec, EndSec: it.EndSec, Spots: max(1, it.Spots),
 	}
-	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, 1, now.Unix())}
+	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, occupied.Spots, now.Unix())}
+	if of := m.Zone(z.ZoneID); of != nil && of.Capacity != nil {
+		share, _ := inventory.ZoneShare(m.ID, *of)
+		holds[0].Shares = []inventory.Share{share}
+	}
 	if doctor, held := it.doctor(m); held {
 		occupied.DoctorID = &doctor.ID
 		holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
@@ -240,7 +265,7 @@ func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventor
 		}
 		for n := range open {
 			if errors.As(inventory.Fits(slots, have, slices.Concat(holds[:n+1]...)), &full) {
-				return taken(n, inventory.Keys(slices.Concat(holds...)...))
+				return taken(n, inventory.InTheWay(slots, slices.Concat(holds...)...))
 			}
 		}
 	}

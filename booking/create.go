@@ -59,7 +59,8 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 		}
 		use, noOffer := c.offer(m, now)
 		var keys []GuestKey
-		touches := Keys{Claim: &claim, Bookings: leases, Slots: inventory.Keys(slices.Concat(p.holds(), use)...), Steady: p.unheld()}
+		touches := Keys{Claim: &claim, Bookings: leases, Steady: p.unheld()}
+		touches.announce(slices.Concat(p.holds(), use)...)
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			keys = guestKeys(c.MerchantID, m.Home(), c.Contact)
 			touches.GuestKeys, touches.NewGuest = keys, guestID
@@ -177,7 +178,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 	}
 	at, ok := p.choose(slots, nil)
 	if !ok {
-		return Booking{}, place{}, p.full(leasesOf(c.Contact.UserID, tx.Visits()))
+		return Booking{}, place{}, p.full(slots, leasesOf(c.Contact.UserID, tx.Visits()))
 	}
 	if f := p.notNow(at, slots, now); f != nil {
 		return Booking{}, place{}, f

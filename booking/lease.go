@@ -59,7 +59,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
 			}
 		}
-		touches.Slots = inventory.Keys(slices.Concat(p.holds(), use)...)
+		touches.announce(slices.Concat(p.holds(), use)...)
 		return touches, func(tx Tx) error {
 			if p.invalid != nil {
 				return p.invalid

@@ -60,6 +60,11 @@ type place struct {
 	charges inventory.Charges
 }
 
+// announce names what the holds take and share, for an operation that plans them.
+func (k *Keys) announce(holds ...inventory.Hold) {
+	k.Slots, k.Shares = inventory.Keys(holds...), inventory.Spans(holds...)
+}
+
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }
 
 // holds are those of all places.
@@ -105,17 +110,16 @@ func (p plan) notNow(pl place, slots map[inventory.SlotKey]inventory.Slot, now t
 
 // terms are what was published with the place's slot.
 func (pl place) terms(slots map[inventory.SlotKey]inventory.Slot) inventory.Terms {
-	keys := inventory.Keys(pl.holds...)
-	if len(keys) == 0 {
+	if len(pl.holds) == 0 {
 		return inventory.Terms{}
 	}
-	return slots[keys[0]].Terms
+	return slots[pl.holds[0].Keys()[0]].Terms
 }
 
 // full is the refusal when no place has room.
-func (p plan) full(own []uuid.UUID) *Failure {
+func (p plan) full(slots map[inventory.SlotKey]inventory.Slot, own []uuid.UUID) *Failure {
 	f := refuse(SlotUnavailable, "the slot is full")
-	f.full, f.own = p.slots(), own
+	f.full, f.own = inventory.InTheWay(slots, p.holds()...), own
 	return f
 }
 
@@ -172,11 +176,16 @@ func tooSoon(svc *inventory.Service, start, now time.Time) *Failure {
 // published without a size has a seat for each of the party.
 func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 	at := func(partySize, spots int) place {
-		r := inventory.PublishedResource(m.ID, s.ServiceID, s.DurationSec, s.StaffID, s.RoomID, partySize)
-		end := s.StartSec + s.DurationSec
+		row := inventory.Published{
+			MerchantID: m.ID, ServiceID: s.ServiceID, StartSec: s.StartSec, DurationSec: s.DurationSec,
+			StaffID: s.StaffID, RoomID: s.RoomID, PartySize: partySize,
+		}
+		r, end := row.Resource(), s.StartSec+s.DurationSec
+		hold := r.Hold(s.StartSec, end, spots, now.Unix())
+		hold.Shares = m.Shares(row)
 		return place{
 			items: []OccupiedResource{{ResourceID: r.ID, StartSec: s.StartSec, EndSec: end, Spots: spots}},
-			holds: []inventory.Hold{r.Hold(s.StartSec, end, spots, now.Unix())},
+			holds: []inventory.Hold{hold},
 		}
 	}
 	p := plan{published: true}
@@ -192,8 +201,9 @@ func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 
 // planClinic: the service names the group, the guest perhaps the zone (Google's
 // room) and the doctor (Google's staff). Without a room every enabled zone will
-// do. What was offered until the catalogue changed is closed; what never was is
-// invalid, and told first.
+// do. A party takes a place of the lane for each of it, all in one zone. What was
+// offered until the catalogue changed is closed; what never was is invalid, and told
+// first.
 func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *OccupiedResource, now time.Time) plan {
 	invalid := func(f Field, detail string) plan { return plan{invalid: unknown(f, detail)} }
 	g := m.Group(svc.GroupID)
@@ -258,7 +268,7 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 	if gone != nil {
 		return plan{closed: gone}
 	}
-	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec}
+	item := Item{GroupID: g.ID, Doctor: doctor, StartSec: s.StartSec, EndSec: s.StartSec + s.DurationSec, Spots: s.PartySize}
 	if !item.open(m, have) || !stays && !g.OpenToGuests(time.Unix(s.StartSec, 0), now, m.Location) {
 		return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 	}

@@ -39,7 +39,7 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 			touches.Visitor = VisitorKey{MerchantID: r.MerchantID, VisitorID: r.VisitorID}
 		}
 		if invalid == nil {
-			touches.Slots = inventory.Keys(slices.Concat(holds...)...)
+			touches.announce(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
 			touches.Steady = slices.ContainsFunc(items, OccupiedResource.unheld)
 			if r.Phone != "" {

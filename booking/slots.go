@@ -27,7 +27,7 @@ type GroupSlot struct {
 	StartSec int64 // Unix seconds
 	EndSec   int64
 	Capacity int // visits at a time
-	Taken    int // of Capacity; with Taken below it, one more fits
+	Taken    int // of Capacity; with Taken below it, the visit fits
 }
 
 // ItemSlots are the slots that one stretch of a visit could be moved to.
@@ -113,6 +113,7 @@ func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, t
 		for i, r := range b.Resources {
 			if g := m.Group(r.GroupID); g != nil {
 				grids[i] = q.grid(m, g, r.doctorID())
+				grids[i].spots = max(1, b.PartySize)
 			}
 		}
 		rows, err := s.Store.SlotsBetween(ctx, q.reads(m, grids, b, s.Now()))
@@ -154,11 +155,13 @@ type grid struct {
 	busy   *inventory.Resource // that time, if it is exclusive
 	open   []inventory.TimeSlot
 	at     *time.Location
+	spots  int // places that are wanted of a slot
 }
 
 type lane struct {
 	zone     inventory.Zone
 	resource inventory.Resource
+	beside   []inventory.Resource // all lanes in the zone, if it has a capacity of its own
 }
 
 // grids are those of the groups, of each once. *Invalid is the first that the
@@ -186,10 +189,10 @@ func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 }
 
 func (q SlotsQuery) grid(m *inventory.Merchant, g *inventory.Group, doctorID string) grid {
-	made := grid{group: g, doctor: m.StaffMember(doctorID), at: m.Location, open: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
+	made := grid{spots: 1, group: g, doctor: m.StaffMember(doctorID), at: m.Location, open: g.OpenSlots(time.Unix(q.FromSec, 0), time.Unix(q.ToSec, 0), m.Location)}
 	for _, z := range g.Zones {
 		if of := m.Zone(z.ZoneID); z.Enabled && of != nil {
-			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z)})
+			made.lanes = append(made.lanes, lane{zone: *of, resource: inventory.LaneResource(m.ID, g, z), beside: m.LanesIn(*of)})
 		}
 	}
 	if made.doctor != nil && made.doctor.Exclusive {
@@ -235,6 +238,9 @@ func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, 
 		for _, l := range g.lanes {
 			add(l.resource)
 			r.ToSec = max(r.ToSec, q.ToSec+g.group.IntervalSec)
+			for _, o := range l.beside {
+				add(o)
+			}
 		}
 		if g.busy != nil {
 			add(*g.busy)
@@ -252,7 +258,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 		for _, l := range g.lanes {
 			s := fullest(l.resource, o.StartSec, o.EndSec, rows)
 			// What cannot be booked, for whatever reason, is shown as full.
-			if away || s.Free() == 0 {
+			if away || s.Free() < g.spots || !g.zoneHasRoom(l, o, rows) {
 				s.Taken = s.Capacity
 			}
 			slots = append(slots, GroupSlot{
@@ -261,6 +267,26 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 		}
 	}
 	return slots
+}
+
+// zoneHasRoom reports whether the lane's zone has room for what is wanted of the
+// slot, over all groups.
+func (g grid) zoneHasRoom(l lane, o inventory.TimeSlot, rows map[inventory.SlotKey]inventory.Slot) bool {
+	if l.beside == nil {
+		return true
+	}
+	share, _ := inventory.ZoneShare(l.resource.MerchantID, l.zone)
+	h := l.resource.Hold(o.StartSec, o.EndSec, g.spots, 0)
+	h.Shares = []inventory.Share{share}
+	at := map[inventory.SlotKey]inventory.Slot{}
+	untouched(at, []inventory.Hold{{Resource: l.resource, StartSec: h.StartSec, EndSec: h.EndSec}})
+	for _, k := range h.Keys() {
+		if s, touched := rows[k]; touched {
+			at[k] = s
+		}
+	}
+	at[inventory.SlotKey{Resource: share.ID, StartSec: h.StartSec}] = inventory.Slot{Rows: inventory.RowsOf(rows, l.beside, h)}
+	return inventory.Fits(at, nil, []inventory.Hold{h}) == nil
 }
 
 // doctorAway reports whether the doctor who is wanted is with somebody else, or

@@ -79,6 +79,7 @@ func (s *slotState) step() {
 	c.MerchantID, c.ServiceID, c.DurationSec = s.m.ID, "half-hour", 1800
 	c.RoomID = rapid.SampledFrom([]string{bed, suite}).Draw(s.r, "room")
 	c.StaffID = rapid.SampledFrom([]string{"", drKim, drLee}).Draw(s.r, "doctor")
+	c.PartySize = rapid.IntRange(0, 2).Draw(s.r, "party")
 	var err error
 	switch what := rapid.SampledFrom([]string{"create", "lease", "change", "resize", "block"}).Draw(s.r, "what"); {
 	case what == "create":

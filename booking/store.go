@@ -35,10 +35,10 @@ type Store interface {
 	// belongs to, at all merchants, in one of the states and ending after
 	// nowSec, by start; ErrNotFound if nobody has that id.
 	GuestBookings(ctx context.Context, googleUserID string, states []State, nowSec int64) ([]Booking, error)
-	// Slots returns those of the keys that have a row, as they are now, without
-	// a lock and without what leases take that lapsed at nowSec or before;
-	// ErrStale if the merchant's catalogue is at another version.
-	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error)
+	// Slots returns those of the keys that have a row, as they are now, and the rows
+	// of the shares, without a lock and without what leases take that lapsed at nowSec
+	// or before; ErrStale if the merchant's catalogue is at another version.
+	Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error)
 
 	// SlotsBetween returns those slots of the range that have a row, as they are
 	// now, without a lock and without what the range says does not count;
@@ -175,8 +175,9 @@ type Keys struct {
 	NewGuest  uuid.UUID          // who the guest is if nobody has those keys
 	Visitor   VisitorKey         // and the guest with that name
 	Slots     []inventory.SlotKey
-	Blocks    BlockKey // the blocks that are there already, once the slots are locked
-	FromSec   int64    // visits of these guests that overlap [FromSec, ToSec)
+	Shares    []inventory.Span // their keys are among Slots
+	Blocks    BlockKey         // the blocks that are there already, once the slots are locked
+	FromSec   int64            // visits of these guests that overlap [FromSec, ToSec)
 	ToSec     int64
 }
 

@@ -48,9 +48,10 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 				p = wish.planMove(m, seen, now)
 			}
 			touches := Keys{
-				Bookings: []uuid.UUID{seen.ID}, Slots: p.slots(), FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
+				Bookings: []uuid.UUID{seen.ID}, FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
 				Steady: p.unheld(),
 			}
+			touches.announce(p.holds()...)
 			return touches, func(tx Tx) error {
 				b, found := tx.Booking(seen.ID)
 				if !found || b.Version != seen.Version {
@@ -173,7 +174,7 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 			return plan{invalid: unknown(FieldStart, fmt.Sprintf("visits of this kind move by %d seconds, and not by so much", g.IntervalSec))}
 		}
 		from := time.Unix(start, 0)
-		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end}
+		item := Item{GroupID: r.GroupID, ZoneID: r.ZoneID, Doctor: r.Doctor, StartSec: start, EndSec: end, Spots: r.Spots}
 		if !item.open(m, nil) || !g.OpenToGuests(from, now, m.Location) || from.Before(now) {
 			return plan{closed: refuse(SlotUnavailable, "closed at that time")}
 		}
@@ -214,7 +215,7 @@ func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Tim
 	case f != nil:
 		return b, f
 	case !fits:
-		return b, p.full(leasesOf(b.Contact.UserID, tx.Visits()))
+		return b, p.full(slots, leasesOf(b.Contact.UserID, tx.Visits()))
 	}
 	if f := p.notNow(pl, slots, now); f != nil && s.StartSec != b.StartSec {
 		return b, f

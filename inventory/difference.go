@@ -94,10 +94,16 @@ func things(m *Merchant) []thing {
 	c.add("guests.name_pattern", m.Guests.NamePattern)
 	c.add("guests.phone_pattern", m.Guests.PhonePattern)
 	c.add("guests.prepayment_required", m.Guests.PrepaymentRequired)
+	c.add("rows", string(m.Sharing))
 	all := []thing{c}
 	for _, z := range m.Zones {
 		t := thing{what: "zone " + z.ID}
 		t.add("name", z.Name)
+		capacity := "of its groups"
+		if z.Capacity != nil {
+			capacity = strconv.Itoa(*z.Capacity)
+		}
+		t.add("capacity", capacity)
 		all = append(all, t)
 	}
 	for _, g := range m.Groups {

@@ -19,6 +19,8 @@
 //   - a quota is something that can be had so many times, whatever the time: an
 //     offer, or a merchant's leases. It has one slot.
 //
+// A fifth bears no capacity: a [Share] is what several of them have in common.
+//
 // Whether a clinic is open at a time is a pure function ([Group.Open]) and is
 // not stored in slots.
 package inventory
@@ -41,6 +43,7 @@ const (
 	KindStaff     Kind = "staff"
 	KindPublished Kind = "published"
 	KindQuota     Kind = "quota"
+	KindShare     Kind = "share"
 )
 
 // StaffSlotSeconds is the slot length of an exclusive staff member.
@@ -133,7 +136,9 @@ type Slot struct {
 	Capacity int
 	Taken    int
 	Blocked  int   // above zero: what is taken stays, and nothing more may be
+	Spots    int   // of a published slot: that there are, whoever sells them; 0: not known
 	Terms    Terms // of a published slot
+	Rows     []Row // at the key of a [Span]: those that overlap it
 }
 
 // Free is how many spots of the slot may still be taken.
@@ -165,6 +170,7 @@ type Hold struct {
 	Spots    int // 1 of a block
 	Block    bool
 	SinceSec int64
+	Shares   []Share // in which there has to be room as well; of a hold that is wanted
 }
 
 // Keys are the slots that the hold covers, in lock order.

@@ -23,7 +23,9 @@ type Merchant struct {
 	Services []Service
 	Offers   []Offer
 
-	Guests GuestRules
+	Guests  GuestRules
+	Sharing Sharing // of a feed's merchant: what its rows share
+	Chairs  bool    // of a feed's merchant: some of its rows without resources have had one spot
 
 	Former map[Former]bool // what guests could ask for once
 }
@@ -52,8 +54,9 @@ const (
 
 // Zone is a place at a clinic (구역; Google's room).
 type Zone struct {
-	ID   string
-	Name string
+	ID       string
+	Name     string
+	Capacity *int // visits at a time over all groups, in spots; nil: what its lanes have
 }
 
 // Group is a queue that visits are reserved in (예약 그룹). In each of its
@@ -160,4 +163,19 @@ func (m *Merchant) Resources() []Resource {
 		}
 	}
 	return append(rs, m.quotas()...)
+}
+
+// LanesIn are the lanes of all groups in a zone that has a capacity of its own; of
+// another, none.
+func (m *Merchant) LanesIn(z Zone) []Resource {
+	if z.Capacity == nil {
+		return nil
+	}
+	lanes := []Resource{}
+	for i := range m.Groups {
+		if gz := m.Groups[i].Zone(z.ID); gz != nil {
+			lanes = append(lanes, LaneResource(m.ID, &m.Groups[i], *gz))
+		}
+	}
+	return lanes
 }

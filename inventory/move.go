@@ -56,24 +56,33 @@ func (m *Missing) Error() string { return fmt.Sprintf("%d slots never published"
 // It returns *Full if a slot has no room or is blocked, *Missing if one was never published;
 // then nothing has changed.
 func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
-	return move(tx, owner, have, want, fit)
+	return move(tx, owner, have, want, true)
 }
 
 // Recount is Move for an owner that keeps its place while the way in which places
 // are counted changes: it does not ask for room. The slots have to have it.
 func Recount(tx Tx, owner uuid.UUID, have, want []Hold) error {
-	return move(tx, owner, have, want, func(map[SlotKey]Slot, []Change) error { return nil })
+	return move(tx, owner, have, want, false)
 }
 
-func move(tx Tx, owner uuid.UUID, have, want []Hold, fit func(map[SlotKey]Slot, []Change) error) error {
+func move(tx Tx, owner uuid.UUID, have, want []Hold, asks bool) error {
+	var asked []Hold // for room
+	if asks {
+		asked = want
+	}
 	have, want = Merge(have), Merge(want)
 	changes := diff(have, want)
-	slots, err := tx.Slots(keysOf(changes))
+	slots, err := tx.Slots(append(keysOf(changes), sharedKeys(asked)...))
 	if err != nil {
 		return err
 	}
-	if err := fit(slots, changes); err != nil {
-		return err
+	if asks {
+		if err := fit(slots, changes); err != nil {
+			return err
+		}
+		if err := spare(slots, have, asked); err != nil {
+			return err
+		}
 	}
 	if err := tx.Take(changes); err != nil {
 		return err
@@ -87,7 +96,18 @@ func move(tx Tx, owner uuid.UUID, have, want []Hold, fit func(map[SlotKey]Slot, 
 
 // Fits tells what Move would answer, given the slots: nil, *Missing or *Full.
 func Fits(slots map[SlotKey]Slot, have, want []Hold) error {
-	return fit(slots, Changes(have, want))
+	if err := fit(slots, Changes(have, want)); err != nil {
+		return err
+	}
+	return spare(slots, Merge(have), want)
+}
+
+// spare is *Full if there is no room in what the wanted holds share.
+func spare(slots map[SlotKey]Slot, have, want []Hold) error {
+	if full := crowded(slots, have, want); full != nil {
+		return &Full{Slots: full}
+	}
+	return nil
 }
 
 func fit(slots map[SlotKey]Slot, changes []Change) error {
@@ -111,14 +131,25 @@ func fit(slots map[SlotKey]Slot, changes []Change) error {
 	return nil
 }
 
-// Keys are the slots that any of the holds covers, once each, in lock order.
+// Keys are the slots that any of the holds covers and the keys of what they share,
+// once each, in lock order.
 func Keys(holds ...Hold) []SlotKey {
-	var keys []SlotKey
+	keys := sharedKeys(holds)
 	for _, h := range holds {
 		keys = append(keys, h.Keys()...)
 	}
 	slices.SortFunc(keys, SlotKey.Compare)
 	return slices.Compact(keys)
+}
+
+func sharedKeys(holds []Hold) []SlotKey {
+	var keys []SlotKey
+	for _, h := range holds {
+		for _, s := range h.Shares {
+			keys = append(keys, SlotKey{s.ID, h.StartSec})
+		}
+	}
+	return keys
 }
 
 // Merge puts holds into their one normal form: sorted, disjoint, equal

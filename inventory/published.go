@@ -1,5 +1,7 @@
 package inventory
 
+import "slices"
+
 // Published is one row of Google's availability feed: a slot that exists
 // because it was published.
 type Published struct {
@@ -23,10 +25,63 @@ func (p Published) Resource() Resource {
 // Key names the row's slot.
 func (p Published) Key() SlotKey { return SlotKey{Resource: p.Resource().ID, StartSec: p.StartSec} }
 
-// Capacity is the room of a published slot. The feed's open spots already leave
-// out what we had booked when it was generated (known, in spots) but not what
-// we have booked since; all of it is in taken. So a row fed as sold out is not
-// sold, and nothing is ever less than what is taken.
-func (p Published) Capacity(known, taken int) int {
-	return max(taken, min(p.SpotsTotal, p.SpotsOpen+known))
+// Offered is the room of a published slot, to us. The feed's open spots already
+// leave out what we had booked when it was generated (known, in spots, of the slot
+// or of what it shares) but not what we have booked since. So a row fed as sold out
+// is not sold, and what is given back of what the feed knew of is there again.
+func (p Published) Offered(known int) int { return min(p.SpotsTotal, p.SpotsOpen+known) }
+
+// Capacity is Offered, and never less than what is taken of the slot.
+func (p Published) Capacity(known, taken int) int { return max(taken, p.Offered(known)) }
+
+// row is the slot as it counts in a share of this kind, with nothing taken.
+func (p Published) row(kind ShareKind) Row {
+	r := Row{SlotKey: p.Key(), EndSec: p.StartSec + p.DurationSec, Spots: p.SpotsTotal}
+	if kind == ShareArea {
+		r.PartySize = p.PartySize
+	}
+	return r
+}
+
+// Explained is how many of the spots that a feed leaves out may be our own: the most
+// that we had taken at any moment of the slot when the feed was generated. around are
+// the rows of its shares of which something was taken then, by kind of share; own is
+// what was taken of the slot itself.
+func (p Published) Explained(own int, around map[ShareKind][]Row) int {
+	known := own
+	for kind, rows := range around {
+		at := p.row(kind)
+		switch {
+		case kind != SharePerson:
+			known = max(known, at.Load(rows))
+		case p.SpotsOpen == 0 && at.Load(rows) > own: // the person is busy, and so the row is not on sale
+			known = max(known, p.SpotsTotal)
+		}
+	}
+	return known
+}
+
+// IsChair reports whether the row is one chair: it names no resources and has one spot.
+func (p Published) IsChair() bool {
+	return p.StaffID == "" && p.RoomID == "" && p.PartySize == 0 && p.SpotsTotal == 1
+}
+
+// Counts reports whether the row, of a merchant that shares like this, counts in a
+// share of this kind.
+func (p Published) Counts(sharing Sharing, kind ShareKind) bool {
+	return sharing.Counts(kind) && (kind != ShareChair || p.IsChair())
+}
+
+// Excess is the most that is taken at any moment of the row, if something is taken of
+// it and that is too much; else 0. around are the rows of its shares, by kind of share.
+func (p Published) Excess(around map[ShareKind][]Row) int {
+	most := 0
+	for kind, rows := range around {
+		at := p.row(kind)
+		if i := slices.IndexFunc(rows, func(r Row) bool { return r.SlotKey == at.SlotKey }); i >= 0 {
+			at.Taken = rows[i].Taken
+			most = max(most, kind.excess(at, rows))
+		}
+	}
+	return most
 }

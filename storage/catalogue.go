@@ -20,6 +20,8 @@ type merchantRow struct {
 	Country  string
 	TimeZone string
 	Guests   string
+	Sharing  inventory.Sharing
+	Chairs   bool
 	Version  int64
 }
 
@@ -36,6 +38,9 @@ type zoneRow struct {
 	ID         string
 	Position   int
 	Name       string
+	Capacity   *int
+	Excess     int
+	SinceSec   int64
 }
 
 func (zoneRow) TableName() string { return "zones" }
@@ -251,6 +256,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 	}
 	m := &inventory.Merchant{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, Country: row.Country, TimeZone: row.TimeZone, Location: location, Version: row.Version,
+		Sharing: row.Sharing, Chairs: row.Chairs,
 	}
 
 	if err := json.Unmarshal([]byte(row.Guests), &m.Guests); err != nil {
@@ -272,7 +278,7 @@ func readMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 		return nil, err
 	}
 	for _, r := range zones {
-		m.Zones = append(m.Zones, inventory.Zone{ID: r.ID, Name: r.Name})
+		m.Zones = append(m.Zones, inventory.Zone{ID: r.ID, Name: r.Name, Capacity: r.Capacity})
 	}
 	for _, r := range groups {
 		g, err := r.group()

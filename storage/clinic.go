@@ -77,6 +77,9 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err != nil {
 			return err
 		}
+		if err := db.excuseZones(tx, &m, nowSec); err != nil {
+			return err
+		}
 		there, err := holding(tx, m.ID, nowSec)
 		if err != nil {
 			return err
@@ -245,6 +248,12 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, keys map[uuid.UUI
 	for _, r := range m.Resources() {
 		resources[r.ID] = r
 	}
+	for _, z := range m.Zones {
+		if z.Capacity != nil {
+			_, r := inventory.ZoneShare(m.ID, z)
+			resources[r.ID] = r
+		}
+	}
 	inOrder := func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }
 	for _, id := range slices.SortedFunc(maps.Keys(resources), inOrder) {
 		row := rowOfResource(resources[id])
@@ -254,6 +263,9 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, keys map[uuid.UUI
 		if put.Error != nil {
 			return fmt.Errorf("write resource: %w", put.Error)
 		}
+	}
+	if err := putShares(tx, zoneShares(m, slices.Collect(maps.Values(resources)))); err != nil {
+		return err
 	}
 	ids := slices.AppendSeq(slices.Collect(maps.Keys(resources)), maps.Keys(keys))
 	slices.SortFunc(ids, inOrder)

@@ -343,6 +343,16 @@ func (db *DB) fetchSlots(tx *gorm.DB, g *group) error {
 		for k := range v.announced() {
 			g.locked[k] = true
 		}
+		for _, s := range v.touches.Shares {
+			s.ToSec = max(s.ToSec, g.spans[s.Key()].ToSec)
+			g.spans[s.Key()] = s
+			delete(g.locked, s.Key()) // it is no slot
+		}
+	}
+	for _, s := range g.spans {
+		for _, k := range s.Locks() {
+			g.locked[k] = true
+		}
 	}
 	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(g.locked), inventory.SlotKey.Compare))
 	if err != nil {
@@ -356,7 +366,96 @@ func (db *DB) fetchSlots(tx *gorm.DB, g *group) error {
 	for _, k := range made {
 		g.newSlots[k] = true
 	}
-	return db.at("after the slots")
+	if err := db.at("after the slots"); err != nil {
+		return err
+	}
+	return db.fetchShares(tx, g)
+}
+
+// fetchShares reads the rows of the announced shares. Their days are locked, so that
+// nobody else takes any; a statement of its own is needed, because that which locks
+// sees what was before it had to wait.
+func (db *DB) fetchShares(tx *gorm.DB, g *group) error {
+	around, err := rowsOfShares(db.dialect, tx, slices.Collect(maps.Values(g.spans)), "s.taken > 0 OR s.offered > 0")
+	for k, s := range g.spans {
+		g.rows[k] = around.of(s)
+	}
+	return err
+}
+
+// sharedRow is a slot of a share.
+type sharedRow struct {
+	ShareID     uuid.UUID
+	ResourceID  uuid.UUID
+	StartSec    int64
+	SlotSeconds int64
+	PartySize   int
+	SpotsTotal  *int
+	Offered     int
+	Known       int
+	Taken       int
+}
+
+func (r sharedRow) row() inventory.Row {
+	row := inventory.Row{
+		SlotKey: inventory.SlotKey{Resource: r.ResourceID, StartSec: r.StartSec}, EndSec: r.StartSec + r.SlotSeconds,
+		PartySize: r.PartySize, Spots: r.Offered, Offered: r.Offered, Known: r.Known, Taken: r.Taken,
+	}
+	if r.SpotsTotal != nil {
+		row.Spots = *r.SpotsTotal
+	}
+	return row
+}
+
+// sharedRows are slots by their shares, each once.
+type sharedRows map[uuid.UUID]map[inventory.SlotKey]inventory.Row
+
+func (all sharedRows) add(r sharedRow) {
+	if all[r.ShareID] == nil {
+		all[r.ShareID] = map[inventory.SlotKey]inventory.Row{}
+	}
+	row := r.row()
+	all[r.ShareID][row.SlotKey] = row
+}
+
+// of are the rows that overlap the span.
+func (all sharedRows) of(s inventory.Span) []inventory.Row {
+	var rows []inventory.Row
+	for _, r := range all[s.ShareID] {
+		if r.StartSec < s.ToSec && s.FromSec < r.EndSec {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// overlapping are the slots s of a share's span k; the condition says which. PostgreSQL
+// cannot tell how few they are, and has to be told to look for them by the index,
+// resource by resource; SQLite does so.
+func (d dialect) overlapping(condition string) string {
+	slots := "slots s"
+	const near = "s.resource_id = m.resource_id AND s.start_sec > k.from_sec - m.slot_seconds AND s.start_sec < k.to_sec"
+	if d.lateral {
+		slots = "LATERAL (SELECT * FROM slots s WHERE " + near + " OFFSET 0) s"
+	}
+	return "CROSS JOIN resource_shares m CROSS JOIN " + slots + " WHERE m.share_id = k.share_id AND " + near + " AND (" + condition + ")"
+}
+
+// rowsOfShares reads the slots that overlap the spans.
+func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition string) (sharedRows, error) {
+	around := sharedRows{}
+	if len(spans) == 0 {
+		return around, nil
+	}
+	rows, err := query[sharedRow](d, tx, `SELECT k.share_id, s.resource_id, s.start_sec, m.slot_seconds, m.party_size,
+		s.spots_total, s.offered, s.known, s.taken FROM {0} k `+d.overlapping(condition), setOf(inventory.JoinSpans(spans)))
+	if err != nil {
+		return nil, fmt.Errorf("read what is shared: %w", err)
+	}
+	for _, r := range rows {
+		around.add(r)
+	}
+	return around, nil
 }
 
 func (g *group) setSlot(r slotRow) error {

@@ -197,7 +197,9 @@ type group struct {
 	known     map[uuid.UUID]span                        // for what time a guest's visits are known
 	slots     map[inventory.SlotKey]slot
 	locked    map[inventory.SlotKey]bool
-	newSlots  map[inventory.SlotKey]bool // the rows that this group has made, false once they are of use
+	spans     map[inventory.SlotKey]inventory.Span  // of shares, by their keys
+	rows      map[inventory.SlotKey][]inventory.Row // of the spans, as they were
+	newSlots  map[inventory.SlotKey]bool            // the rows that this group has made, false once they are of use
 
 	dirty     bool // there is something to write
 	taken     []inventory.Change
@@ -217,6 +219,7 @@ func newGroup(d dialect) *group {
 		guests: map[uuid.UUID]booking.Guest{}, visitors: map[booking.VisitorKey]uuid.UUID{}, putGuests: map[uuid.UUID]bool{},
 		visits: map[uuid.UUID]map[uuid.UUID]booking.Visit{}, known: map[uuid.UUID]span{},
 		slots: map[inventory.SlotKey]slot{}, locked: map[inventory.SlotKey]bool{}, newSlots: map[inventory.SlotKey]bool{},
+		spans: map[inventory.SlotKey]inventory.Span{}, rows: map[inventory.SlotKey][]inventory.Row{},
 	}
 }
 

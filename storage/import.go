@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -47,6 +48,10 @@ func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
 		if err := db.unhurried(tx); err != nil {
 			return err
 		}
+		before, err := db.lockMerchant(tx, m.ID)
+		if err != nil {
+			return err
+		}
 		next := tx.Exec("UPDATE merchants SET version = version + 1, country = ? WHERE id = ? AND kind = ?", m.Country, m.ID, inventory.MerchantFeed)
 		switch {
 		case next.Error != nil:
@@ -57,7 +62,10 @@ func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
 		if err := putPolicy(tx, m); err != nil {
 			return err
 		}
-		return db.putResources(tx, &m, nil)
+		if err := db.putResources(tx, &m, nil); err != nil || before.Sharing == m.Sharing {
+			return err
+		}
+		return db.noteExcess(tx, m.ID, m.Sharing)
 	})
 }
 
@@ -72,7 +80,7 @@ func putPolicy(tx *gorm.DB, m inventory.Merchant) error {
 	if e.err != nil {
 		return e.err
 	}
-	if err := affected(tx.Exec("UPDATE merchants SET guests = ? WHERE id = ?", guests, m.ID), 1); err != nil {
+	if err := affected(tx.Exec("UPDATE merchants SET guests = ?, sharing = ? WHERE id = ?", guests, m.Sharing, m.ID), 1); err != nil {
 		return fmt.Errorf("write guest rules: %w", err)
 	}
 	if err := tx.Where("merchant_id = ?", m.ID).Delete(&offerRow{}).Error; err != nil {
@@ -94,7 +102,7 @@ func writeCatalogue(tx *gorm.DB, m inventory.Merchant) error {
 	}
 	var rows []any
 	for i, z := range m.Zones {
-		rows = append(rows, &zoneRow{MerchantID: m.ID, ID: z.ID, Position: i, Name: z.Name})
+		rows = append(rows, &zoneRow{MerchantID: m.ID, ID: z.ID, Position: i, Name: z.Name, Capacity: z.Capacity})
 	}
 	for i, g := range m.Groups {
 		row, err := rowOfGroup(m.ID, i, g)
@@ -350,8 +358,15 @@ func eachRow[T any](q *gorm.DB, do func(T) error) (err error) {
 // a chunk at a time. Feeds know what was booked before they were generated and
 // nothing after, see [inventory.Published.Capacity].
 func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) error {
+	_, err := db.PutRows(ctx, rows, generationSec)
+	return err
+}
+
+// PutRows is [DB.PutPublished], and returns the slots of which more is taken at once,
+// with what they share, than they have: see [DB.SoldOver].
+func (db *DB) PutRows(ctx context.Context, rows []inventory.Published, generationSec int64) (over []inventory.SlotKey, err error) {
 	if len(rows) == 0 {
-		return nil
+		return nil, nil
 	}
 	published := map[inventory.SlotKey]inventory.Published{}
 	resources := map[uuid.UUID]inventory.Resource{}
@@ -365,26 +380,34 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, inventory.SlotKey.Compare)
-	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+	if err := db.noteChairs(ctx, rows); err != nil {
+		return nil, err
+	}
+	err = db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+		over = nil
 		if err := errors.Join(db.unhurried(tx), overtaken(tx, generationSec)); err != nil {
 			return err
 		}
-		if err := makePublished(tx, resources, keys); err != nil {
+		if err := makePublished(tx, rows, resources, keys); err != nil {
 			return err
 		}
 		slots, err := db.lockSlots(tx, keys)
 		if err != nil {
 			return err
 		}
-		known, err := heldBefore(tx, keys, generationSec)
+		sold, err := db.soldAround(tx, rows, generationSec)
 		if err != nil {
 			return err
 		}
 		for i, s := range slots {
 			p := published[s.key()]
-			slots[i].Offered = min(p.SpotsTotal, p.SpotsOpen+known[s.key()])
-			slots[i].Capacity = p.Capacity(known[s.key()], s.Taken)
+			known := sold.explained(p)
+			slots[i].Offered, slots[i].Capacity = p.Offered(known), p.Capacity(known, s.Taken)
+			slots[i].SpotsTotal, slots[i].Known, slots[i].Excess = &p.SpotsTotal, sold.known[s.key()], sold.excess(p)
 			slots[i].GenerationSec = generationSec
+			if slots[i].Excess > 0 {
+				over = append(over, s.key())
+			}
 			if err := slots[i].setTerms(p.Terms); err != nil {
 				return err
 			}
@@ -392,7 +415,7 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 		put := tx.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "resource_id"}, {Name: "start_sec"}},
 			DoUpdates: clause.AssignmentColumns([]string{
-				"offered", "capacity", "generation_sec", "first_bookable_sec", "last_bookable_sec", "last_cancellable_sec", "confirmation_mode", "charges",
+				"offered", "capacity", "spots_total", "known", "excess", "generation_sec", "first_bookable_sec", "last_bookable_sec", "last_cancellable_sec", "confirmation_mode", "charges",
 			}),
 		}).Create(&slots)
 		if put.Error != nil {
@@ -400,6 +423,7 @@ func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, gene
 		}
 		return nil
 	})
+	return over, err
 }
 
 // PublishedChange is what rows of an availability feed do, in slots.
@@ -424,7 +448,7 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 		if err := tx.Where(where, args...).Find(&there).Error; err != nil {
 			return fmt.Errorf("read slots: %w", err)
 		}
-		known, err := heldBefore(tx, keys, generationSec)
+		sold, err := db.soldAround(tx, rows, generationSec)
 		if err != nil {
 			return err
 		}
@@ -440,7 +464,7 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 				return err
 			case !found:
 				c.Added++
-			case s.Offered != min(p.SpotsTotal, p.SpotsOpen+known[s.key()]), !reflect.DeepEqual(slot.Terms, p.Terms):
+			case s.Offered != p.Offered(sold.explained(p)), !reflect.DeepEqual(slot.Terms, p.Terms):
 				c.Changed++
 			}
 		}
@@ -451,7 +475,19 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 
 // makePublished writes the resources and slots that are not there yet, with
 // room for nobody: what they offer is decided under the lock.
-func makePublished(tx *gorm.DB, resources map[uuid.UUID]inventory.Resource, keys []inventory.SlotKey) error {
+func makePublished(tx *gorm.DB, rows []inventory.Published, resources map[uuid.UUID]inventory.Resource, keys []inventory.SlotKey) error {
+	resources, members := maps.Clone(resources), map[uuid.UUID][]shareRow{}
+	for _, p := range rows {
+		r := p.Resource()
+		if members[r.ID] != nil {
+			continue
+		}
+		shares, of := p.MemberOf()
+		for i, s := range shares {
+			resources[of[i].ID] = of[i]
+			members[r.ID] = append(members[r.ID], shareRow{ShareID: s.ID, ResourceID: r.ID, Kind: s.Kind, SlotSeconds: r.SlotSeconds, PartySize: s.PartySize})
+		}
+	}
 	rs := make([]resourceRow, 0, len(resources))
 	for _, r := range resources {
 		rs = append(rs, rowOfResource(r))
@@ -461,6 +497,9 @@ func makePublished(tx *gorm.DB, resources map[uuid.UUID]inventory.Resource, keys
 	})
 	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rs, batch).Error; err != nil {
 		return fmt.Errorf("write resources: %w", err)
+	}
+	if err := putShares(tx, slices.Concat(slices.Collect(maps.Values(members))...)); err != nil {
+		return err
 	}
 	slots := make([]slotRow, len(keys))
 	for i, k := range keys {
@@ -517,7 +556,7 @@ func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64
 				return err
 			}
 			where, args := slotsWhere(slotKeys(gone))
-			return tx.Exec("UPDATE slots SET offered = 0, capacity = taken WHERE "+where, args...).Error
+			return tx.Exec("UPDATE slots SET offered = 0, capacity = taken, known = taken WHERE "+where, args...).Error
 		})
 		if err != nil || n == 0 {
 			return withdrawn, err

@@ -62,6 +62,7 @@ type dialect struct {
 	writable   string // a query for whether bookings can be taken
 	local      string // a statement that every transaction begins with, or nothing
 	slow       string // a statement before those of a long transaction, or nothing
+	lateral    bool   // a subquery may use what stands before it
 	arguments  int    // of one statement, at most; 0: as many as you like
 	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once

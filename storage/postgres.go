@@ -156,6 +156,7 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
 		writable: "SELECT current_setting('transaction_read_only') = 'off'",
 		local:    local, slow: "SET LOCAL statement_timeout = 0",
+		lateral: true,
 		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
 		indexes: "SELECT " + byIndexes,
 		group:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,

@@ -137,6 +137,9 @@ type slotRow struct {
 	Taken         int
 	Blocked       int
 	GenerationSec int64
+	SpotsTotal    *int
+	Known         int
+	Excess        int
 
 	FirstBookableSec   *int64
 	LastBookableSec    *int64
@@ -149,7 +152,7 @@ func (slotRow) TableName() string { return "slots" }
 
 func (r slotRow) slot() (inventory.Slot, error) {
 	var e encoder
-	s := inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
+	s := inventory.Slot{SlotKey: r.key(), Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Spots: orZero(r.SpotsTotal), Terms: inventory.Terms{
 		FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
 		LastCancellableSec: orZero(r.LastCancellableSec), ConfirmationMode: orZero(r.ConfirmationMode),
 		Charges: value[inventory.Charges](&e, r.Charges),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -13,9 +14,9 @@ import (
 )
 
 // Slots implements [booking.Store]. It is one query, whatever the number of
-// slots: the merchant's version, its slots and the leases that have lapsed on
-// them are of the same moment.
-func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
+// slots: the merchant's version, its slots, what they share and the leases that have
+// lapsed on them are of the same moment.
+func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	type row struct {
 		Version    int64
 		ResourceID *uuid.UUID // nil: no slot
@@ -25,9 +26,15 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		Taken      int
 		Lapsed     int // of what is taken
 		Blocked    int
+		SpotsTotal *int
 
 		FirstBookableSec *int64
 		LastBookableSec  *int64
+
+		ShareID     *uuid.UUID // of a row of a share; else nil
+		SlotSeconds int64
+		PartySize   int
+		Known       int
 	}
 	done, err := db.reading(ctx)
 	if err != nil {
@@ -38,6 +45,12 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		ID     string
 		NowSec int64
 	}{{merchantID, nowSec}}
+	sets, shared := []set{setOf(asked), slotSet(keys)}, ""
+	if len(shares) > 0 { // the slots come last: there may be very many
+		sets = []set{setOf(asked), setOf(inventory.JoinSpans(shares)), slotSet(keys)}
+		shared = `SELECT ` + slotColumns + `, s.known, k.share_id, m.slot_seconds, m.party_size
+			FROM {1} k ` + db.dialect.overlapping("s.taken > 0 OR s.offered > 0") + ` UNION ALL `
+	}
 	rows, err := query[row](db.dialect, db.read.WithContext(ctx), `WITH asked AS MATERIALIZED (SELECT * FROM {0} a), lapsed AS MATERIALIZED (
 			SELECT h.resource_id, h.start_sec, h.end_sec, h.spots, r.kind FROM bookings b CROSS JOIN holds h CROSS JOIN resources r
 			WHERE b.state = 'HELD' AND b.expires_sec <= (SELECT a.now_sec FROM asked a) AND h.booking_id = b.id AND r.id = h.resource_id)
@@ -45,11 +58,13 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 			COALESCE(f.capacity, 0) AS capacity, COALESCE(f.taken, 0) AS taken,
 			COALESCE((SELECT SUM(l.spots) FROM lapsed l WHERE l.resource_id = f.resource_id
 				AND (l.start_sec = f.start_sec OR l.kind <> 'published' AND l.start_sec < f.start_sec AND l.end_sec > f.start_sec)), 0) AS lapsed,
-			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec
-		FROM asked a CROSS JOIN merchants m LEFT JOIN (SELECT s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked,
-				s.first_bookable_sec, s.last_bookable_sec
-			FROM {1} k CROSS JOIN slots s WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec) f ON true
-		WHERE m.id = a.id`, setOf(asked), slotSet(keys))
+			COALESCE(f.blocked, 0) AS blocked, f.first_bookable_sec, f.last_bookable_sec, f.spots_total,
+			COALESCE(f.known, 0) AS known, f.share_id,
+			COALESCE(f.slot_seconds, 0) AS slot_seconds, COALESCE(f.party_size, 0) AS party_size
+		FROM asked a CROSS JOIN merchants m LEFT JOIN (`+shared+`SELECT `+slotColumns+`, s.known,
+				CAST(NULL AS UUID) AS share_id, 0 AS slot_seconds, 0 AS party_size
+			FROM {`+strconv.Itoa(len(sets)-1)+`} k CROSS JOIN slots s WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec) f ON true
+		WHERE m.id = a.id`, sets...)
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("read slots: %w", err))
 	}
@@ -57,19 +72,34 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		db.catalogue.Delete(merchantID)
 		return nil, booking.ErrStale
 	}
-	found := make(map[inventory.SlotKey]inventory.Slot, len(rows))
+	found, around := make(map[inventory.SlotKey]inventory.Slot, len(rows)), sharedRows{}
 	for _, r := range rows {
-		if r.ResourceID != nil {
-			k := inventory.SlotKey{Resource: *r.ResourceID, StartSec: r.StartSec}
-			s := slot{offered: r.Offered, Slot: inventory.Slot{SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Terms: inventory.Terms{
-				FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec),
-			}}}
-			s.take(-r.Lapsed)
-			found[k] = s.Slot
+		if r.ResourceID == nil {
+			continue
 		}
+		if r.ShareID != nil {
+			around.add(sharedRow{
+				ShareID: *r.ShareID, ResourceID: *r.ResourceID, StartSec: r.StartSec, SlotSeconds: r.SlotSeconds, PartySize: r.PartySize,
+				SpotsTotal: r.SpotsTotal, Offered: r.Offered, Known: r.Known, Taken: r.Taken - r.Lapsed,
+			})
+			continue
+		}
+		k := inventory.SlotKey{Resource: *r.ResourceID, StartSec: r.StartSec}
+		s := slot{offered: r.Offered, Slot: inventory.Slot{
+			SlotKey: k, Capacity: r.Capacity, Taken: r.Taken, Blocked: r.Blocked, Spots: orZero(r.SpotsTotal),
+			Terms: inventory.Terms{FirstBookableSec: orZero(r.FirstBookableSec), LastBookableSec: orZero(r.LastBookableSec)},
+		}}
+		s.take(-r.Lapsed)
+		found[k] = s.Slot
+	}
+	for _, s := range shares {
+		found[s.Key()] = inventory.Slot{SlotKey: s.Key(), Rows: around.of(s)}
 	}
 	return found, nil
 }
+
+// slotColumns are what a lookup reads of a slot.
+const slotColumns = `s.resource_id, s.start_sec, s.offered, s.capacity, s.taken, s.blocked, s.spots_total, s.first_bookable_sec, s.last_bookable_sec`
 
 // SlotsBetween implements [booking.Store]. One snapshot, one query each for
 // merchants, bookings with their holds, and slots.

@@ -121,6 +121,22 @@ func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Vi
 		if err != nil {
 			return err
 		}
+		for _, inv := range []struct {
+			name string
+			find func(*gorm.DB) ([]string, error)
+		}{
+			{"what rows share is not sold twice at any moment", overfull},
+			{"a zone is not filled beyond its capacity at any moment", overfullZones},
+		} {
+			progress(inv.name)
+			rows, err := inv.find(tx)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				broken = append(broken, Violation{Invariant: inv.name, Row: r})
+			}
+		}
 		const name = "a live booking holds what it occupies"
 		progress(name)
 		return eachBooking(db.dialect, tx, func(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) {

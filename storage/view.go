@@ -86,6 +86,11 @@ func (v *view) announced() map[inventory.SlotKey]bool {
 	for _, k := range v.touches.Slots {
 		keys[k] = true
 	}
+	for _, s := range v.touches.Shares {
+		for _, k := range s.Locks() {
+			keys[k] = true
+		}
+	}
 	for _, id := range v.ids() {
 		for _, h := range v.group.holds[id] {
 			for _, k := range h.Keys() {
@@ -201,6 +206,10 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 	announced := v.announced()
 	found := make(map[inventory.SlotKey]inventory.Slot, len(keys))
 	for _, key := range keys {
+		if slices.ContainsFunc(v.touches.Shares, func(s inventory.Span) bool { return s.Key() == key }) {
+			found[key] = inventory.Slot{SlotKey: key, Rows: v.rows(key)}
+			continue
+		}
 		if !announced[key] || !v.group.locked[key] {
 			v.stray = fmt.Errorf("slot %s at %d was not announced", key.Resource, key.StartSec)
 			return nil, v.stray
@@ -210,6 +219,17 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 		}
 	}
 	return found, nil
+}
+
+// rows are those of a share's span, with what the group has taken of them so far.
+func (v *view) rows(span inventory.SlotKey) []inventory.Row {
+	rows := slices.Clone(v.group.rows[span])
+	for i, r := range rows {
+		if s, locked := v.slot(r.SlotKey); locked {
+			rows[i].Taken = s.Taken
+		}
+	}
+	return rows
 }
 
 func (v *view) slot(key inventory.SlotKey) (slot, bool) {

@@ -41,6 +41,9 @@ type asked struct {
 func (c *client) work(ctx context.Context) {
 	for c.r.next() {
 		c.one(ctx)
+		if c.rng.IntN(8) == 0 {
+			c.cut(ctx)
+		}
 		c.r.finished.Add(1)
 	}
 }
@@ -69,6 +72,18 @@ func (c *client) one(ctx context.Context) {
 		c.look(ctx)
 	default:
 		c.lease(ctx)
+	}
+}
+
+// cut asks for a visit of the stylist, whom all clients want at once. Half of those who
+// get one give it up again, so that there is something to be had.
+func (c *client) cut(ctx context.Context) {
+	got := c.r.caller.send(ctx, create, stylistRequest(c.r.n, c.rng.IntN(stylistRows), c.name()))
+	switch {
+	case got.outcome == odd:
+		c.r.accuse("odd", "a visit of the stylist: "+got.text)
+	case got.outcome == done && c.rng.IntN(2) == 0:
+		c.r.caller.send(ctx, cancel, cancelRequest(got.booking)) // if it is not canceled, it stays
 	}
 }
 

@@ -31,6 +31,7 @@ var variants = []variant{
 	{"none", "", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}, 0, false},
 	{"P1 no slot is oversold", "read-then-save", "", dropCheck, nil, nil, 0, false},
 	{"P1, with the CHECK in place", "read-then-save", "", nil, nil, nil, 0, false},
+	{"P1, of what rows of a feed share", "rows-sold-separately", "", nil, nil, nil, 0, false},
 	{"P2 what is acknowledged survives the server", "answer-before-commit", "", nil, nil, map[blow]int{killServer: 6, dieAtPoint: 6}, 0, false},
 	{"P3 … and the database", "", "synchronous_commit=off", forgetful, []string{"wal_writer_delay=10s", "wal_writer_flush_after=0"}, map[blow]int{killPostgres: 4}, 0, false},
 	{"P4 one booking per token", "no-unique-key", "", nil, nil, nil, 0, false},

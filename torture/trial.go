@@ -94,11 +94,18 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 			return nil, err
 		}
 	}
-	catalogue := filepath.Join(s.dir, "clinic.yaml")
-	if err := os.WriteFile(catalogue, []byte(clinic()), 0o600); err != nil {
+	arguments := []string{"import", filepath.Join(s.dir, "clinic.yaml")}
+	if err := os.WriteFile(arguments[1], []byte(clinic()), 0o600); err != nil {
 		return nil, err
 	}
-	if out, err := command(s.binary, t.direct, nil, "import", catalogue).CombinedOutput(); err != nil {
+	for i, text := range feeds() {
+		path := filepath.Join(s.dir, fmt.Sprintf("feed-%d.json", i))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		arguments = append(arguments, path)
+	}
+	if out, err := command(s.binary, t.direct, nil, arguments...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("import: %w\n%s", err, out)
 	}
 	key, err := command(s.binary, t.direct, nil, "key", "create", "--merchant", merchant).Output()

@@ -137,3 +137,36 @@ func lookRequest(round int, places []place) request {
 	}
 	return request{path: "/v3/BatchAvailabilityLookup", body: fmt.Sprintf(`{"merchant_id":%q,"slot_time":[%s]}`, merchant, strings.Join(slots, ","))}
 }
+
+// The stylist is a merchant known from feeds: one person, with rows of an hour every
+// half hour, so that visits of different rows meet. Nothing of her is in the journal:
+// what must hold, verify sees.
+const (
+	stylist     = "torture-stylist"
+	stylistRows = slotsPerLane
+	stylistDays = 40 // more than a trial has rounds
+)
+
+// feeds are the stylist's merchants, services and availability feed.
+func feeds() [3]string {
+	const meta = `{"metadata":{"processing_instruction":"PROCESS_AS_COMPLETE","total_shards":1,"generation_timestamp":1790000000},`
+	var rows []string
+	for day := range stylistDays {
+		for slot := range stylistRows {
+			rows = append(rows, fmt.Sprintf(`{"merchant_id":%q,"service_id":"cut","start_sec":%d,"duration_sec":%d,"spots_total":1,"spots_open":1,"resources":{"staff_id":"ann"}}`,
+				stylist, place{Slot: slot}.startSec(day), 2*slotSec))
+		}
+	}
+	return [3]string{
+		meta + fmt.Sprintf(`"merchant":[{"merchant_id":%q,"name":"stylist"}]}`, stylist),
+		meta + fmt.Sprintf(`"service":[{"merchant_id":%q,"service_id":"cut","localized_service_name":{"value":"cut"}}]}`, stylist),
+		meta + `"service_availability":[{"availability":[` + strings.Join(rows, ",") + `]}]}`,
+	}
+}
+
+// stylistRequest books a row of the round's day.
+func stylistRequest(round, slot int, user string) request {
+	return request{path: "/v3/CreateBooking", body: fmt.Sprintf(
+		`{"slot":{"merchant_id":%q,"service_id":"cut","start_sec":"%d","duration_sec":"%d","resources":{"staff_id":"ann"}},"user_information":{"user_id":%q,"given_name":"John","family_name":"Smith","telephone":"+82 10 %d","email":"%s@example.com"},"idempotency_token":%q}`,
+		stylist, place{Slot: slot}.startSec(round), 2*slotSec, user, round, user, user)}
+}

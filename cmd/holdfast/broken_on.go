@@ -81,7 +81,7 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx)
 		}
 	case "slot-before-token":
 		if k.Claim != nil && len(k.Bookings) == 0 {
-			slots, err := w.Store.Slots(ctx, k.MerchantID, k.CatalogueVersion, k.Slots, time.Now().Unix())
+			slots, err := w.Store.Slots(ctx, k.MerchantID, k.CatalogueVersion, k.Slots, k.Shares, time.Now().Unix())
 			if err != nil {
 				return err
 			}
@@ -124,9 +124,9 @@ func (w *weakStore) LapsedLeases(ctx context.Context, slots []inventory.SlotKey,
 }
 
 // Slots remembers what it read for a while.
-func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
+func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	if broken != "cached-availability" {
-		return w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+		return w.Store.Slots(ctx, merchantID, version, keys, shares, nowSec)
 	}
 	w.Lock()
 	defer w.Unlock()
@@ -134,11 +134,22 @@ func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64,
 	if c, ok := w.seen[name]; ok && time.Now().Before(c.until) {
 		return c.slots, nil
 	}
-	slots, err := w.Store.Slots(ctx, merchantID, version, keys, nowSec)
+	slots, err := w.Store.Slots(ctx, merchantID, version, keys, shares, nowSec)
 	if err == nil {
 		w.seen[name] = cached{slots: slots, until: time.Now().Add(2 * time.Second)}
 	}
 	return slots, err
+}
+
+// Merchant forgets what a merchant's rows share, as if each were room of its own.
+func (w *weakStore) Merchant(ctx context.Context, id string) (*inventory.Merchant, error) {
+	m, err := w.Store.Merchant(ctx, id)
+	if broken != "rows-sold-separately" || err != nil {
+		return m, err
+	}
+	alone := *m
+	alone.Sharing = inventory.SharingIndependent
+	return &alone, nil
 }
 
 var errLooked = errors.New("looked, and wrote nothing")
@@ -193,6 +204,7 @@ func (r *roomOnly) PutBooking(booking.Booking, booking.Event)   {}
 var variants = []string{
 	"", "read-then-save", "answer-before-commit", "no-unique-key", "slot-before-token", "error-told-as-failure", "token-kept",
 	"move-in-two-transactions", "sweeper-needed", "cached-availability", "close-instead-of-shutdown", "autocommit", "replay-not-replicated",
+	"rows-sold-separately",
 }
 
 func init() {

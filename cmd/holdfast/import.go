@@ -205,7 +205,7 @@ func (i *importer) checkPolicy(p policy) error {
 			return fmt.Errorf("%s: merchant %s: %w", p.path, m.ID, err)
 		}
 		fmt.Fprintf(i.out, "%s: merchant %s: offers %d\n", p.path, m.ID, len(m.Offers))
-		return nil
+		return i.soldOver(i.db.SoldOverAt(ctx, m.ID, i.now.Unix(), mostSoldOver+1))
 	})
 	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewPolicy(ctx, p) })
 	return nil
@@ -404,26 +404,47 @@ func (i *importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 	}
 	i.writes = append(i.writes, func(ctx context.Context) error {
 		f.Progress = i.reading("writing "+name(f), f.Size())
-		withdrawn, err := i.writeAvailability(ctx, f, feed)
+		withdrawn, over, err := i.writeAvailability(ctx, f, feed)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name(f), err)
 		}
 		fmt.Fprintf(i.out, "%s: slots %d, withdrawn %d%s\n", name(f), r.Rows, withdrawn, leftAlone(r.Skipped))
-		return nil
+		return i.soldOver(i.db.SoldOver(ctx, over, i.now.Unix(), mostSoldOver+1))
 	})
 	i.previews = append(i.previews, func(ctx context.Context) error { return i.previewAvailability(ctx, f, r) })
 	return nil
 }
 
-func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed, feed storage.Feed) (withdrawn int, err error) {
+// mostSoldOver is how many visits that were sold over one another an import lists.
+const mostSoldOver = 100
+
+// writeAvailability returns also slots that have been sold over others.
+func (i *importer) writeAvailability(ctx context.Context, f catalogue.Feed, feed storage.Feed) (withdrawn int, over []inventory.SlotKey, err error) {
 	if err := i.db.BeginAvailability(ctx, feed, i.now.Unix()); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	err = i.eachChunk(ctx, f, func(rows []inventory.Published) error { return i.db.PutPublished(ctx, rows, feed.GenerationSec) })
+	err = i.eachChunk(ctx, f, func(rows []inventory.Published) error {
+		some, err := i.db.PutRows(ctx, rows, feed.GenerationSec)
+		over = append(over, some[:min(len(some), 2*mostSoldOver-len(over))]...)
+		return err
+	})
 	if err != nil || !feed.Complete {
-		return 0, err
+		return 0, over, err
 	}
-	return i.db.WithdrawPublished(ctx, feed.GenerationSec, i.now.Unix())
+	withdrawn, err = i.db.WithdrawPublished(ctx, feed.GenerationSec, i.now.Unix())
+	return withdrawn, over, err
+}
+
+// soldOver lists visits to come that have been sold over others.
+func (i *importer) soldOver(visits []storage.SoldOver, err error) error {
+	for _, v := range visits[:min(len(visits), mostSoldOver)] {
+		start, end := time.Unix(v.StartSec, 0).UTC(), time.Unix(v.EndSec, 0).UTC()
+		fmt.Fprintf(i.out, "  visit %s of %s %s–%s UTC: sold over another\n", v.ScheduleID, v.MerchantID, start.Format("2006-01-02 15:04"), end.Format("15:04"))
+	}
+	if len(visits) > mostSoldOver {
+		fmt.Fprintln(i.out, "  … and more")
+	}
+	return err
 }
 
 // eachChunk gives the rows of a feed to do, a chunk at a time.

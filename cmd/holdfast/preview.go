@@ -76,7 +76,7 @@ func (i *importer) previewPolicy(ctx context.Context, p policy) error {
 		return fmt.Errorf("%s: merchant %s: %w", p.path, p.merchant.ID, err)
 	}
 	after := *before
-	after.Guests, after.Offers = p.merchant.Guests, p.merchant.Offers
+	after.Guests, after.Offers, after.Sharing = p.merchant.Guests, p.merchant.Offers, p.merchant.Sharing
 	differences := inventory.Differences(before, &after)
 	fmt.Fprintf(i.out, "%s: merchant %s: differences %d\n", p.path, p.merchant.ID, len(differences))
 	for _, d := range differences {

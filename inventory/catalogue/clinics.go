@@ -124,10 +124,14 @@ func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 	if !p.need().fields() {
 		return m
 	}
-	p.only("id", "country", "guests", "offers")
+	p.only("id", "country", "guests", "offers", "rows")
 	m.ID = p.at("id").need().id()
 	m.Country = readCountry(p.at("country"))
 	ids.add(p.at("id"), m.ID)
+	m.Sharing = inventory.Sharing(p.at("rows").text())
+	if p.at("rows").value != nil && m.Sharing != inventory.SharingShared && m.Sharing != inventory.SharingIndependent {
+		p.at("rows").wrong("must be shared or independent")
+	}
 	m.Guests = readGuestRules(p.at("guests"))
 	m.Offers = readOffers(p.at("offers"), nil)
 	return m
@@ -273,8 +277,12 @@ func readZone(p *place, ids unique) inventory.Zone {
 	if !p.need().fields() {
 		return inventory.Zone{}
 	}
-	p.only("id", "name")
-	return inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().title()}
+	p.only("id", "name", "capacity")
+	z := inventory.Zone{ID: readHexID(p, ids), Name: p.at("name").need().title()}
+	if n, ok := p.at("capacity").number(0, mostCapacity); ok {
+		z.Capacity = new(int(n))
+	}
+	return z
 }
 
 // readHexID reads the "id" of p. Two ids that differ only in case are the same

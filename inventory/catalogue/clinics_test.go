@@ -167,7 +167,7 @@ func TestClinicsProblems(t *testing.T) {
 			"merchants[0].services[0].no_show_fee.fee: required",
 		}},
 		{"a feed's merchant with more than guests and offers", "merchants:", "feed_merchants: [{id: d, zones: []}, {id: clinic-1}]\nmerchants:", []string{
-			"feed_merchants[0].zones: unknown key; known are id, country, guests, offers",
+			"feed_merchants[0].zones: unknown key; known are id, country, guests, offers, rows",
 			`feed_merchants[1].id: "clinic-1" is also merchants[0].id`,
 		}},
 		{"guest rules that cannot be", "name: One", "name: One\n    guests: {max_upcoming: -1, banned: [''], name_pattern: '(', phones: x}", []string{
