@@ -258,20 +258,6 @@ func clear(target string) error {
 	return nil
 }
 
-type known struct {
-	merchants map[string]inventory.MerchantKind
-	services  map[[2]string]bool
-}
-
-func (k known) Merchant(id string) (inventory.MerchantKind, bool) {
-	kind, ok := k.merchants[id]
-	return kind, ok
-}
-
-func (k known) Service(merchantID, serviceID string) bool {
-	return k.services[[2]string{merchantID, serviceID}]
-}
-
 // key is the API key of a clinic, made when it is first asked for.
 func (w *world) key(clinic string) string {
 	w.mu.Lock()

@@ -49,7 +49,7 @@ var postgresMigration = migration{
 		// A slot that is taken stays on its page, if that has room, and its index
 		// is not written.
 		8: onlyUserKeys + "; ALTER TABLE slots SET (fillfactor = 90)",
-		9: guestTerms + ";" + countedTokens,
+		9: guestTerms + ";" + tokenOrder,
 	},
 	online: map[int64][]string{
 		15: {
@@ -112,7 +112,7 @@ var sqliteMigration = migration{
 			DROP TABLE kept;
 			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
 		8:  onlyUserKeys,
-		9:  guestTerms + " WITHOUT ROWID;" + countedTokens, // the key is all that a row has
+		9:  guestTerms + " WITHOUT ROWID;" + tokenOrder, // the key is all that a row has
 		15: "ALTER TABLE booking_events ADD COLUMN " + whoseEvent + "; CREATE INDEX booking_events_merchant ON " + eventsByMerchant + "; CREATE INDEX bookings_blocks ON " + blocksByStart,
 	},
 }
@@ -146,8 +146,8 @@ const guestTerms = `ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT
 		PRIMARY KEY (merchant_id, term, guest_id)
 	)`
 
-// countedTokens: which of a key's tokens is the oldest.
-const countedTokens = `ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
+// tokenOrder: which of a key's tokens is the oldest.
+const tokenOrder = `ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
 	CREATE INDEX clinic_tokens_key ON clinic_tokens (key_digest, seq)`
 
 // steps are the dialect's own migrations.

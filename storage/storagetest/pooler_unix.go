@@ -41,7 +41,7 @@ default_pool_size = %d
 ignore_startup_parameters = lock_timeout,statement_timeout,idle_in_transaction_session_timeout
 `, name, c.dir, u.User.Username(), port, mode, size)
 	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil { //nolint:gosec // another user reads it
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	pooler := command(dir, c.owner, program, file)
