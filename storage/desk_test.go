@@ -123,7 +123,7 @@ func TestDeskQueries(t *testing.T) {
 				}
 				return err
 			}},
-			{"the waiting visits of a day", map[string]int{"merchants": 1, "bookings": 1, "occupied_resources": 1, "guests": 1}, func() error {
+			{"the waiting visits of a day", map[string]int{"merchants": 1, "bookings": 3, "occupied_resources": 3, "guests": 1}, func() error {
 				all, _, err := s.Schedules(ctx, booking.SchedulesQuery{MerchantID: clinicID, Day: inventory.DateOf(start), Waiting: new(false), Limit: 10})
 				if len(all) != 1 {
 					t.Errorf("%d visits", len(all))
@@ -144,7 +144,7 @@ func TestDeskQueries(t *testing.T) {
 				}
 				return err
 			}},
-			{"visitors by number", map[string]int{"guests": 1, "f": 1}, func() error {
+			{"visitors by number", map[string]int{"guests": 2, "guest_keys": 1, "f": 1}, func() error {
 				all, _, err := s.Guests(ctx, booking.GuestSearch{MerchantID: clinicID, Phones: booking.PhoneSpellings("82", "1000000007"), Limit: 10})
 				if len(all) != 1 {
 					t.Errorf("%d visitors", len(all))

@@ -67,24 +67,33 @@ var postgresMigration = migration{
 // lock belongs to a transaction that stays open: behind a pooler a session is not
 // ours to keep a lock in, a transaction is. Its number is that of goose's own lock,
 // which earlier versions of holdfast take.
+//
+// It asks again and again instead of waiting in a statement: CREATE INDEX
+// CONCURRENTLY of whoever has the lock waits for every statement that began before.
 func takeTurn(ctx context.Context, db *DB) (release func() error, err error) {
-	tx := db.write.WithContext(ctx).Begin()
-	if tx.Error != nil {
-		return nil, tx.Error
-	}
-	for _, statement := range []string{
-		"SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0", "SET LOCAL lock_timeout = '60s'",
-		fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lock.DefaultLockID),
-	} {
-		err := tx.Exec(statement).Error
-		if lockTimeout(err) {
-			err = errors.New("another holdfast has been migrating for a minute; try again when it is done")
+	for deadline := now().Add(time.Minute); now().Before(deadline); {
+		tx := db.write.WithContext(ctx).Begin()
+		if tx.Error != nil {
+			return nil, tx.Error
 		}
-		if err != nil {
-			return nil, errors.Join(err, undo(tx))
+		var mine bool
+		err := tx.Raw("SELECT pg_try_advisory_xact_lock(?)", lock.DefaultLockID).Scan(&mine).Error
+		if err == nil && mine {
+			// The last statement has no snapshot, for which an index would wait too.
+			if err = tx.Exec("SET LOCAL idle_in_transaction_session_timeout = 0").Error; err == nil {
+				return func() error { return undo(tx) }, nil
+			}
+		}
+		if err := errors.Join(err, undo(tx)); err != nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return func() error { return undo(tx) }, nil
+	return nil, errors.New("another holdfast has been migrating for a minute; try again when it is done")
 }
 
 // sqliteMigration has no such lock: who loses the race finds a table that is
