@@ -177,8 +177,8 @@ func TestNoRouteWithoutCredentials(t *testing.T) {
 			}
 		}
 	}
-	if routes != 60 {
-		t.Errorf("%d routes, want thirty with and without a slash", routes)
+	if routes != 68 {
+		t.Errorf("%d routes, want 34 with and without a slash", routes)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestReserveTable(t *testing.T) {
 		{"phone null", `"visitorName":"n","visitorPhone":null`, "visitorPhone Required"},
 		{"phone empty", `"visitorName":"n","visitorPhone":""`, "visitorPhone NotAvailable"},
 		{"phone without a digit", `"visitorName":"n","visitorPhone":"+-"`, "visitorPhone NotAvailable"},
-		{"phone of other digits", `"visitorName":"n","visitorPhone":"٠١٠"`, "visitorPhone NotAvailable"},
+		{"phone of other digits", `"visitorName":"n","visitorPhone":"٠١٠"`, "zoneId Required"},
 		{"then B2", `"visitorName":"n","visitorPhone":"1"`, "zoneId Required"},
 		{"then B3", `"visitorName":"n","visitorPhone":"1","zoneId":"z"`, "occupiedResources Required"},
 		{"B16, in the order of the schema", `"visitorName":"n\u0000","visitorPhone":"1\u0000","reservationMemo":"\u0000",` + visit, "visitorName NotAvailable"},

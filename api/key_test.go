@@ -97,7 +97,7 @@ func TestRotatedKey(t *testing.T) {
 				key, err = w.service.RotateKey(t.Context(), id, time.Hour)
 				return answer{}, err
 			}
-			for range 5 { // across the rotation
+			for range 4 { // across the rotation, and fewer tokens than a key may have
 				if status := w.edit(b, fmt.Sprint("memo ", n.Add(1)), token); status != 200 {
 					w.t.Errorf("got %d", status)
 				}

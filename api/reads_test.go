@@ -192,7 +192,7 @@ type unread struct {
 }
 
 func (u unread) Write(b []byte) (int, error) {
-	if len(b) > 1<<20 {
+	if u.Body.Len()+len(b) > 1<<20 {
 		<-u.fetch
 	}
 	return u.ResponseRecorder.Write(b)
