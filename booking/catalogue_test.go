@@ -485,7 +485,9 @@ func (h *catalogueHistory) block(r *rapid.T) {
 		h.wantNo(r, err)
 		return
 	}
-	h.blocks = append(h.blocks, made.Booking)
+	if !slices.ContainsFunc(h.blocks, func(b booking.Booking) bool { return b.ID == made.Booking.ID }) { // else it was there
+		h.blocks = append(h.blocks, made.Booking)
+	}
 }
 
 func (h *catalogueHistory) unblock(r *rapid.T) {

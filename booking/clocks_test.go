@@ -86,7 +86,7 @@ func TestSlotsAgreeOverAChangeOfClocks(t *testing.T) {
 				w.must(err)
 				from, to := start.Unix(), start.Unix()+6*60*60
 				random := rand.New(rand.NewPCG(14, uint64(c.minutes)))
-				for range 2 {                                          // visits and a block at odd times
+				for range 2 { // visits and a block at odd times
 					at := from + 300*random.Int64N(72)
 					if _, err := w.reserve(w.reservation(bed, at, at+300*(1+random.Int64N(8)))); err != nil {
 						var f *booking.Failure

@@ -141,6 +141,9 @@ func (h *history) block(r *rapid.T) {
 	c := block(zone, from, to)
 	c.MerchantID = h.clinic.ID
 	b := h.w.block(c)
+	if slices.ContainsFunc(h.blocks, func(o booking.Booking) bool { return o.ID == b.ID }) { // it was there
+		return
+	}
 	for s := from; s < to; s += 1800 {
 		h.blocked[[2]any{zone, s}]++
 	}

@@ -102,7 +102,9 @@ func TestBlocksArePaged(t *testing.T) {
 	each(t, func(w *world) {
 		var want []uuid.UUID
 		for i := range 7 {
-			want = append(want, w.block(block(bed, at(9+i/3, 0), at(12, 0))).ID) // three start together
+			b := block(bed, at(9+i/3, 0), at(12, 0)) // three start together, and are not the same
+			b.Memo = ptr(fmt.Sprint(i))
+			want = append(want, w.block(b).ID)
 		}
 		w.must(w.unblock(w.block(block(suite, at(9, 0), at(10, 0)))))
 		w.booked(w.request(at(14, 0)))

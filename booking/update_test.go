@@ -263,7 +263,7 @@ func TestCancellationWindow(t *testing.T) {
 
 func TestUpdatePartySize(t *testing.T) {
 	each(t, func(w *world) {
-		w.feed(eight.Unix(), true, row("class", at(19, 0), 5, 5, 0), row("dinner", at(19, 0), 1, 1, 2), row("dinner", at(19, 0), 1, 1, 4))
+		w.feed(eight.Unix(), true, row("class", at(19, 0), 5, 5, 0), row("dinner", at(19, 0), 2, 2, 2), row("dinner", at(19, 0), 1, 1, 4)) // one table for four, one for two
 		seats := w.booked(w.dinner("class", at(19, 0), 3))
 		got, err := w.update(booking.Update{BookingID: seats.ID, PartySize: ptr(5)})
 		w.must(err)

@@ -253,7 +253,7 @@ func TestKeyCreate(t *testing.T) {
 		}
 
 		r = p.run(t, "key", "create", "--merchant", "nobody")
-		if r.status != 1 || r.out != "" || !strings.Contains(r.err, fmt.Sprintf("--merchant: there is no clinic %q", "nobody")) {
+		if r.status != 1 || r.out != "" || !strings.Contains(r.err, fmt.Sprintf("--merchant: there is no merchant %q", "nobody")) {
 			t.Errorf("exit status %d, printed %q and %q", r.status, r.out, r.err)
 		}
 	})

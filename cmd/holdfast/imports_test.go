@@ -18,7 +18,7 @@ var permitted = map[string][]string{
 	"holdfast/letters":             {},
 	"holdfast/inventory/catalogue": {"holdfast/inventory", "holdfast/letters"},
 	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
-	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency"},
+	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage/storagetest": {"holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api":                 {"holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/inventory"
 	"holdfast/storage"
 )
 
@@ -57,6 +58,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 	ofJane := "resource_id = (SELECT resource_id FROM holds WHERE booking_id = " + jane + ") AND start_sec = (SELECT start_sec FROM holds WHERE booking_id = " + jane + ")"
 	allOfJane := "EXISTS (SELECT 1 FROM holds h WHERE h.booking_id = " + jane + " AND h.resource_id = slots.resource_id AND slots.start_sec >= h.start_sec AND slots.start_sec < h.end_sec)"
 	ofBob := strings.ReplaceAll(ofJane, jane, bob)
+	_, ofZone := inventory.ZoneShare("seoul", inventory.Zone{ID: seoulBed})
 	type row struct {
 		invariant string
 		by        []string
@@ -80,6 +82,15 @@ func TestVerifyFindsTampering(t *testing.T) {
 		{"a booking's times are the envelope of what it occupies", []string{"UPDATE bookings SET end_sec = end_sec + 60 WHERE id = " + jane}, "-"},
 		{"a booking has its guest, a block none", []string{"UPDATE bookings SET guest_id = " + none + " WHERE id = " + jane}, " of guest 00000000-0000-4000-8000-000000000000"},
 		{"a guest's key names a guest", []string{"INSERT INTO guest_keys (merchant_id, key, guest_id) VALUES ('seoul', 'user:stray', " + none + ")"}, "a key of 00000000-0000-4000-8000-000000000000"},
+		{"what guests are searched by is of a guest of whom it is known", []string{"INSERT INTO guest_terms (merchant_id, term, guest_id) VALUES ('seoul', 'n', " + none + ")"}, "terms of 00000000-0000-4000-8000-000000000000"},
+		{"a chart that is joined to another has no key, and that one is joined to none", []string{"UPDATE guests SET joined_to = " + none + " WHERE id = (SELECT guest_id FROM bookings WHERE id = " + jane + ")"}, " joined to 00000000-0000-4000-8000-000000000000"},
+		{"a telephone number leads to one chart, however it is written", []string{"INSERT INTO guest_keys (merchant_id, key, guest_id, normalized) SELECT 'seoul', 'phone:01012345678', guest_id, TRUE FROM bookings WHERE id = " + jane}, "a number of seoul leads to "},
+		{"what rows share is not sold twice at any moment", []string{"UPDATE slots SET spots_total = 0 WHERE " + ofBob}, ": 1 at once of its area "},
+		{"a zone is not filled beyond its capacity at any moment", []string{
+			"INSERT INTO resources (id, merchant_id, kind, ref, slot_seconds, anchor_sec, default_capacity) VALUES ('" + ofZone.ID.String() + "', 'seoul', 'share', 'zone', 86400, 0, 0)",
+			"INSERT INTO resource_shares SELECT '" + ofZone.ID.String() + "', resource_id, 'zone', 1800, 0 FROM holds WHERE booking_id = " + jane,
+			"UPDATE zones SET capacity = 0 WHERE merchant_id = 'seoul'",
+		}, " at once of 0"},
 		{"a live booking holds what it occupies", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob, "DELETE FROM holds WHERE booking_id = " + bob}, "(0 holds)"},
 		{"a live booking holds what it occupies", []string{"UPDATE slots SET taken = 0, blocked = 1 WHERE " + allOfJane, "UPDATE holds SET block = TRUE WHERE booking_id = " + jane}, "(1 holds)"},
 		{"a live booking holds what it occupies", []string{"UPDATE occupied_resources SET doctor_resource_id = NULL WHERE booking_id = " + john}, "(4 holds)"},
