@@ -251,6 +251,22 @@ func (db database) written(ctx context.Context, f func() error) (rows, error) {
 	return r, nil
 }
 
+// indexed waits until the server has made the guests searchable whom the bookings
+// before have brought: it does so by itself, a moment later, and writes their rows.
+func (db database) indexed(ctx context.Context) error {
+	for {
+		left, err := db.sql(ctx, "SELECT COUNT(*) FROM guests WHERE searched <> given_name || E'\\n' || family_name || E'\\n' || email", nil)
+		if err != nil || strings.TrimSpace(left) == "0" {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // same fails unless two transactions wrote the same number of rows in each
 // table, about as wide: otherwise comparing them would say nothing.
 func same(what string, ours, theirs rows) error {

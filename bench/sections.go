@@ -168,8 +168,14 @@ func (b *bench) compareRows(ctx context.Context, s *site) error {
 		{"CreateBooking", s.call.create(lane, n, nil), s.call.textbookSpread(), &b.figures.rowsCreate},
 		{"update-reservation", s.call.moves(1)(0, r), s.call.textbookMove(), &b.figures.rowsMove},
 	} {
+		if err := s.db.indexed(ctx); err != nil {
+			return err
+		}
 		ours, err := s.db.written(ctx, func() error { return once(ctx, s.address, op.ours) })
 		if err != nil {
+			return err
+		}
+		if err := s.db.indexed(ctx); err != nil {
 			return err
 		}
 		theirs, err := s.db.written(ctx, func() error { return s.db.pgbenchOnce(ctx, op.book, b.protocol) })
