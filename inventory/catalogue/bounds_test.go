@@ -70,7 +70,7 @@ func TestTextIsUTF8(t *testing.T) {
 			})
 		}
 	}
-	for _, s := range []string{"강남피부과", "😀 é", "\u007f\u0085"} {
+	for _, s := range []string{"강남피부과", "😀 é"} {
 		if err := readAll(t.Context(), []byte(merchants(s))); err != nil {
 			t.Errorf("%q: %v", s, err)
 		}
