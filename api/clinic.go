@@ -22,11 +22,7 @@ import (
 // wire structs.
 func command[Req, Resp any](op func(context.Context, Req) (Resp, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		body, err := readBody(c)
-		if err != nil {
-			return err
-		}
-		req, err := decodeClinic[Req](body)
+		req, err := requested[Req](c)
 		if err != nil {
 			return err
 		}
@@ -40,6 +36,15 @@ func command[Req, Resp any](op func(context.Context, Req) (Resp, error)) echo.Ha
 		}
 		return writeJSON(c, http.StatusOK, text)
 	}
+}
+
+// requested reads what a command or query asks for.
+func requested[Req any](c echo.Context) (req Req, err error) {
+	body, err := readBody(c)
+	if err != nil {
+		return req, err
+	}
+	return decodeClinic[Req](body)
 }
 
 // The reasons of the family.

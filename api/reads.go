@@ -41,11 +41,7 @@ const (
 // wait for its turn, and whose answer is charged to the clinic until it is written.
 func query[Req, Resp any](s *server, op func(context.Context, Req) (Resp, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		body, err := readBody(c)
-		if err != nil {
-			return err
-		}
-		req, err := decodeClinic[Req](body)
+		req, err := requested[Req](c)
 		if err != nil {
 			return err
 		}
