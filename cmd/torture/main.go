@@ -6,9 +6,9 @@
 // doubled or there that nobody asked for, `holdfast verify` finds nothing, and each
 // slot's history could have happened one step after the other.
 //
-//	go run ./torture                                # a quick run on both databases
-//	go run ./torture -operations 1000000 -blows 50  # a long one
-//	go run ./torture -selftest                      # broken servers: each is caught
+//	go run ./cmd/torture                                # a quick run on both databases
+//	go run ./cmd/torture -operations 1000000 -blows 50  # a long one
+//	go run ./cmd/torture -selftest                      # broken servers: each is caught
 //
 // It needs PostgreSQL's programs and Linux. docs/reliability.md has the promises
 // and what a run found.
