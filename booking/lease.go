@@ -89,7 +89,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 				b.ConfirmationMode = at.mode
 			}
 			b.GuestID, b.ZoneID, b.Resources = guest.ID, at.items[0].ZoneID, at.items
-			result, err = putNext(tx, Booking{}, b, Event{Actor: ByGuest, Action: Leased, AtSec: now.Unix()})
+			result, err = putNext(tx, Booking{}, b, Event{By: aGuest, Action: Leased, AtSec: now.Unix()})
 			return err
 		}
 	})
@@ -147,7 +147,7 @@ func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
 	if !found || b.State != Held || !own && !b.lapsed(now) {
 		return nil
 	}
-	_, err := vacate(tx, b, Expired, Event{Actor: ByClock, Action: Lapsed, AtSec: now.Unix()})
+	_, err := vacate(tx, b, Expired, Event{By: theClock, Action: Lapsed, AtSec: now.Unix()})
 	return err
 }
 
@@ -159,7 +159,7 @@ func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
 		return 0, fmt.Errorf("look for lapsed leases: %w", err)
 	}
 	for _, id := range lapsed {
-		err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
+		err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
 		if err != nil {
 			return ended, err
 		}

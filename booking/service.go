@@ -62,7 +62,7 @@ func (s *Service) run(ctx context.Context, merchantID string, plan operation) er
 		}
 		touches.Bookings = append(touches.Bookings, leases...)
 		now := s.Now()
-		err = s.inTx(ctx, touches, func(tx Tx) error {
+		err = s.Store.InTx(ctx, touches, func(tx Tx) error {
 			for _, id := range leases {
 				if err := giveUp(tx, id, own[id], now); err != nil {
 					return err
