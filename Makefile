@@ -2,7 +2,7 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-.PHONY: help test lint vulnerable abuse ha demo build bench bench-quick torture torture-quick torture-selftest generate
+.PHONY: help test lint vulnerable abuse ha demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,3 +51,6 @@ torture-selftest: ## break each promise on purpose, and demand that it is notice
 
 generate: ## write the Go code of api/mapsbooking/*.proto anew
 	go generate ./api/mapsbooking
+
+docs-vendor: ## fetch the renderer of /docs again (needs npm; api/docs/vendor.sh)
+	sh api/docs/vendor.sh

@@ -100,6 +100,7 @@ func New(c Config) http.Handler {
 
 	route(e, http.MethodGet, "/livez", livez)
 	route(e, http.MethodGet, "/openapi.yaml", openAPI)
+	route(e, http.MethodGet, "/docs", reference)
 
 	route(e, http.MethodGet, "/v3/HealthCheck", s.healthCheck)
 	route(e, http.MethodPost, "/v3/BatchAvailabilityLookup", rpc(s.batchAvailabilityLookup))

@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -327,6 +328,7 @@ func TestAbuseStreams(t *testing.T) {
 	onEachSecured(t, func(t *testing.T, s *target) {
 		for name, request := range map[string]string{
 			"openapi.yaml": streams(250, "GET", "/openapi.yaml", "", ""),
+			"docs":         streams(250, "GET", "/docs?part="+s.renderer(t), "", ""),
 			"no such path": streams(250, "GET", "/"+strings.Repeat("x", 4000), "", ""),
 			"bodies":       streams(250, "POST", tokensPath, "", strings.Repeat(" ", 3000)),
 			"of a clinic":  streams(250, "POST", "/schedule/open/v1/queries/get-reservation-groups", s.token(t, "seoul"), "{}"),
@@ -342,6 +344,20 @@ func TestAbuseStreams(t *testing.T) {
 			})
 		}
 	})
+}
+
+// renderer names the longest part of the page at /docs.
+func (s *target) renderer(t *testing.T) string {
+	t.Helper()
+	resp, err := s.client(false).Get(s.url() + "/docs")
+	must(t, err)
+	page, err := io.ReadAll(resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	name := string(regexp.MustCompile(`renderer-[0-9a-f]+\.js`).Find(page))
+	if name == "" {
+		t.Fatalf("the page names no renderer: %s", page)
+	}
+	return name
 }
 
 // Readers who do not read, from two addresses.
