@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -32,16 +33,19 @@ func checkLogging(ctx context.Context, db *DB) error {
 			WHEN COALESCE(current_setting('pgaudit.log_parameter', true), 'off') = 'on' THEN 'pgaudit.log_parameter = on'
 			ELSE '' END AS plans`).Scan(&s).Error
 	const leak = "and PostgreSQL's log would have guests' names and telephone numbers"
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("read what PostgreSQL logs: %w", err)
-	case !s.Terse && s.OnError != "0":
-		return unsafeSetting("log_parameter_max_length_on_error", s.OnError, leak, "set it to 0, its default, for the server, this database and this role")
-	case !s.Terse && s.Why != "" && s.Parameters != "0":
-		return unsafeSetting("log_parameter_max_length", s.Parameters+" with "+s.Why, leak,
-			"set log_parameter_max_length = 0 or log_error_verbosity = terse, for the server or, as a superuser, with ALTER DATABASE … SET: statements are then logged without their parameters")
-	case s.Plans != "":
-		return unsafeSetting("PostgreSQL's logging", "set to "+s.Plans, leak, "turn it off for this database")
 	}
-	return nil
+	var unsafe []error
+	if !s.Terse && s.OnError != "0" {
+		unsafe = append(unsafe, unsafeSetting("log_parameter_max_length_on_error", s.OnError, leak, "set it to 0, its default, for the server, this database and this role"))
+	}
+	if !s.Terse && s.Why != "" && s.Parameters != "0" {
+		unsafe = append(unsafe, unsafeSetting("log_parameter_max_length", s.Parameters+" with "+s.Why, leak,
+			"set log_parameter_max_length = 0 or log_error_verbosity = terse, for the server or, as a superuser, with ALTER DATABASE … SET: statements are then logged without their parameters"))
+	}
+	if s.Plans != "" {
+		unsafe = append(unsafe, unsafeSetting("PostgreSQL's logging", "set to "+s.Plans, leak, "turn it off for this database"))
+	}
+	return errors.Join(unsafe...)
 }

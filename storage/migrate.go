@@ -257,16 +257,8 @@ func migrate(ctx context.Context, db *DB) (err error) {
 			err = fmt.Errorf("migrate: %w", err)
 		}
 	}()
-	pool, err := db.write.DB()
-	if err != nil {
-		return err
-	}
 	m := db.dialect.migration
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(m.dialect, pool, beginning{files, m.first}, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))
+	provider, err := db.provider()
 	if err != nil {
 		return err
 	}
@@ -288,6 +280,26 @@ func migrate(ctx context.Context, db *DB) (err error) {
 	if err != nil {
 		return err
 	}
+	return db.knows(ctx, have, newest)
+}
+
+// provider is what migrates the database.
+func (db *DB) provider() (*goose.Provider, error) {
+	pool, err := db.write.DB()
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	m := db.dialect.migration
+	return goose.NewProvider(m.dialect, pool, beginning{files, m.first}, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))
+}
+
+// knows returns an error if the database has a schema that this program, which knows
+// schemas up to newest, does not work on.
+func (db *DB) knows(ctx context.Context, have, newest int64) error {
 	if have <= newest {
 		return nil
 	}

@@ -60,6 +60,7 @@ type dialect struct {
 	indexes    string // a statement before those that are to go by indexes, or nothing
 	lower      string // an expression in which the letters A to Z of %s are small
 	writable   string // a query for whether bookings can be taken
+	standbys   string // a query for who replicates, or nothing
 	local      string // a statement that every transaction begins with, or nothing
 	slow       string // a statement before those of a long transaction, or nothing
 	lateral    bool   // a subquery may use what stands before it
@@ -132,6 +133,29 @@ type Options struct {
 // keep what they promise. It refuses to work on unsafe ones, and on a schema
 // newer than this program, with an error that says what to do.
 func Open(ctx context.Context, target string, o Options) (*DB, error) {
+	o = o.complete()
+	patience := time.NewTimer(o.Wait)
+	defer patience.Stop()
+	for waited := false; ; waited = true {
+		db, err := open(ctx, target, o)
+		if err == nil || o.Wait == 0 || !mayPass(err) {
+			return db, err
+		}
+		if !waited {
+			o.Warn(fmt.Sprintf("there is no database that takes bookings yet; waiting for one, up to %s", o.Wait))
+		}
+		select {
+		case <-patience.C:
+			return nil, fmt.Errorf("waited %s: %w", o.Wait, err)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// complete has a value for each option that the caller left open.
+func (o Options) complete() Options {
 	if o.Limit == 0 {
 		o.Limit = 3 * time.Second
 	}
@@ -153,24 +177,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	patience := time.NewTimer(o.Wait)
-	defer patience.Stop()
-	for waited := false; ; waited = true {
-		db, err := open(ctx, target, o)
-		if err == nil || o.Wait == 0 || !mayPass(err) {
-			return db, err
-		}
-		if !waited {
-			o.Warn(fmt.Sprintf("there is no database that takes bookings yet; waiting for one, up to %s", o.Wait))
-		}
-		select {
-		case <-patience.C:
-			return nil, fmt.Errorf("waited %s: %w", o.Wait, err)
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
+	return o
 }
 
 // mayPass reports whether a database that cannot be opened now may be there soon:
@@ -180,16 +187,30 @@ func mayPass(err error) bool {
 }
 
 func open(ctx context.Context, target string, o Options) (*DB, error) {
+	db, err := connect(ctx, target, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
+		if err := step(ctx, db); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
+}
+
+// connect is the database as it is: neither checked nor migrated.
+func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	reads := o.Connections / 2
 	if !isPostgres(target) {
 		reads = sqliteReads
 	}
 	db := &DB{limit: o.Limit, reads: make(chan struct{}, max(1, reads)), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
-	connect := db.openSQLite
+	dial := db.openSQLite
 	if isPostgres(target) {
-		connect = db.openPostgres
+		dial = db.openPostgres
 	}
-	if err := connect(ctx, target, o); err != nil {
+	if err := dial(ctx, target, o); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if o.Committers == 0 || db.dialect.committers == 1 {
@@ -197,11 +218,6 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 	}
 	db.lanes = make(chan struct{}, max(1, o.Connections/4))
 	db.queue = newQueue(o.Queue, o.Committers, o.Hold)
-	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
-		if err := step(ctx, db); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
-	}
 	return db, nil
 }
 

@@ -155,6 +155,7 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 	db.dialect = dialect{
 		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
 		writable: "SELECT current_setting('transaction_read_only') = 'off'",
+		standbys: standbysQuery,
 		local:    local, slow: "SET LOCAL statement_timeout = 0",
 		lateral: true,
 		skip:    " FOR NO KEY UPDATE SKIP LOCKED",

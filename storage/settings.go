@@ -32,24 +32,40 @@ func checkPostgres(ctx context.Context, db *DB) error {
 		return fmt.Errorf("PostgreSQL %d is too old: upgrade to 15 or newer", s.Version/10000)
 	case s.ReadOnly:
 		return fmt.Errorf("refusing to start: %w", errReadOnly)
-	case s.Fsync != "on":
-		return unsafeSetting("fsync", s.Fsync, "and a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL")
-	case s.FullPageWrites != "on":
-		return unsafeSetting("full_page_writes", s.FullPageWrites, "and a crash could destroy bookings", "set full_page_writes = on in postgresql.conf")
-	case s.SynchronousCommit == "off":
-		return unsafeSetting("synchronous_commit", s.SynchronousCommit, "and a crash would lose acknowledged bookings",
-			"set synchronous_commit = on for the server, this database and this role (ALTER DATABASE … RESET, ALTER ROLE … RESET)")
 	}
-	return checkLogging(ctx, db)
+	var unsafe []error
+	if s.Fsync != "on" {
+		unsafe = append(unsafe, unsafeSetting("fsync", s.Fsync, "and a crash could destroy bookings", "set fsync = on in postgresql.conf and restart PostgreSQL"))
+	}
+	if s.FullPageWrites != "on" {
+		unsafe = append(unsafe, unsafeSetting("full_page_writes", s.FullPageWrites, "and a crash could destroy bookings", "set full_page_writes = on in postgresql.conf"))
+	}
+	if s.SynchronousCommit == "off" {
+		unsafe = append(unsafe, unsafeSetting("synchronous_commit", s.SynchronousCommit, "and a crash would lose acknowledged bookings",
+			"set synchronous_commit = on for the server, this database and this role (ALTER DATABASE … RESET, ALTER ROLE … RESET)"))
+	}
+	return errors.Join(append(unsafe, checkLogging(ctx, db))...)
+}
+
+// Unsafe is a setting under which a promise would not hold.
+type Unsafe struct {
+	Name, Value string
+	Why         string // begins with "and"
+	Remedy      string
+}
+
+func (u *Unsafe) Error() string {
+	return fmt.Sprintf("refusing to start: %s is %s, %s; %s", u.Name, u.Value, u.Why, u.Remedy)
 }
 
 func unsafeSetting(name, value, why, remedy string) error {
-	return fmt.Errorf("refusing to start: %s is %s, %s; %s", name, value, why, remedy)
+	return &Unsafe{name, value, why, remedy}
 }
 
 // checkSQLite reads back what the connections really do: an option that the
 // driver does not know is ignored without a word.
 func checkSQLite(ctx context.Context, db *DB) error {
+	var unsafe []error
 	for _, pool := range []*gorm.DB{db.write, db.read} {
 		for _, want := range []struct{ pragma, value, shown, why string }{
 			{"journal_mode", "wal", "WAL", "readers would block the writer"},
@@ -62,7 +78,7 @@ func checkSQLite(ctx context.Context, db *DB) error {
 				return fmt.Errorf("open the database file: %w", err)
 			}
 			if !strings.EqualFold(got, want.value) {
-				return unsafeSetting(want.pragma, got, "and "+want.why, "take it out of --database, it must be "+want.shown)
+				unsafe = append(unsafe, unsafeSetting(want.pragma, got, "and "+want.why, "take it out of --database, it must be "+want.shown))
 			}
 		}
 		var busy int
@@ -70,10 +86,13 @@ func checkSQLite(ctx context.Context, db *DB) error {
 			return fmt.Errorf("read busy_timeout: %w", err)
 		}
 		if busy < 1000 {
-			return unsafeSetting("busy_timeout", fmt.Sprint(busy, " ms"), "and writers would fail instead of waiting", "take it out of --database, it must be 1000 ms or more")
+			unsafe = append(unsafe, unsafeSetting("busy_timeout", fmt.Sprint(busy, " ms"), "and writers would fail instead of waiting", "take it out of --database, it must be 1000 ms or more"))
+		}
+		if unsafe != nil { // the other pool has the same
+			break
 		}
 	}
-	return checkImmediate(ctx, db)
+	return errors.Join(append(unsafe, checkImmediate(ctx, db))...)
 }
 
 // checkImmediate makes sure that a write transaction takes the write lock when
