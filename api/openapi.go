@@ -5,9 +5,11 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"holdfast/api/edge"
 )
 
-// openAPIText describes every route of this package for machines and their
+// openAPIText describes every route of all channels for machines and their
 // writers. It is written by hand; openapi_test.go holds it against the router,
 // the messages and the transcripts.
 //
@@ -17,5 +19,5 @@ var openAPIText []byte
 // openAPI answers with the description. It has nothing that is not public, so
 // it needs no credentials.
 func openAPI(c echo.Context) error {
-	return write(c, http.StatusOK, "application/yaml", openAPIText)
+	return edge.Write(c, http.StatusOK, "application/yaml", openAPIText)
 }
