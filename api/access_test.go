@@ -19,7 +19,7 @@ import (
 )
 
 // openRoutes are all that answer without credentials.
-var openRoutes = map[string]bool{"/livez": true, "/openapi.yaml": true, exchangePath: true}
+var openRoutes = map[string]bool{"/livez": true, "/openapi.yaml": true, "/docs": true, exchangePath: true}
 
 // gate is the service on a world's database, with credentials that can be
 // replaced.

@@ -57,6 +57,7 @@ func New(c Config) http.Handler {
 var public = []edge.Route{
 	edge.Get("/livez", livez),
 	edge.Get("/openapi.yaml", openAPI),
+	edge.Get("/docs", reference),
 }
 
 // livez says that the process runs, and nothing else.

@@ -178,9 +178,9 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// Every route but these three wants credentials.
+// Every route but these four wants credentials.
 func TestNoRouteWithoutCredentials(t *testing.T) {
-	open := map[string]bool{"/livez": true, "/openapi.yaml": true, exchangePath: true}
+	open := map[string]bool{"/livez": true, "/openapi.yaml": true, "/docs": true, exchangePath: true}
 	c := testConfig(io.Discard, clinicOnly{})
 	c.Credentials = nil
 	e := New(c).(*echo.Echo)
@@ -196,8 +196,8 @@ func TestNoRouteWithoutCredentials(t *testing.T) {
 			}
 		}
 	}
-	if routes != 68 {
-		t.Errorf("%d routes, want 34 with and without a slash", routes)
+	if routes != 70 {
+		t.Errorf("%d routes, want 35 with and without a slash", routes)
 	}
 }
 

@@ -41,7 +41,9 @@ func openAPI(t *testing.T) (*openapi3.T, *echo.Echo) {
 	if kind := w.Header().Get("Content-Type"); w.Code != 200 || kind != "application/yaml" {
 		t.Fatalf("got %d %s", w.Code, kind)
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
+	loader := openapi3.NewLoader()
+	loader.IncludeOrigin = true // the order of examples
+	doc, err := loader.LoadFromData(w.Body.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +58,41 @@ func TestOpenAPIIsValid(t *testing.T) {
 	}
 	if !doc.IsOpenAPI31OrLater() {
 		t.Errorf("it is OpenAPI %s", doc.OpenAPI)
+	}
+}
+
+// The page at /docs names parts that are there, each may be kept for ever, and a browser that has
+// the current copy gets it no second time. Only what the policy names is ever loaded.
+func TestDocs(t *testing.T) {
+	_, e := openAPI(t)
+	get := func(target, known string) *httptest.ResponseRecorder {
+		r, w := httptest.NewRequest(http.MethodGet, target, nil), httptest.NewRecorder()
+		r.Header.Set("If-None-Match", known)
+		e.ServeHTTP(w, r)
+		return w
+	}
+	for _, path := range []string{"/docs", "/docs/"} {
+		page := get(path, "")
+		parts := regexp.MustCompile(`src="(\?part=[^"]+)"`).FindAllStringSubmatch(page.Body.String(), -1)
+		if page.Code != 200 || len(parts) != 2 || page.Header().Get("Cache-Control") != "no-cache" {
+			t.Fatalf("%s: %d, %d parts, %v", path, page.Code, len(parts), page.Header())
+		}
+		if policy := page.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; script-src 'self';") {
+			t.Errorf("%s: the policy is %q", path, policy)
+		}
+		for _, part := range append(parts, []string{"", ""}) {
+			got := get(path+part[1], `"other"`)
+			tag := got.Header().Get("ETag")
+			if got.Code != 200 || got.Body.Len() == 0 || tag == "" || got.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s%s: %d, %v", path, part[1], got.Code, got.Header())
+			}
+			if forever := strings.Contains(got.Header().Get("Cache-Control"), "immutable"); forever != (part[1] != "") {
+				t.Errorf("%s%s: Cache-Control %q", path, part[1], got.Header().Get("Cache-Control"))
+			}
+			if again := get(path+part[1], `"other", W/`+tag); again.Code != http.StatusNotModified || again.Body.Len() > 0 {
+				t.Errorf("%s%s: got %d with %d bytes, want 304", path, part[1], again.Code, again.Body.Len())
+			}
+		}
 	}
 }
 
@@ -307,6 +344,12 @@ type exchange struct {
 	answer       string
 }
 
+// operation is the method and the path of an exchange as the description has them.
+func (x exchange) operation() string {
+	path, _, _ := strings.Cut(x.path, "?")
+	return x.method + " " + strings.TrimSuffix(path, "/")
+}
+
 // exchanges reads those of all transcripts, without playing them: that the
 // answers are the service's is TestTranscripts' business.
 func exchanges(t *testing.T) []exchange {
@@ -548,7 +591,7 @@ func TestOpenAPIExamplesAreTranscripts(t *testing.T) {
 	doc, _ := openAPI(t)
 	said := map[string]bool{}
 	for _, x := range exchanges(t) {
-		at := x.method + " " + strings.TrimSuffix(x.path, "/")
+		at := x.operation()
 		said[at+" > "+canonical(t, x.body)] = true
 		said[fmt.Sprintf("%s < %d %s", at, x.status, canonical(t, x.answer))] = true
 		said["< "+canonical(t, x.answer)] = true // to anything
@@ -586,6 +629,50 @@ func TestOpenAPIExamplesAreTranscripts(t *testing.T) {
 	if shown < 20 {
 		t.Errorf("there are only %d examples", shown)
 	}
+}
+
+// Of each call with a body the reference page shows the first request and, for the 200, the
+// first answer. They are one exchange of one transcript.
+func TestEachCallShowsOneExchange(t *testing.T) {
+	doc, _ := openAPI(t)
+	said := map[string]bool{}
+	for _, x := range exchanges(t) {
+		said[fmt.Sprintf("%s > %s < %d %s", x.operation(), canonical(t, x.body), x.status, canonical(t, x.answer))] = true
+	}
+	calls := 0
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.RequestBody == nil {
+				continue
+			}
+			calls++
+			asked := firstExample(t, op.RequestBody.Value.Content)
+			got := firstExample(t, op.Responses.Value("200").Value.Content)
+			if !said[method+" "+path+" > "+asked+" < 200 "+got] {
+				t.Errorf("no transcript has what %s shows:\n> %s< %s", path, asked, got)
+			}
+		}
+	}
+	if calls < 31 {
+		t.Errorf("looked at %d calls", calls)
+	}
+}
+
+// firstExample is the one that stands first in the description, which a map has forgotten.
+func firstExample(t *testing.T, content openapi3.Content) string {
+	t.Helper()
+	examples := content["application/json"].Examples
+	if len(examples) == 0 {
+		return ""
+	}
+	names := slices.SortedFunc(maps.Keys(examples), func(a, b string) int {
+		return examples[a].Value.Origin.Key.Line - examples[b].Value.Origin.Key.Line
+	})
+	text, err := json.Marshal(examples[names[0]].Value.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return canonical(t, string(text))
 }
 
 // canonical is a JSON text with its members in order, or any other text as it

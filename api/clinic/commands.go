@@ -80,6 +80,7 @@ func (s *server) makeVisit(ctx context.Context, command string, req interface{ c
 	if err != nil {
 		return newSchedule{}, err
 	}
+	change.By = desk(ctx)
 	r := booking.Reserve{Change: change, Once: once}
 	whose(&r)
 	out, err := s.bookings.Reserve(ctx, r)
@@ -136,7 +137,7 @@ func (s *server) cancelReservation(ctx context.Context, req cancelReservation) (
 	if !known {
 		return struct{}{}, invalidCommand("reason", notAvailable)
 	}
-	return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
+	return struct{}{}, s.bookings.SettleVisit(ctx, desk(ctx), scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 }
 
 // settle is a command that puts a visit into another state.
@@ -145,13 +146,18 @@ func (s *server) settle(as booking.Settlement) func(context.Context, oneSchedule
 		if req.ScheduleID.empty() {
 			return struct{}{}, invalidCommand("scheduleId", required)
 		}
-		return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
+		return struct{}{}, s.bookings.SettleVisit(ctx, desk(ctx), scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 	}
 }
 
 // scheduleKey names a visit or a block of the calling clinic's.
 func scheduleKey(ctx context.Context, m maybe[id]) booking.ScheduleKey {
 	return booking.ScheduleKey{MerchantID: edge.CallOf(ctx).Caller, ScheduleID: lookup(m)}
+}
+
+// desk is the desk of the calling clinic.
+func desk(ctx context.Context) booking.By {
+	return booking.By{Actor: booking.ByDesk, KeyID: edge.CallOf(ctx).KeyID}
 }
 
 // createOccupiedTime closes a time.
@@ -164,7 +170,7 @@ func (s *server) createOccupiedTime(ctx context.Context, req createOccupiedTime)
 	if err := req.check(s.dayAt(ctx)); err != nil {
 		return newOccupiedTime{}, err
 	}
-	block := booking.Block{MerchantID: merchantID, Memo: req.Memo.Value, Once: once, Item: booking.Item{
+	block := booking.Block{By: desk(ctx), MerchantID: merchantID, Memo: req.Memo.Value, Once: once, Item: booking.Item{
 		GroupID: lookup(req.ReservationGroupID), ZoneID: lookup(req.ZoneID), Doctor: req.Doctor.Value.booking(),
 	}}
 	block.StartSec, block.EndSec = req.seconds()
@@ -207,5 +213,5 @@ func (s *server) deleteOccupiedTime(ctx context.Context, req oneOccupiedTime) (s
 	if req.OccupiedTimeID.empty() {
 		return struct{}{}, invalidCommand("occupiedTimeId", required)
 	}
-	return struct{}{}, s.bookings.Unblock(ctx, scheduleKey(ctx, req.OccupiedTimeID))
+	return struct{}{}, s.bookings.Unblock(ctx, desk(ctx), scheduleKey(ctx, req.OccupiedTimeID))
 }

@@ -3,6 +3,8 @@ package clinic
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -102,5 +104,23 @@ func TestTurnsOfMany(t *testing.T) {
 	all.Wait()
 	if most != queriesAll || turns.running != 0 || len(turns.by) != 0 || len(turns.waiting) != 0 {
 		t.Errorf("%d ran at once; left: %d run, %v, %v", most, turns.running, turns.by, turns.waiting)
+	}
+}
+
+// The longest answer with slots fits into what one clinic may leave unread: it is never
+// put off for good.
+func TestLongestSlotsAnswer(t *testing.T) {
+	const most = 10_000 // of a capacity
+	slot := booking.GroupSlot{GroupID: strings.Repeat("f", 24), StartSec: 1_800_000_000, EndSec: 1_800_000_060, Capacity: most, Taken: most}
+	slot.Zone.ID, slot.Zone.Name = slot.GroupID, strings.Repeat(`"`, booking.MostZoneNames/booking.MostSlots) // nothing is longer in JSON
+	slots := reservationSlots(slices.Repeat([]booking.GroupSlot{slot}, booking.MostSlots))
+	for _, answer := range []interface{ text() ([]byte, error) }{
+		list[reservationSlot]{Data: slots},
+		list[resourceSlots]{Data: []resourceSlots{{OccupiedResourceID: "49", ReservationGroupID: slot.GroupID, ZoneID: slot.Zone.ID, Slots: slots}}},
+	} {
+		text, err := answer.text()
+		if err != nil || int64(len(text)) > kind.Unread || int64(len(text)) > kind.Each.Bytes {
+			t.Errorf("%T: %d bytes, %v", answer, len(text), err)
+		}
 	}
 }

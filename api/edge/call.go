@@ -9,6 +9,7 @@ import (
 type Call struct {
 	ID     string      // X-Request-Id
 	Caller string      // who asks, see [Caller]; "" while nobody has shown who they are
+	KeyID  string      // of the key behind the caller's credentials; "" if there is none
 	Header http.Header // of the request
 	Field  string      // for the log: what was refused
 	Cause  string      // for the log: why

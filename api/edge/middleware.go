@@ -14,8 +14,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-
-	"holdfast/booking"
 )
 
 // MaxBody is how long a body may be in channels that say nothing else, in bytes. The
@@ -161,11 +159,8 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			k.Caller = caller.Name
+			k.Caller, k.KeyID = caller.Name, caller.KeyID
 			who = owner{kind: k.channel.Kind, name: caller.Name}
-			if caller.KeyID != "" {
-				c.SetRequest(c.Request().WithContext(booking.WithKey(c.Request().Context(), caller.KeyID)))
-			}
 		}
 		if err := k.place.enter(who, true); err != nil {
 			return err

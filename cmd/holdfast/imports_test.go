@@ -24,9 +24,10 @@ var permitted = map[string][]string{
 	"holdfast/api/edge":            {"holdfast/booking"},
 	"holdfast/api/google":          {"holdfast/api/edge", "holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/api/clinic":          {"holdfast/api/edge", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
-	"holdfast/api":                 {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/booking"},
-	"holdfast/bench":               {"holdfast/storage/storagetest"},
-	"holdfast/torture":             {"holdfast/storage/storagetest"},
+	"holdfast/api/docs":            {},
+	"holdfast/api":                 {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/api/docs", "holdfast/booking"},
+	"holdfast/cmd/bench":           {"holdfast/storage/storagetest"},
+	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
 		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage", "holdfast/letters",
@@ -47,7 +48,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/bench", "holdfast/conform", "holdfast/torture"},
+	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture"},
 }
 
 func TestImportsPointDown(t *testing.T) {
