@@ -21,7 +21,7 @@ import (
 // bucket of tokens for each address, from which a failed attempt takes one.
 //
 // Good credentials are let in whatever the bucket says. Behind one address there
-// may be a whole city, or a proxy and with it Google: whoever could empty the
+// may be a whole city, or a proxy and with it a partner: whoever could empty the
 // bucket of that address could else lock them all out. So the limit does not make
 // a secret that can be guessed safe, its length does. What it does: failures stop
 // being worth anything (429, nothing looked up that costs), they are told to the
