@@ -191,7 +191,7 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 		if err := known.AddClinic(m); err != nil {
 			return err
 		}
-		if err := db.PutClinic(ctx, m, 0); err != nil {
+		if err := storagetest.PutClinic(ctx, db, m, 0); err != nil {
 			return err
 		}
 	}
@@ -229,7 +229,8 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 	if _, err := feed.Availability(ctx, &known, func(p inventory.Published) error { rows = append(rows, p); return nil }); err != nil {
 		return err
 	}
-	return db.PutPublished(ctx, rows, feed.Meta.GenerationSec)
+	_, err = db.PutPublished(ctx, rows, feed.Meta.GenerationSec)
+	return err
 }
 
 // clear takes away all that bookings have left in a database, past the code

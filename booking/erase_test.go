@@ -391,7 +391,7 @@ func TestBookingWhileItsGuestIsForgotten(t *testing.T) {
 	db := storagetest.Open(t, target, storage.Options{Limit: time.Minute, Retried: func(err error) { retried <- err }})
 	w := &world{t: t, db: storagetest.Database{DB: db, Target: target}}
 	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
-	w.must(db.PutClinic(t.Context(), testClinic(), eight.Unix()))
+	w.must(storagetest.PutClinic(t.Context(), db, testClinic(), eight.Unix()))
 	first := w.request(at(9, 0))
 	w.booked(first)
 

@@ -75,6 +75,16 @@ type Store interface {
 	// sinceSec or before, or starting at nowSec or before; a thousand at most.
 	Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.UUID, error)
 
+	// ReplaceClinic stores a clinic's catalogue in place of what it had, with ids spelled
+	// as they have been stored, and recounts the bookings that end after nowSec and that
+	// r says have to be, in one transaction. It returns what r refuses with, and then
+	// nothing is written.
+	ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec int64, r Replacement) error
+	// Clinic returns a clinic's catalogue as it is stored (nil: there is none), m as
+	// ReplaceClinic would store it, and the bookings that hold room and end after nowSec,
+	// all of one moment.
+	Clinic(ctx context.Context, m inventory.Merchant, nowSec int64) (before, next *inventory.Merchant, bookings []Booking, err error)
+
 	// PutMarketing stores whether a Google user wants marketing.
 	PutMarketing(ctx context.Context, googleUserID string, wanted bool, nowSec int64) error
 

@@ -19,18 +19,18 @@ import (
 // in ascending order. An operation whose token is known already needs nothing
 // but its booking.
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
-	g := newGroup(db.dialect)
-	for _, op := range ops {
-		g.views = append(g.views, newView(g, op, op.touches))
-	}
-	for _, step := range []func(*gorm.DB, *group) error{
-		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks,
-	} {
+	g := newGroup(db.dialect, ops)
+	return g, g.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
+}
+
+// fetch takes the steps in their order.
+func (g *group) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *group) error) error {
+	for _, step := range steps {
 		if err := step(tx, g); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // fetchBlocks reads the blocks that are there already. Nobody makes another of them

@@ -209,8 +209,8 @@ type group struct {
 
 type tokenKey struct{ caller, token string }
 
-func newGroup(d dialect) *group {
-	return &group{
+func newGroup(d dialect, ops []*operation) *group {
+	g := &group{
 		dialect: d,
 		tokens:  map[tokenKey]tokenRow{}, claimed: map[tokenKey]tokenRow{},
 		bookings: map[uuid.UUID]booking.Booking{}, was: map[uuid.UUID]booking.Booking{}, schedules: map[booking.ScheduleKey]uuid.UUID{},
@@ -221,6 +221,10 @@ func newGroup(d dialect) *group {
 		slots: map[inventory.SlotKey]slot{}, locked: map[inventory.SlotKey]bool{}, newSlots: map[inventory.SlotKey]bool{},
 		spans: map[inventory.SlotKey]inventory.Span{}, rows: map[inventory.SlotKey][]inventory.Row{},
 	}
+	for _, op := range ops {
+		g.views = append(g.views, newView(g, op, op.touches))
+	}
+	return g
 }
 
 // slot is a slot as the database has it: offered decides how far a capacity

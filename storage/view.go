@@ -16,7 +16,7 @@ import (
 // nothing else, and what it did.
 type view struct {
 	group   *group
-	op      *operation // nil: what an import does
+	op      *operation
 	touches booking.Keys
 	prior   *idempotency.Claim
 	stale   bool // planned with an old catalogue
