@@ -382,7 +382,7 @@ func (w *world) find(id string, is func(booking.Booking) bool) booking.Booking {
 func (w *world) end(b booking.Booking, state booking.State) {
 	w.t.Helper()
 	key := booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}
-	w.must(w.db.InTx(context.Background(), booking.Keys{Schedule: key}, func(tx booking.Tx) error {
+	w.must(w.db.InTx(context.Background(), booking.Footprint{Schedule: key}, func(tx booking.Tx) error {
 		next, found := tx.Schedule()
 		if !found {
 			return booking.ErrNotFound

@@ -339,7 +339,7 @@ func TestRetiredLane(t *testing.T) {
 			lane := inventory.LaneResource(clinic, &old.Groups[0], old.Groups[0].Zones[0])
 			for _, start := range []int64{at(9, 0), at(15, 0)} { // with a slot, and without one
 				want := []inventory.Hold{lane.Hold(start, start+3600, 1, 0)}
-				err := w.db.InTx(t.Context(), booking.Keys{Slots: inventory.Keys(want...)}, func(tx booking.Tx) error {
+				err := w.db.InTx(t.Context(), booking.Footprint{Slots: inventory.Keys(want...)}, func(tx booking.Tx) error {
 					return inventory.Move(tx, uuid.New(), nil, want)
 				})
 				var full *inventory.Full

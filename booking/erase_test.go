@@ -36,7 +36,7 @@ func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
 	c.AdditionalRequest = canary + " wish"
 	c.Payment = &booking.Payment{PrepaymentStatus: booking.PrepaymentProvided, TransactionID: canary + "-transaction"}
 	b := w.booked(c)
-	w.must(w.db.InTx(w.t.Context(), booking.Keys{Bookings: []uuid.UUID{b.ID}}, func(tx booking.Tx) error { // as it was booked once
+	w.must(w.db.InTx(w.t.Context(), booking.Footprint{Bookings: []uuid.UUID{b.ID}}, func(tx booking.Tx) error { // as it was booked once
 		next, _ := tx.Booking(b.ID)
 		payment := *next.Payment
 		payment.UserPaymentOptionID = canary + "-option"

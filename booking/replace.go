@@ -80,8 +80,8 @@ func (r Replacement) InTurn(bookings []Booking) []Booking {
 }
 
 // Footprint is what recounting the bookings, which hold what held says, will touch.
-func (r Replacement) Footprint(next *inventory.Merchant, bookings []Booking, held map[uuid.UUID][]inventory.Hold) Keys {
-	var touches Keys
+func (r Replacement) Footprint(next *inventory.Merchant, bookings []Booking, held map[uuid.UUID][]inventory.Hold) Footprint {
+	var touches Footprint
 	var holds []inventory.Hold
 	for _, b := range bookings {
 		touches.Bookings = append(touches.Bookings, b.ID)

@@ -20,7 +20,7 @@ type Store interface {
 	// ErrStale if the merchant's catalogue is not at the announced
 	// version, or an error wrapping ErrUnavailable if the database failed and
 	// the outcome could not be settled in time.
-	InTx(ctx context.Context, touches Keys, f func(Tx) error) error
+	InTx(ctx context.Context, touches Footprint, f func(Tx) error) error
 
 	// Merchant returns a merchant with its catalogue, or ErrNotFound. It may
 	// come from memory: InTx tells when it was too old.
@@ -166,9 +166,9 @@ type StoredKey struct {
 	Digest []byte
 }
 
-// Keys names what an operation will touch, so that the store can lock all of
+// Footprint names what an operation will touch, so that the store can lock all of
 // it in order and fetch it at once, alone or together with other operations.
-type Keys struct {
+type Footprint struct {
 	// MerchantID and CatalogueVersion are those of the catalogue that the
 	// operation was planned with. An empty id: none was needed.
 	MerchantID       string

@@ -39,7 +39,7 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		}
 		// Visits come before resources and slots, as everywhere. Those of doctors
 		// are complete: who would write another has seen the new catalogue, or
-		// has kept us waiting until now (booking.Keys.Steady).
+		// has kept us waiting until now (booking.Footprint.Steady).
 		early, err := db.lockRecounted(tx, &m, nowSec, r, nil, db.dialect.lock)
 		if err != nil {
 			return err

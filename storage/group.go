@@ -65,8 +65,8 @@ func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) 
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
 		db.besides.Go(func() {
-			db.lanes <- struct{}{}
-			defer func() { <-db.lanes }()
+			db.asides <- struct{}{}
+			defer func() { <-db.asides }()
 			one := []*operation{op}
 			g, err := db.together(one, deadline)
 			db.settle(one, g, err, deadline)
