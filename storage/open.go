@@ -40,7 +40,7 @@ type DB struct {
 	connections int           // of the pool that writes
 	queue       *queue
 	group       int            // operations in one transaction, at most
-	lanes       chan struct{}  // one for every operation that runs beside the committers
+	asides      chan struct{}  // one for every operation that runs beside the committers
 	reads       chan struct{}  // one for every read that may be long: fewer than there are connections
 	besides     sync.WaitGroup // all that do or will
 
@@ -195,7 +195,7 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Committers == 0 || db.dialect.committers == 1 {
 		o.Committers = db.dialect.committers
 	}
-	db.lanes = make(chan struct{}, max(1, o.Connections/4))
+	db.asides = make(chan struct{}, max(1, o.Connections/4))
 	db.queue = newQueue(o.Queue, o.Committers, o.Hold)
 	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
 		if err := step(ctx, db); err != nil {

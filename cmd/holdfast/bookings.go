@@ -125,7 +125,7 @@ func (t *table) visit(m *inventory.Merchant, b booking.Booking) {
 		if r.Doctor != nil {
 			doctor = r.Doctor.Name
 		}
-		t.row(period(r.StartSec, r.EndSec, m.Location), booking.Name(b.Contact.GivenName, b.Contact.FamilyName),
+		t.row(inventory.Period(r.StartSec, r.EndSec, m.Location), booking.Name(b.Contact.GivenName, b.Contact.FamilyName),
 			b.Contact.Telephone, service, zone, doctor, string(b.State), memo)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"holdfast/api"
 	"holdfast/api/google"
 	"holdfast/booking"
+	"holdfast/importer"
 	"holdfast/inventory"
 	"holdfast/storage"
 )
@@ -254,9 +255,9 @@ func (s *story) load(ctx context.Context, dir string, now time.Time, dinnerSec i
 		paths = append(paths, path)
 	}
 	var said bytes.Buffer
-	quiet := *s.console
-	quiet.out = &said
-	if err := (&importer{console: &quiet, db: s.db, now: now}).load(ctx, paths); err != nil {
+	i := &importer.Importer{Service: newService(s.db), DB: s.db, By: operator, Out: &said, Warn: s.console.err, Progress: s.console.progress}
+	i.Service.Now = func() time.Time { return now }
+	if err := i.Load(ctx, paths); err != nil {
 		return err
 	}
 	for line := range strings.Lines(said.String()) {

@@ -11,9 +11,12 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"holdfast/booking"
+	"holdfast/inventory"
 	"holdfast/storage"
 )
 
@@ -21,6 +24,18 @@ import (
 type Database struct {
 	*storage.DB
 	Target string // to open it again, as holdfast --database takes it
+}
+
+// PutClinic imports a clinic's catalogue at nowSec.
+func (d Database) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64) error {
+	return PutClinic(ctx, d.DB, m, nowSec)
+}
+
+// PutClinic is [Database.PutClinic] of any database.
+func PutClinic(ctx context.Context, db *storage.DB, m inventory.Merchant, nowSec int64) error {
+	s := &booking.Service{Store: db, Now: func() time.Time { return time.Unix(nowSec, 0) }}
+	_, err := s.ReplaceClinic(ctx, booking.By{Actor: booking.ByOperator}, m)
+	return err
 }
 
 // Main runs a package's tests, ends their PostgreSQL and returns the exit
