@@ -86,7 +86,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	s.printf("\nStill serving on %s until you press Ctrl-C. Try it:\n\n", s.base)
 	s.printf("  curl -u %s:%s %s/v3/HealthCheck\n\n", demoUser, demoPassword, s.base)
-	s.printf("The clinic's access token is %s. The README shows a curl of each call.\n", s.token)
+	s.printf("The clinic's access token is %s. docs/session.md shows how to call the rest.\n", s.token)
 	<-ctx.Done()
 	return nil
 }
