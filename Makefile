@@ -35,19 +35,19 @@ build: ## build bin/holdfast
 	go build -trimpath -o bin/holdfast ./cmd/holdfast
 
 bench: ## measure the real server against pgbench, on both databases, a quarter of an hour (docs/performance.md)
-	go run ./bench -chart docs/bench.svg
+	go run ./cmd/bench -chart docs/bench.svg
 
 bench-quick: ## the same in under three minutes: short rounds, no growth
-	go run ./bench -pairs 3 -round 1s -only pairs,paced,race,sqlite
+	go run ./cmd/bench -pairs 3 -round 1s -only pairs,paced,race,sqlite
 
 torture: ## try to break the promises: 1,000,000 operations, 500 server kills, 200 database kills, on PostgreSQL
-	go run ./torture -databases postgres -operations 1000000 -round 10000 -blows 36
+	go run ./cmd/torture -databases postgres -operations 1000000 -round 10000 -blows 36
 
 torture-quick: ## the same in under five minutes, on both databases (docs/reliability.md)
-	go run ./torture -operations 12000
+	go run ./cmd/torture -operations 12000
 
 torture-selftest: ## break each promise on purpose, and demand that it is noticed
-	go run ./torture -selftest -round 2000
+	go run ./cmd/torture -selftest -round 2000
 
 generate: ## write the Go code of api/mapsbooking/*.proto anew
 	go generate ./api/mapsbooking

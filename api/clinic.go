@@ -178,7 +178,7 @@ func (s *server) updateReservation(ctx context.Context, req updateReservation) (
 	if err != nil {
 		return struct{}{}, err
 	}
-	change.ScheduleID, change.Seen = lookup(req.ScheduleID), seen(req.Version)
+	change.By, change.ScheduleID, change.Seen = desk(ctx), lookup(req.ScheduleID), seen(req.Version)
 	return struct{}{}, s.bookings.Change(ctx, change)
 }
 

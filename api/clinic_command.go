@@ -79,6 +79,7 @@ func (s *server) makeVisit(ctx context.Context, command string, req interface{ c
 	if err != nil {
 		return newSchedule{}, err
 	}
+	change.By = desk(ctx)
 	r := booking.Reserve{Change: change, Once: once}
 	whose(&r)
 	out, err := s.bookings.Reserve(ctx, r)
@@ -135,7 +136,7 @@ func (s *server) cancelReservation(ctx context.Context, req cancelReservation) (
 	if !known {
 		return struct{}{}, invalidCommand("reason", notAvailable)
 	}
-	return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
+	return struct{}{}, s.bookings.SettleVisit(ctx, desk(ctx), scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 }
 
 // settle is a command that puts a visit into another state.
@@ -144,13 +145,18 @@ func (s *server) settle(as booking.Settlement) func(context.Context, oneSchedule
 		if req.ScheduleID.empty() {
 			return struct{}{}, invalidCommand("scheduleId", required)
 		}
-		return struct{}{}, s.bookings.SettleVisit(ctx, scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
+		return struct{}{}, s.bookings.SettleVisit(ctx, desk(ctx), scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 	}
 }
 
 // scheduleKey names a visit or a block of the calling clinic's.
 func scheduleKey(ctx context.Context, m maybe[id]) booking.ScheduleKey {
 	return booking.ScheduleKey{MerchantID: callOf(ctx).caller, ScheduleID: lookup(m)}
+}
+
+// desk is the desk of the calling clinic.
+func desk(ctx context.Context) booking.By {
+	return booking.By{Actor: booking.ByDesk, KeyID: callOf(ctx).keyID}
 }
 
 // createOccupiedTime closes a time.
@@ -163,7 +169,7 @@ func (s *server) createOccupiedTime(ctx context.Context, req createOccupiedTime)
 	if err := s.checkOnClinicsDay(ctx, merchantID, req.check); err != nil {
 		return newOccupiedTime{}, err
 	}
-	block := booking.Block{MerchantID: merchantID, Memo: req.Memo.Value, Once: once, Item: booking.Item{
+	block := booking.Block{By: desk(ctx), MerchantID: merchantID, Memo: req.Memo.Value, Once: once, Item: booking.Item{
 		GroupID: lookup(req.ReservationGroupID), ZoneID: lookup(req.ZoneID), Doctor: req.Doctor.Value.booking(),
 	}}
 	block.StartSec, block.EndSec = req.seconds()
@@ -203,5 +209,5 @@ func (s *server) deleteOccupiedTime(ctx context.Context, req oneOccupiedTime) (s
 	if req.OccupiedTimeID.empty() {
 		return struct{}{}, invalidCommand("occupiedTimeId", required)
 	}
-	return struct{}{}, s.bookings.Unblock(ctx, scheduleKey(ctx, req.OccupiedTimeID))
+	return struct{}{}, s.bookings.Unblock(ctx, desk(ctx), scheduleKey(ctx, req.OccupiedTimeID))
 }

@@ -19,7 +19,7 @@ func TestErasedOverHTTP(t *testing.T) {
 			return a
 		}
 		id := bookingID.FindStringSubmatch(tell(createPath, body).body)[1]
-		done, err := w.service.Erase(t.Context(), booking.Subject{Email: canaryEmail(1)}, true)
+		done, err := w.service.Erase(t.Context(), booking.By{Actor: booking.ByOperator}, booking.Subject{Email: canaryEmail(1)}, true)
 		w.must(err)
 		if done.Visits != 1 {
 			t.Fatalf("got %+v", done)

@@ -393,7 +393,7 @@ func (w *world) end(b booking.Booking, state booking.State) {
 		}
 		next.State = state
 		next.Version++
-		tx.PutBooking(next, booking.Event{Actor: booking.ByDesk, Action: booking.Changed, AtSec: w.clock.Load(), Before: []byte("{}"), After: []byte("{}")})
+		tx.PutBooking(next, booking.Event{By: booking.By{Actor: booking.ByDesk}, Action: booking.Changed, AtSec: w.clock.Load(), Before: []byte("{}"), After: []byte("{}")})
 		return nil
 	}))
 }

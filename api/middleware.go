@@ -15,8 +15,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-
-	"holdfast/booking"
 )
 
 // maxBody is how long a body may be, in bytes. The longest that makes sense,
@@ -39,6 +37,7 @@ type call struct {
 	id     string // X-Request-Id
 	family family
 	caller string   // who asks: "google", a clinic's merchant id, or nobody yet
+	keyID  string   // of the key that a clinic's token was given for
 	peer   string   // the address that asks, for the limit on failed attempts
 	once   []string // the headers Idempotency-Key
 	place  place    // what it has of what there is
@@ -192,13 +191,10 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			if err != nil {
 				return err
 			}
-			k.caller = caller
+			k.caller, k.keyID = caller, keyID
 			who = owner{kind: google}
 			if k.family.looksUp {
 				who = owner{kind: clinics, merchant: caller}
-			}
-			if keyID != "" {
-				c.SetRequest(c.Request().WithContext(booking.WithKey(c.Request().Context(), keyID)))
 			}
 		}
 		if err := k.place.enter(who, true); err != nil {

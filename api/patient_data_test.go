@@ -126,9 +126,9 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 			}
 		}
 		// Once somebody has been erased, nobody is told anything any more.
-		_, err := w.service.Erase(w.t.Context(), booking.Subject{MerchantID: clinic1, VisitorID: visitors[first.ScheduleID]}, true)
+		_, err := w.service.Erase(w.t.Context(), booking.By{Actor: booking.ByOperator}, booking.Subject{MerchantID: clinic1, VisitorID: visitors[first.ScheduleID]}, true)
 		w.must(err)
-		_, err = w.service.Erase(w.t.Context(), booking.Subject{MerchantID: clinic1, VisitorID: visitors[second.ScheduleID]}, true)
+		_, err = w.service.Erase(w.t.Context(), booking.By{Actor: booking.ByOperator}, booking.Subject{MerchantID: clinic1, VisitorID: visitors[second.ScheduleID]}, true)
 		w.must(err)
 		for path, body := range map[string]string{
 			detailPath: fmt.Sprintf(`{"scheduleId":%q}`, first.ScheduleID), dayPath: `{"date":"2026-03-02"}`, changesPath: `{"changedSince":"2026-03-01T00:00:00Z"}`, visitorsPath: `{"partOfVisitorName":"Kanarienvogel"}`,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,24 @@ func TestHoldings(t *testing.T) {
 	h.drop("d", 50)
 	if h.held != 0 || len(h.by) != 0 {
 		t.Errorf("left: %+v", h)
+	}
+}
+
+// The longest answer with slots fits into what one clinic may leave unread: it is never
+// put off for good.
+func TestLongestSlotsAnswer(t *testing.T) {
+	const most = 10_000 // of a capacity
+	slot := booking.GroupSlot{GroupID: strings.Repeat("f", 24), StartSec: 1_800_000_000, EndSec: 1_800_000_060, Capacity: most, Taken: most}
+	slot.Zone.ID, slot.Zone.Name = slot.GroupID, strings.Repeat(`"`, booking.MostZoneNames/booking.MostSlots) // nothing is longer in JSON
+	slots := reservationSlots(slices.Repeat([]booking.GroupSlot{slot}, booking.MostSlots))
+	for _, answer := range []interface{ text() ([]byte, error) }{
+		list[reservationSlot]{Data: slots},
+		list[resourceSlots]{Data: []resourceSlots{{OccupiedResourceID: "49", ReservationGroupID: slot.GroupID, ZoneID: slot.Zone.ID, Slots: slots}}},
+	} {
+		text, err := answer.text()
+		if err != nil || len(text) > answersEach || int64(len(text)) > bounds[clinics].each.bytes {
+			t.Errorf("%T: %d bytes, %v", answer, len(text), err)
+		}
 	}
 }
 

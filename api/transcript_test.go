@@ -451,7 +451,7 @@ func (s *stage) happen(event string) error {
 		return nil
 	}
 	if _, err := fmt.Sscanf(event, "Visit %d is refunded", &n); err == nil && n >= 1 && n <= len(s.bookings) {
-		_, err := s.service.Refund(s.t.Context(), s.bookings[n-1].ID)
+		_, err := s.service.Refund(s.t.Context(), booking.By{Actor: booking.ByDesk}, s.bookings[n-1].ID)
 		return err
 	}
 	var id, from string

@@ -15,6 +15,7 @@ import (
 // Block is the clinic's command to close a time of a group in a zone, and of a
 // doctor (create-occupied-time).
 type Block struct {
+	By
 	MerchantID string
 	Item
 	Memo *string
@@ -56,9 +57,9 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 			b := Booking{
 				ID: id, ScheduleID: objectID(now, id), MerchantID: c.MerchantID, State: Blocked,
 				StartSec: c.StartSec, EndSec: c.EndSec, ZoneID: occupied.ZoneID, Resources: []OccupiedResource{occupied}, Memo: c.Memo,
-				CreatedBy: ByDesk, CreatedSec: now.Unix(),
+				CreatedBy: c.Actor, CreatedSec: now.Unix(),
 			}
-			return putNext(tx, Booking{}, b, Event{Actor: ByDesk, Action: Closed, AtSec: now.Unix()})
+			return putNext(tx, Booking{}, b, Event{By: c.By, Action: Closed, AtSec: now.Unix()})
 		}
 	})
 }
@@ -98,10 +99,10 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 
 // Unblock opens a time that was closed. It returns *Invalid if this clinic has
 // no such block, or not any more.
-func (s *Service) Unblock(ctx context.Context, key ScheduleKey) error {
+func (s *Service) Unblock(ctx context.Context, by By, key ScheduleKey) error {
 	now := s.Now()
 	var done Booking
-	return s.inTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case found && b.isVersion(done):
@@ -109,7 +110,7 @@ func (s *Service) Unblock(ctx context.Context, key ScheduleKey) error {
 		case !found || b.State != Blocked:
 			return unknown(FieldBlock, "no such block of this clinic")
 		}
-		done, err = vacate(tx, b, Unblocked, Event{Actor: ByDesk, Action: Opened, AtSec: now.Unix()})
+		done, err = vacate(tx, b, Unblocked, Event{By: by, Action: Opened, AtSec: now.Unix()})
 		return err
 	})
 }

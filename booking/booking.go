@@ -198,7 +198,14 @@ const (
 	Asynchronous ConfirmationMode = "ASYNCHRONOUS"
 )
 
-// Actor is who asks for something.
+// By is who asks for something. It is part of every command that more than one
+// kind of caller can give; what a guest does (Create, Lease, Update) only guests do.
+type By struct {
+	Actor Actor
+	KeyID string // of the clinic's key, if one was used
+}
+
+// Actor is the kind of caller.
 type Actor string
 
 // The actors. A guest comes through Google and is bound by notice, buffers and
@@ -208,6 +215,12 @@ const (
 	ByDesk     Actor = "desk"
 	ByOperator Actor = "operator" // on the command line
 	ByClock    Actor = "clock"    // nobody asked: time was up
+)
+
+// Who asks, where the operation itself says so.
+var (
+	aGuest   = By{Actor: ByGuest}
+	theClock = By{Actor: ByClock}
 )
 
 // envelope is the first start and the last end of a visit's stretches.

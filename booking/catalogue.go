@@ -281,7 +281,7 @@ func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold 
 // transaction that brings the catalogue: it changes lanes, where there is room for
 // it whatever else there is, and takes, or gives back, the time of doctors. It
 // returns *inventory.Full if a doctor is at another visit then.
-func Reassign(tx Tx, b Booking, m *inventory.Merchant, now time.Time) error {
+func Reassign(tx Tx, by By, b Booking, m *inventory.Merchant, now time.Time) error {
 	next, _ := b.Reassigned(m)
 	have := tx.Holds(b.ID)
 	onLanes := b.Recounted(next, m, have, now)
@@ -292,6 +292,6 @@ func Reassign(tx Tx, b Booking, m *inventory.Merchant, now time.Time) error {
 	if err := inventory.Move(tx, b.ID, onLanes, slices.Concat(others, next.DoctorHolds(m.ID, now))); err != nil {
 		return err
 	}
-	_, err := putNext(tx, b, next, Event{Actor: ByOperator, Action: Adjusted, AtSec: now.Unix()})
+	_, err := putNext(tx, b, next, Event{By: by, Action: Adjusted, AtSec: now.Unix()})
 	return err
 }

@@ -388,7 +388,7 @@ func TestBlockedDoctorBecomesExclusive(t *testing.T) {
 		m.Staff[0].Exclusive = false
 		w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
 		kim := &booking.Person{ID: drKim, Name: "김의사"}
-		block := booking.Block{MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: suite, Doctor: kim, StartSec: at(9, 0), EndSec: at(11, 0)}}
+		block := booking.Block{By: theDesk, MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: suite, Doctor: kim, StartSec: at(9, 0), EndSec: at(11, 0)}}
 		first, err := w.Block(t.Context(), block)
 		w.must(err)
 		visit := w.booked(w.withKim(at(9, 0))) // the bed is not blocked, and nobody's time is held
@@ -468,7 +468,7 @@ func (h *catalogueHistory) move(r *rapid.T) {
 
 func (h *catalogueHistory) cancel(r *rapid.T) {
 	b := h.pick(r)
-	if _, err := h.w.Settle(h.w.t.Context(), b.ID, booking.CallOff); err != nil {
+	if _, err := h.w.Settle(h.w.t.Context(), theDesk, b.ID, booking.CallOff); err != nil {
 		r.Fatal(err)
 	}
 	delete(h.live, b.ID)
@@ -476,7 +476,7 @@ func (h *catalogueHistory) cancel(r *rapid.T) {
 
 func (h *catalogueHistory) block(r *rapid.T) {
 	from := at(9, 0) + 600*rapid.Int64Range(0, 17).Draw(r, "from")
-	c := booking.Block{MerchantID: h.m.ID, Item: booking.Item{GroupID: queue, ZoneID: bed, StartSec: from, EndSec: from + 1800}}
+	c := booking.Block{By: theDesk, MerchantID: h.m.ID, Item: booking.Item{GroupID: queue, ZoneID: bed, StartSec: from, EndSec: from + 1800}}
 	if rapid.Bool().Draw(r, "with the doctor") {
 		c.Doctor = &booking.Person{ID: drKim, Name: "김의사"}
 	}
@@ -496,7 +496,7 @@ func (h *catalogueHistory) unblock(r *rapid.T) {
 	}
 	b := h.blocks[0]
 	h.blocks = h.blocks[1:]
-	if err := h.w.Unblock(h.w.t.Context(), booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}); err != nil {
+	if err := h.w.Unblock(h.w.t.Context(), theDesk, booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // Change is the clinic's command to change a visit (update-reservation V2). The
 // zone and the items are always the complete new ones.
 type Change struct {
+	By
 	MerchantID string // of the caller's token
 	ScheduleID string
 	Seen       *int64 // the version of the visit that the caller knows; nil: the command holds for any
@@ -102,7 +103,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 			if err := c.move(tx, m, b, holds); err != nil {
 				return err
 			}
-			done, err = putNext(tx, b, next, Event{Actor: ByDesk, Action: Changed, AtSec: now.Unix()})
+			done, err = putNext(tx, b, next, Event{By: c.By, Action: Changed, AtSec: now.Unix()})
 			return err
 		}
 	})

@@ -51,7 +51,7 @@ func TestChangeMovesEverything(t *testing.T) {
 
 		// Absent keeps, null clears.
 		w.must(w.change(booking.Change{
-			MerchantID: clinic, ScheduleID: b.ScheduleID, ZoneID: suite, Items: c.Items,
+			By: theDesk, MerchantID: clinic, ScheduleID: b.ScheduleID, ZoneID: suite, Items: c.Items,
 			SedationRequired: booking.Clear[bool](), Funnel: booking.Clear[json.RawMessage](), Memo: booking.Set("late"),
 		}))
 		late := "late"
@@ -123,7 +123,7 @@ func TestChangeRefusals(t *testing.T) {
 				w.must(w.db.PutClinic(t.Context(), other, eight.Unix()))
 				b := w.booked(w.request(at(9, 0)))
 				command := booking.Change{
-					MerchantID: clinic, ScheduleID: b.ScheduleID, ZoneID: bed,
+					By: theDesk, MerchantID: clinic, ScheduleID: b.ScheduleID, ZoneID: bed,
 					Items: []booking.Item{
 						{GroupID: queue, ZoneID: bed, StartSec: at(15, 0), EndSec: at(16, 0)},
 						{GroupID: queue, ZoneID: suite, StartSec: at(16, 0), EndSec: at(17, 0)},

@@ -178,7 +178,7 @@ func TestRegrid(t *testing.T) {
 		c := w.wants(summer(13, 0), 5400)
 		c.LeaseID = &lease.ID
 		w.booked(c)
-		_, err = w.Settle(t.Context(), visit.ID, booking.CallOff)
+		_, err = w.Settle(t.Context(), theDesk, visit.ID, booking.CallOff)
 		w.must(err)
 		w.must(w.unblock(closed))
 		w.verify()
@@ -222,7 +222,7 @@ func TestRecountOverCapacity(t *testing.T) {
 		steps(600, 1)
 		full()
 		steps(0, 1)
-		_, err = w.Settle(t.Context(), long.ID, booking.CallOff)
+		_, err = w.Settle(t.Context(), theDesk, long.ID, booking.CallOff)
 		w.must(err)
 		full()
 		steps(300, 2)

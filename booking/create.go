@@ -140,7 +140,7 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	if c.LeaseID != nil {
 		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}
-	return putNext(tx, lease, b, Event{Actor: ByGuest, Action: Created, AtSec: now.Unix()})
+	return putNext(tx, lease, b, Event{By: aGuest, Action: Created, AtSec: now.Unix()})
 }
 
 // place finds where to book: at the lease's place, if the request names one,

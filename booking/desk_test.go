@@ -33,7 +33,7 @@ func (w *world) reserve(r booking.Reserve) (booking.Booking, error) {
 
 // block is a command of the desk that closes a zone.
 func block(zone string, startSec, endSec int64) booking.Block {
-	return booking.Block{MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: zone, StartSec: startSec, EndSec: endSec}}
+	return booking.Block{By: theDesk, MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: zone, StartSec: startSec, EndSec: endSec}}
 }
 
 func (w *world) block(c booking.Block) booking.Booking {
@@ -44,7 +44,7 @@ func (w *world) block(c booking.Block) booking.Booking {
 }
 
 func (w *world) unblock(b booking.Booking) error {
-	return w.Unblock(context.Background(), scheduleOf(b))
+	return w.Unblock(context.Background(), theDesk, scheduleOf(b))
 }
 
 func scheduleOf(b booking.Booking) booking.ScheduleKey {
@@ -309,7 +309,7 @@ func TestBlock(t *testing.T) {
 		w.wantCause(w.change(move(there, bed, at(10, 0), at(11, 30))), booking.SlotUnavailable)
 		w.must(w.change(move(there, bed, at(10, 0), at(10, 30)))) // shorter: takes nothing
 		closed("shortened")
-		w.must(w.SettleVisit(w.t.Context(), scheduleOf(there), booking.CallOff, nil))
+		w.must(w.SettleVisit(w.t.Context(), theDesk, scheduleOf(there), booking.CallOff, nil))
 		closed("canceled")
 		m := testClinic()
 		m.Groups[0].Zones[0].Capacity = 9
@@ -326,7 +326,7 @@ func TestBlock(t *testing.T) {
 			w.must(err)
 		}
 		for _, key := range []booking.ScheduleKey{scheduleOf(lunch), scheduleOf(other), {MerchantID: clinic, ScheduleID: "x"}, {MerchantID: "clinic-2", ScheduleID: over.ScheduleID}} {
-			w.wantField(w.Unblock(w.t.Context(), key), booking.FieldBlock)
+			w.wantField(w.Unblock(w.t.Context(), theDesk, key), booking.FieldBlock)
 		}
 	})
 }
@@ -337,8 +337,8 @@ func TestBlockIsNoVisit(t *testing.T) {
 		b := w.block(block(suite, at(9, 0), at(10, 0)))
 		before := w.rows()
 		w.wantField(w.change(move(b, suite, at(9, 0), at(11, 0))), booking.FieldSchedule)
-		w.wantField(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff, nil), booking.FieldSchedule)
-		_, err := w.Settle(w.t.Context(), b.ID, booking.CallOff)
+		w.wantField(w.SettleVisit(w.t.Context(), theDesk, scheduleOf(b), booking.CallOff, nil), booking.FieldSchedule)
+		_, err := w.Settle(w.t.Context(), theDesk, b.ID, booking.CallOff)
 		w.wantField(err, booking.FieldBooking)
 		_, err = w.Update(w.t.Context(), booking.Update{BookingID: b.ID, Cancel: true})
 		w.wantField(err, booking.FieldBooking)
@@ -431,13 +431,13 @@ func TestSettleVisit(t *testing.T) {
 				day++
 				b := w.pending(at(9, 0) + 7*86400*day)
 				for _, step := range steps {
-					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), step, nil))
+					w.must(w.SettleVisit(w.t.Context(), theDesk, scheduleOf(b), step, nil))
 				}
 				if got := w.stored(b).State; got != from {
 					w.t.Fatalf("got %s, want %s", got, from)
 				}
 				before := w.rows()
-				err := w.SettleVisit(w.t.Context(), scheduleOf(b), as, nil)
+				err := w.SettleVisit(w.t.Context(), theDesk, scheduleOf(b), as, nil)
 				to := allowed[from][as]
 				if to == "" {
 					w.wantCause(err, booking.NotReserved)
@@ -459,7 +459,7 @@ func TestSettleVisit(t *testing.T) {
 				}
 			}
 		}
-		w.wantField(w.SettleVisit(w.t.Context(), booking.ScheduleKey{MerchantID: clinic, ScheduleID: "x"}, booking.CallOff, nil), booking.FieldSchedule)
+		w.wantField(w.SettleVisit(w.t.Context(), theDesk, booking.ScheduleKey{MerchantID: clinic, ScheduleID: "x"}, booking.CallOff, nil), booking.FieldSchedule)
 	})
 }
 
@@ -508,7 +508,7 @@ func TestDeskOnce(t *testing.T) {
 		w.wantCause(err, booking.SlotUnavailable)
 		for _, b := range w.all() {
 			if b.StartSec == at(9, 0) && b.State == booking.Confirmed {
-				w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), booking.CallOff, nil))
+				w.must(w.SettleVisit(w.t.Context(), theDesk, scheduleOf(b), booking.CallOff, nil))
 			}
 		}
 		_, err = w.reserve(r)
@@ -631,7 +631,7 @@ func TestDeskUnknownCommit(t *testing.T) {
 				w.wantField(w.change(edit), booking.FieldVersion)
 				for i, as := range []booking.Settlement{booking.Arrive, booking.Finish} {
 					failing()
-					w.must(w.SettleVisit(w.t.Context(), scheduleOf(b), as, new(int64(i+2))))
+					w.must(w.SettleVisit(w.t.Context(), theDesk, scheduleOf(b), as, new(int64(i+2))))
 				}
 				failing()
 				w.must(w.unblock(shut))

@@ -49,7 +49,7 @@ type Retention struct {
 // have a visit to come, stay. What somebody who is nobody's guest said of marketing
 // so long ago goes too. It works in small transactions, tells progress (if
 // not nil) after each, and can be broken off and run again at any time.
-func (s *Service) Retain(ctx context.Context, after time.Duration, progress func(Retention)) (done Retention, err error) {
+func (s *Service) Retain(ctx context.Context, by By, after time.Duration, progress func(Retention)) (done Retention, err error) {
 	if after < 0 {
 		return done, errors.New("visits to come are not erased")
 	}
@@ -65,7 +65,7 @@ func (s *Service) Retain(ctx context.Context, after time.Duration, progress func
 		if len(ids) == 0 {
 			break
 		}
-		n, err := s.eraseVisits(ctx, ids, func(b Booking) bool { return b.EndSec <= cutoff })
+		n, err := s.eraseVisits(ctx, by, ids, func(b Booking) bool { return b.EndSec <= cutoff })
 		if done.Visits += n; err != nil {
 			return done, err
 		}
@@ -109,16 +109,16 @@ func (s *Service) Retain(ctx context.Context, after time.Duration, progress func
 
 // eraseVisits erases those of the bookings that may be, as they are under the
 // lock, and returns how many.
-func (s *Service) eraseVisits(ctx context.Context, ids []uuid.UUID, may func(Booking) bool) (n int, err error) {
+func (s *Service) eraseVisits(ctx context.Context, by By, ids []uuid.UUID, may func(Booking) bool) (n int, err error) {
 	now := s.Now()
-	err = s.inTx(ctx, Keys{Bookings: ids}, func(tx Tx) error {
+	err = s.Store.InTx(ctx, Keys{Bookings: ids}, func(tx Tx) error {
 		n = 0
 		for _, id := range ids {
 			b, found := tx.Booking(id)
 			if !found || b.ErasedSec != 0 || !may(b) {
 				continue
 			}
-			if _, err := putNext(tx, b, b.erased(now), Event{Actor: ByOperator, Action: Erased, AtSec: now.Unix()}); err != nil {
+			if _, err := putNext(tx, b, b.erased(now), Event{By: by, Action: Erased, AtSec: now.Unix()}); err != nil {
 				return err
 			}
 			n++
@@ -229,7 +229,7 @@ func (a *StillAhead) Error() string {
 // Visits to come are canceled first if cancel says so, else it returns
 // *StillAhead and has done nothing. It returns ErrNotFound if nobody is known by
 // these names. Broken off, it can be run again, by the same names.
-func (s *Service) Erase(ctx context.Context, subject Subject, cancel bool) (done Erasure, err error) {
+func (s *Service) Erase(ctx context.Context, by By, subject Subject, cancel bool) (done Erasure, err error) {
 	subject.VisitorID = inventory.PlainID(subject.VisitorID)
 	guests, err := s.charts(ctx, subject)
 	if err != nil {
@@ -243,7 +243,7 @@ func (s *Service) Erase(ctx context.Context, subject Subject, cancel bool) (done
 	if err != nil {
 		return done, fmt.Errorf("look for visits: %w", err)
 	}
-	if done.Canceled, err = s.clearAhead(ctx, bookings, cancel); err != nil {
+	if done.Canceled, err = s.clearAhead(ctx, by, bookings, cancel); err != nil {
 		return done, err
 	}
 	visits := make([]uuid.UUID, len(bookings))
@@ -251,7 +251,7 @@ func (s *Service) Erase(ctx context.Context, subject Subject, cancel bool) (done
 		visits[i] = b.ID
 	}
 	for some := range slices.Chunk(visits, eraseBatch) {
-		n, err := s.eraseVisits(ctx, some, func(b Booking) bool { return !b.holdsAhead(s.Now()) })
+		n, err := s.eraseVisits(ctx, by, some, func(b Booking) bool { return !b.holdsAhead(s.Now()) })
 		if done.Visits += n; err != nil {
 			return done, err
 		}
@@ -278,7 +278,7 @@ func (b Booking) holdsAhead(now time.Time) bool {
 }
 
 // clearAhead cancels what is still to come, or refuses.
-func (s *Service) clearAhead(ctx context.Context, bookings []Booking, cancel bool) (canceled int, err error) {
+func (s *Service) clearAhead(ctx context.Context, by By, bookings []Booking, cancel bool) (canceled int, err error) {
 	now := s.Now()
 	var ahead []Booking
 	refused := &StillAhead{}
@@ -296,9 +296,9 @@ func (s *Service) clearAhead(ctx context.Context, bookings []Booking, cancel boo
 	}
 	for _, b := range ahead {
 		if b.State == Held {
-			err = s.inTx(ctx, Keys{Bookings: []uuid.UUID{b.ID}}, func(tx Tx) error { return giveUp(tx, b.ID, true, now) })
+			err = s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{b.ID}}, func(tx Tx) error { return giveUp(tx, b.ID, true, now) })
 		} else {
-			_, err = s.settle(ctx, b.ID, CallOff, ByOperator)
+			_, err = s.Settle(ctx, by, b.ID, CallOff)
 			canceled++
 		}
 		if err != nil {

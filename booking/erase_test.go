@@ -41,7 +41,7 @@ func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
 		payment := *next.Payment
 		payment.UserPaymentOptionID = canary + "-option"
 		next.Payment, next.Version = &payment, next.Version+1
-		tx.PutBooking(next, booking.Event{Actor: booking.ByOperator, Action: booking.Changed, Before: []byte("{}"), After: []byte("{}")})
+		tx.PutBooking(next, booking.Event{By: theOperator, Action: booking.Changed, Before: []byte("{}"), After: []byte("{}")})
 		return nil
 	}))
 	command := move(b, b.ZoneID, b.StartSec, b.EndSec)
@@ -86,7 +86,7 @@ func TestErasedMembers(t *testing.T) {
 	each(t, func(w *world) {
 		b, _ := w.canaryVisit(at(9, 0))
 		before := reflect.ValueOf(b)
-		if _, err := w.Erase(t.Context(), booking.Subject{UserID: canary + "-user"}, true); err != nil {
+		if _, err := w.Erase(t.Context(), theOperator, booking.Subject{UserID: canary + "-user"}, true); err != nil {
 			t.Fatal(err)
 		}
 		after := reflect.ValueOf(w.stored(b))
@@ -121,7 +121,7 @@ func TestRetain(t *testing.T) {
 
 		now = time.Unix(old.EndSec, 0).Add(year - time.Second)
 		before := w.rows()
-		done, err := w.Retain(t.Context(), year, nil)
+		done, err := w.Retain(t.Context(), theOperator, year, nil)
 		w.must(err)
 		if done != (booking.Retention{}) || !cmp.Equal(before, w.rows()) {
 			t.Errorf("a second too early: %+v", done)
@@ -129,7 +129,7 @@ func TestRetain(t *testing.T) {
 
 		now = now.Add(time.Second)
 		var told []booking.Retention
-		done, err = w.Retain(t.Context(), year, func(r booking.Retention) { told = append(told, r) })
+		done, err = w.Retain(t.Context(), theOperator, year, func(r booking.Retention) { told = append(told, r) })
 		w.must(err)
 		if want := (booking.Retention{Visits: 1, Guests: 1}); done != want || len(told) != 2 || told[1] != want {
 			t.Errorf("got %+v, told %v", done, told)
@@ -149,7 +149,7 @@ func TestRetain(t *testing.T) {
 
 		// Again, there is nothing to do. A retry gets the booking without the guest.
 		before = w.rows()
-		done, err = w.Retain(t.Context(), year, nil)
+		done, err = w.Retain(t.Context(), theOperator, year, nil)
 		w.must(err)
 		if done != (booking.Retention{}) || !cmp.Equal(before, w.rows()) {
 			t.Errorf("the second time: %+v", done)
@@ -165,12 +165,12 @@ func TestRetain(t *testing.T) {
 		command := move(old, old.ZoneID, old.StartSec, old.EndSec)
 		command.Memo = booking.Set(canary)
 		w.must(w.change(command))
-		done, err = w.Retain(t.Context(), year, nil)
+		done, err = w.Retain(t.Context(), theOperator, year, nil)
 		w.must(err)
 		if done.Visits != 1 || w.sings() != nil {
 			t.Errorf("done %+v, sings in %v", done, w.sings())
 		}
-		if _, err := w.Retain(t.Context(), -time.Second, nil); err == nil {
+		if _, err := w.Retain(t.Context(), theOperator, -time.Second, nil); err == nil {
 			t.Error("visits to come may be erased")
 		}
 	})
@@ -190,7 +190,7 @@ func TestRetainKeepsWhoComesBack(t *testing.T) {
 		request.Token, request.StartSec = "again", at(9, 0)+7*86400
 		again := w.booked(request)
 		w.Now = func() time.Time { return time.Unix(at(10, 0), 0) }
-		done, err := w.Retain(t.Context(), 0, nil)
+		done, err := w.Retain(t.Context(), theOperator, 0, nil)
 		w.must(err)
 		if done != (booking.Retention{Visits: 61, Guests: 60}) {
 			t.Errorf("got %+v", done)
@@ -221,17 +221,17 @@ func TestErase(t *testing.T) {
 					subject.VisitorID = guests[0].VisitorID
 				}
 				before := w.rows()
-				_, err := w.Erase(t.Context(), subject, false)
+				_, err := w.Erase(t.Context(), theOperator, subject, false)
 				var ahead *booking.StillAhead
 				if !errors.As(err, &ahead) || !slices.Equal(ahead.Visits, []string{b.ScheduleID}) || !cmp.Equal(before, w.rows()) {
 					t.Errorf("got %v", err)
 				}
-				_, err = w.Erase(t.Context(), booking.Subject{MerchantID: "elsewhere", UserID: canary + "-user", Phone: "+82 10 9753 1864"}, true)
+				_, err = w.Erase(t.Context(), theOperator, booking.Subject{MerchantID: "elsewhere", UserID: canary + "-user", Phone: "+82 10 9753 1864"}, true)
 				if !errors.Is(err, booking.ErrNotFound) || !cmp.Equal(before, w.rows()) {
 					t.Errorf("at another merchant: %v", err)
 				}
 
-				done, err := w.Erase(t.Context(), subject, true)
+				done, err := w.Erase(t.Context(), theOperator, subject, true)
 				w.must(err)
 				if done != (booking.Erasure{Guests: 1, Visits: 1, Canceled: 1}) {
 					t.Errorf("got %+v", done)
@@ -248,7 +248,7 @@ func TestErase(t *testing.T) {
 				if !replay.Replay || replay.Booking.State != booking.Canceled || replay.Booking.Contact != (booking.Contact{}) {
 					t.Errorf("replayed as %+v", replay)
 				}
-				if _, err := w.Erase(t.Context(), subject, true); !errors.Is(err, booking.ErrNotFound) {
+				if _, err := w.Erase(t.Context(), theOperator, subject, true); !errors.Is(err, booking.ErrNotFound) {
 					t.Errorf("the second time: %v", err)
 				}
 
@@ -280,7 +280,7 @@ func TestRetainForgetsWhoNeverCame(t *testing.T) {
 		}
 		say("later", eight.Add(time.Second))
 		w.Now = func() time.Time { return eight.Add(time.Hour) }
-		done, err := w.Retain(t.Context(), time.Hour, nil)
+		done, err := w.Retain(t.Context(), theOperator, time.Hour, nil)
 		w.must(err)
 		if done != (booking.Retention{Preferences: 120}) || w.sings() != nil {
 			t.Errorf("got %+v, sings in %v", done, w.sings())
@@ -297,7 +297,7 @@ func TestRetainForgetsWhoNeverCame(t *testing.T) {
 func TestEraseOfLittle(t *testing.T) {
 	each(t, func(w *world) {
 		w.must(w.SetMarketing(t.Context(), canary, true))
-		done, err := w.Erase(t.Context(), booking.Subject{UserID: canary}, false)
+		done, err := w.Erase(t.Context(), theOperator, booking.Subject{UserID: canary}, false)
 		w.must(err)
 		if done != (booking.Erasure{}) || w.sings() != nil {
 			t.Errorf("got %+v, sings in %v", done, w.sings())
@@ -306,7 +306,7 @@ func TestEraseOfLittle(t *testing.T) {
 		slot.RoomID = suite
 		_, err = w.Lease(t.Context(), booking.Lease{Slot: slot, UserID: canary})
 		w.must(err)
-		done, err = w.Erase(t.Context(), booking.Subject{UserID: canary}, false)
+		done, err = w.Erase(t.Context(), theOperator, booking.Subject{UserID: canary}, false)
 		w.must(err)
 		if done != (booking.Erasure{Guests: 1, Visits: 1}) || w.sings() != nil {
 			t.Errorf("got %+v, sings in %v", done, w.sings())
@@ -329,7 +329,7 @@ func TestEraseWhileBooking(t *testing.T) {
 		together(6, func(i int) {
 			for n := range 6 {
 				if i < 2 {
-					_, err := w.Erase(w.t.Context(), booking.Subject{UserID: contact.UserID}, true)
+					_, err := w.Erase(w.t.Context(), theOperator, booking.Subject{UserID: contact.UserID}, true)
 					if err != nil && !errors.Is(err, booking.ErrNotFound) && !errors.Is(err, booking.ErrUnavailable) {
 						w.t.Error(err)
 					}
@@ -375,7 +375,7 @@ func TestRetainLooksAgain(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
 		w.Store = &stale{w.Store, []uuid.UUID{b.ID}}
-		done, err := w.Retain(t.Context(), 0, nil)
+		done, err := w.Retain(t.Context(), theOperator, 0, nil)
 		w.must(err)
 		if got := w.stored(b); done.Visits != 0 || !cmp.Equal(b, got) {
 			t.Errorf("got %+v, %+v", done, got)

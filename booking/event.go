@@ -15,8 +15,7 @@ import (
 // changed as they were before and are after. What a guest told us about
 // themselves is not in it.
 type Event struct {
-	Actor  Actor
-	KeyID  string // of the clinic's key, if the desk used one
+	By
 	Action Action
 	AtSec  int64
 	Before json.RawMessage // {} for a new booking

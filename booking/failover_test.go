@@ -184,10 +184,10 @@ func (w *world) everything() map[string]question {
 	}{{booking.CallOff, booking.Canceled}, {booking.Missed, booking.NoShow}, {booking.Arrive, booking.InProgress}} {
 		strict, lenient := visit(), visit()
 		all[fmt.Sprint("the desk: ", c.as)] = question{
-			func(s *booking.Service) error { return s.SettleVisit(ctx, key(strict), c.as, nil) }, is(strict.ID, in(c.to)),
+			func(s *booking.Service) error { return s.SettleVisit(ctx, theDesk, key(strict), c.as, nil) }, is(strict.ID, in(c.to)),
 		}
 		all[fmt.Sprint("the operator: ", c.as)] = question{
-			func(s *booking.Service) error { _, err := s.Settle(ctx, lenient.ID, c.as); return err }, is(lenient.ID, in(c.to)),
+			func(s *booking.Service) error { _, err := s.Settle(ctx, theDesk, lenient.ID, c.as); return err }, is(lenient.ID, in(c.to)),
 		}
 	}
 	reservation := w.reservation(suite, hour(), at(0, 0))
@@ -199,16 +199,16 @@ func (w *world) everything() map[string]question {
 			return slices.ContainsFunc(w.all(), func(b booking.Booking) bool { return b.Contact.Telephone == reservation.Phone })
 		},
 	}
-	opened := w.block(booking.Block{MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: suite, StartSec: at(48+17, 0), EndSec: at(48+18, 0)}})
+	opened := w.block(booking.Block{By: theDesk, MerchantID: clinic, Item: booking.Item{GroupID: queue, ZoneID: suite, StartSec: at(48+17, 0), EndSec: at(48+18, 0)}})
 	all["delete-occupied-time"] = question{
-		func(s *booking.Service) error { return s.Unblock(ctx, key(opened)) },
+		func(s *booking.Service) error { return s.Unblock(ctx, theDesk, key(opened)) },
 		is(opened.ID, in(booking.Unblocked)),
 	}
 	forgotten := visit()
-	w.must(func() error { _, err := w.Settle(ctx, forgotten.ID, booking.CallOff); return err }())
+	w.must(func() error { _, err := w.Settle(ctx, theDesk, forgotten.ID, booking.CallOff); return err }())
 	all["erase"] = question{
 		func(s *booking.Service) error {
-			_, err := s.Erase(ctx, booking.Subject{UserID: forgotten.Contact.UserID}, false)
+			_, err := s.Erase(ctx, theOperator, booking.Subject{UserID: forgotten.Contact.UserID}, false)
 			if errors.Is(err, booking.ErrNotFound) { // "nobody of that name": it has been done
 				return nil
 			}

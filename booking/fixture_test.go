@@ -215,10 +215,16 @@ func (w *world) stored(b booking.Booking) booking.Booking {
 	return booking.Booking{}
 }
 
+// Who asks, besides guests.
+var (
+	theDesk     = booking.By{Actor: booking.ByDesk}
+	theOperator = booking.By{Actor: booking.ByOperator}
+)
+
 // move is a command that moves a visit to one stretch.
 func move(b booking.Booking, zone string, startSec, endSec int64) booking.Change {
 	return booking.Change{
-		MerchantID: b.MerchantID, ScheduleID: b.ScheduleID, ZoneID: zone,
+		By: theDesk, MerchantID: b.MerchantID, ScheduleID: b.ScheduleID, ZoneID: zone,
 		Items: []booking.Item{{GroupID: queue, ZoneID: zone, StartSec: startSec, EndSec: endSec}},
 	}
 }

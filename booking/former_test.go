@@ -120,7 +120,7 @@ func TestWhatAnImportBringsIsThere(t *testing.T) {
 				return err
 			},
 			"block": func() error {
-				_, err := w.Block(t.Context(), booking.Block{MerchantID: clinic, Item: booking.Item{GroupID: newQueue, ZoneID: newRoom, StartSec: at(3, 0), EndSec: at(4, 0)}})
+				_, err := w.Block(t.Context(), booking.Block{By: theDesk, MerchantID: clinic, Item: booking.Item{GroupID: newQueue, ZoneID: newRoom, StartSec: at(3, 0), EndSec: at(4, 0)}})
 				return err
 			},
 			"slots of a group": func() error {

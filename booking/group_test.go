@@ -194,7 +194,7 @@ func TestGroupShrunk(t *testing.T) {
 		w.must(err)
 		var called, booked error
 		g.together(w.t,
-			func() { _, called = w.Settle(w.t.Context(), first.ID, booking.CallOff) },
+			func() { _, called = w.Settle(w.t.Context(), theDesk, first.ID, booking.CallOff) },
 			func() { _, booked = w.create(in(w, at(9, 0), bed)) })
 		if called != nil || causeOf(booked) != booking.SlotUnavailable {
 			w.t.Errorf("got %v and %v", called, booked)
@@ -248,7 +248,7 @@ func TestGroupCreateMoveCancel(t *testing.T) {
 			func() { _, errs[0] = w.create(c) },
 			func() { errs[1] = w.change(move(b, bed, at(9, 30), at(10, 30))) },
 			func() { errs[2] = w.change(move(b, suite, at(14, 0), at(15, 0))) },
-			func() { _, errs[3] = w.Settle(context.Background(), id, booking.CallOff) },
+			func() { _, errs[3] = w.Settle(context.Background(), theDesk, id, booking.CallOff) },
 			func() { errs[4] = w.change(move(b, bed, at(9, 30), at(10, 30))) },
 		)
 		if want := [5]error{4: errs[4]}; errs != want || causeOf(errs[4]) != booking.NotReserved {
@@ -315,7 +315,7 @@ func TestGroupGuest(t *testing.T) {
 			create(0, by(at(9, 0), "a@example.com")),
 			create(1, by(at(9, 30), "b@example.com")),
 			create(2, by(at(10, 0), "c@example.com")),
-			func() { _, errs[3] = w.Settle(context.Background(), id, booking.CallOff) },
+			func() { _, errs[3] = w.Settle(context.Background(), theDesk, id, booking.CallOff) },
 			create(4, by(at(9, 0), "d@example.com")))
 		if want := [5]error{1: errs[1]}; errs != want || causeOf(errs[1]) != booking.OverlappingReservation {
 			w.t.Fatalf("got %v", errs)
@@ -452,7 +452,7 @@ func TestGroupRunAgain(t *testing.T) {
 					func() { _, errs[0] = w.create(create) },
 					func() { lease, errs[1] = w.Lease(ctx, booking.Lease{Slot: slot}) },
 					func() { errs[2] = w.change(move(b, suite, at(10, 0), at(11, 0))) },
-					func() { _, errs[3] = w.Settle(ctx, before.ID, booking.CallOff) },
+					func() { _, errs[3] = w.Settle(ctx, theDesk, before.ID, booking.CallOff) },
 					func() { _, errs[4] = w.create(full) },
 					func() { _, errs[5] = w.create(create) })
 				if want := [6]error{4: errs[4]}; errs != want || causeOf(errs[4]) != booking.SlotUnavailable {
@@ -638,9 +638,9 @@ func (s step) run(w *world, round byte, n int) string {
 		}
 		err = w.Change(ctx, move(booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(target)}, s.Room, start, start+5400))
 	case "cancel":
-		b, err = w.Settle(ctx, target, booking.CallOff)
+		b, err = w.Settle(ctx, theDesk, target, booking.CallOff)
 	case "no-show":
-		b, err = w.Settle(ctx, target, booking.Missed)
+		b, err = w.Settle(ctx, theDesk, target, booking.Missed)
 	}
 	var invalid *booking.Invalid
 	if err != nil && causeOf(err) == -1 && !errors.As(err, &invalid) {

@@ -2,6 +2,7 @@ package booking_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -99,6 +100,45 @@ func TestLeasesOfAUser(t *testing.T) {
 		w.leased(at(11, 0), "user-b")
 		w.later(time.Hour)
 		w.leased(at(14, 0), "user-a")
+	})
+}
+
+// Leases without a user are counted together, merchant by merchant, also those that are
+// asked for at the same time.
+func TestLeasesOfNobody(t *testing.T) {
+	each(t, func(w *world) {
+		w.MaxAnonymousLeases = 3
+		slots := make([]booking.Slot, 12)
+		for i := range slots {
+			slots[i] = w.request(at(9, 0) + int64(i%4)*3600).Slot
+			if i%4 == 3 {
+				slots[i].StartSec = at(14, 0)
+			}
+		}
+		var got tally
+		leases := make([]booking.Booking, len(slots))
+		together(len(slots), func(i int) {
+			var err error
+			leases[i], err = w.Lease(w.t.Context(), booking.Lease{Slot: slots[i]})
+			got.add(err)
+		})
+		got.want(w.t, 3, len(slots)-3)
+
+		w.leased(at(15, 0), "user-a") // who has a name is counted apart
+		lease := booking.Lease{Slot: w.request(at(16, 0)).Slot}
+		_, err := w.Lease(w.t.Context(), lease)
+		w.wantCause(err, booking.SlotUnavailable)
+		held := slices.IndexFunc(leases, func(b booking.Booking) bool { return b.State == booking.Held })
+		c := w.request(leases[held].StartSec)
+		c.LeaseID = &leases[held].ID
+		w.booked(c) // one that is used counts no longer
+		_, err = w.Lease(w.t.Context(), lease)
+		w.must(err)
+		_, err = w.Lease(w.t.Context(), lease)
+		w.wantCause(err, booking.SlotUnavailable)
+		w.later(time.Hour) // nor do those that have lapsed, swept or not
+		_, err = w.Lease(w.t.Context(), lease)
+		w.must(err)
 	})
 }
 

@@ -33,7 +33,7 @@ type Guest struct {
 // GuestKey is something a guest can be known by at a merchant.
 type GuestKey struct {
 	MerchantID string
-	Key        string // "user:…", "email:…" or "phone:…"
+	Key        string // "user:…", "email:…", "phone:…", or nobodyKey
 }
 
 // Visit is the part of a booking that matters to the guest's other bookings.

@@ -124,11 +124,11 @@ func (h *history) cancel(r *rapid.T) {
 	i := rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")
 	b := h.visits[i]
 	as := rapid.SampledFrom([]booking.Settlement{booking.CallOff, booking.Missed}).Draw(r, "as")
-	if err := h.w.SettleVisit(h.w.t.Context(), scheduleOf(b), as, nil); err != nil {
+	if err := h.w.SettleVisit(h.w.t.Context(), theDesk, scheduleOf(b), as, nil); err != nil {
 		r.Fatalf("%s of %s: %v", as, b.ID, err)
 	}
 	var f *booking.Failure
-	if err := h.w.SettleVisit(h.w.t.Context(), scheduleOf(b), as, nil); !errors.As(err, &f) || f.Cause != booking.NotReserved {
+	if err := h.w.SettleVisit(h.w.t.Context(), theDesk, scheduleOf(b), as, nil); !errors.As(err, &f) || f.Cause != booking.NotReserved {
 		r.Fatalf("%s again: %v", as, err)
 	}
 	h.add(b.ZoneID, b.StartSec, b.EndSec, -1)

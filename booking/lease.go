@@ -46,18 +46,19 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 		c := Create{Slot: l.Slot.spelled(m), Contact: Contact{UserID: l.UserID}}
 		p := c.Slot.plan(m, nil, now)
 		var use []inventory.Hold
-		most := s.MaxLeases
 		var keys []GuestKey
+		var most int
 		touches := Keys{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
-			most = cmp.Or(m.Guests.MaxOwnLeases, most, MaxLeases)
+			most = cmp.Or(m.Guests.MaxOwnLeases, s.MaxLeases, MaxLeases)
 			keys = guestKeys(l.MerchantID, m.Home(), c.Contact)
-			touches.GuestKeys, touches.NewGuest = keys, guestID
-			touches.FromSec, touches.ToSec = l.StartSec, l.StartSec+l.DurationSec
-			if l.UserID != "" { // all that the guest holds
-				touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64
+			if l.UserID == "" {
+				most = cmp.Or(s.MaxAnonymousLeases, MaxAnonymousLeases)
+				keys = []GuestKey{{MerchantID: l.MerchantID, Key: nobodyKey}}
 			}
+			touches.GuestKeys, touches.NewGuest = keys, guestID
+			touches.FromSec, touches.ToSec = now.Unix(), math.MaxInt64 // all that the guest holds
 		}
 		touches.announce(slices.Concat(p.holds(), use)...)
 		return touches, func(tx Tx) error {
@@ -89,26 +90,31 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 				b.ConfirmationMode = at.mode
 			}
 			b.GuestID, b.ZoneID, b.Resources = guest.ID, at.items[0].ZoneID, at.items
-			result, err = putNext(tx, Booking{}, b, Event{Actor: ByGuest, Action: Leased, AtSec: now.Unix()})
+			result, err = putNext(tx, Booking{}, b, Event{By: aGuest, Action: Leased, AtSec: now.Unix()})
 			return err
 		}
 	})
 	return result, err
 }
 
-// tooManyLeases refuses a user who holds as many leases as one may already.
+// nobodyKey is the key of the chart that all leases without a user have at a
+// merchant, so that they can be counted together.
+const nobodyKey = "nobody"
+
+// tooManyLeases refuses a user who holds as many leases as one may already, and a
+// lease without a user if there are as many of those as there may be.
 func tooManyLeases(userID string, most int, visits []Visit, now time.Time) *Failure {
-	if userID == "" {
-		return nil
-	}
 	held := 0
 	for _, v := range visits {
 		if v.State == Held && v.UserID == userID && v.ExpiresSec > now.Unix() {
 			held++
 		}
 	}
-	if held < most {
+	switch {
+	case held < most:
 		return nil
+	case userID == "":
+		return refuse(SlotUnavailable, fmt.Sprintf("the merchant has %d leases without a user already", held))
 	}
 	return refuse(UserOverBookingLimit, fmt.Sprintf("the guest holds %d leases already", held))
 }
@@ -147,7 +153,7 @@ func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
 	if !found || b.State != Held || !own && !b.lapsed(now) {
 		return nil
 	}
-	_, err := vacate(tx, b, Expired, Event{Actor: ByClock, Action: Lapsed, AtSec: now.Unix()})
+	_, err := vacate(tx, b, Expired, Event{By: theClock, Action: Lapsed, AtSec: now.Unix()})
 	return err
 }
 
@@ -159,7 +165,7 @@ func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
 		return 0, fmt.Errorf("look for lapsed leases: %w", err)
 	}
 	for _, id := range lapsed {
-		err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
+		err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
 		if err != nil {
 			return ended, err
 		}

@@ -122,7 +122,7 @@ func (s *Service) moveVisits(ctx context.Context, from uuid.UUID, to Guest) erro
 		}
 		now := s.Now()
 		touches := Keys{Bookings: ids, Visitor: VisitorKey{MerchantID: to.MerchantID, VisitorID: to.VisitorID}}
-		err = s.inTx(ctx, touches, func(tx Tx) error {
+		err = s.Store.InTx(ctx, touches, func(tx Tx) error {
 			chart, found := tx.Visitor()
 			if !found || chart.ID != to.ID {
 				return fmt.Errorf("%w: the chart has been erased meanwhile", ErrUnavailable)
@@ -146,7 +146,7 @@ func (s *Service) moveVisits(ctx context.Context, from uuid.UUID, to Guest) erro
 // joined is the booking as one of another chart, with the event that says so.
 func (b Booking) joined(to uuid.UUID, now time.Time) (Booking, Event) {
 	side := func(id uuid.UUID) json.RawMessage { return json.RawMessage(`{"guest_id":"` + id.String() + `"}`) }
-	e := Event{Actor: ByClock, Action: Joined, AtSec: now.Unix(), Before: side(b.GuestID), After: side(to)}
+	e := Event{By: theClock, Action: Joined, AtSec: now.Unix(), Before: side(b.GuestID), After: side(to)}
 	b.GuestID = to
 	b.Version++
 	return b, e

@@ -113,7 +113,7 @@ func TestOneNumberOneChart(t *testing.T) {
 				w.wantCause(err, booking.BannedUser)
 			}
 		}
-		done, err := w.Erase(t.Context(), booking.Subject{MerchantID: clinic, Phone: koreanSpellings[3]}, true)
+		done, err := w.Erase(t.Context(), theOperator, booking.Subject{MerchantID: clinic, Phone: koreanSpellings[3]}, true)
 		w.must(err)
 		if done.Guests != 1 || done.Visits != 8 {
 			t.Errorf("erased %+v", done)
@@ -221,7 +221,7 @@ func TestChartsAreJoined(t *testing.T) {
 					t.Errorf("again: %+v, %v", again, err)
 				}
 
-				erased, err := w.Erase(t.Context(), booking.Subject{Phone: "0082-10-1234-5678"}, true)
+				erased, err := w.Erase(t.Context(), theOperator, booking.Subject{Phone: "0082-10-1234-5678"}, true)
 				w.must(err)
 				if want := map[bool]int{true: 2, false: 1}[c.joined]; erased.Guests != want {
 					t.Errorf("erased %+v, want %d charts", erased, want)
@@ -306,10 +306,10 @@ func TestNumbersThatAreNone(t *testing.T) {
 		if a.GuestID != b.GuestID || a.GuestID == c.GuestID {
 			t.Errorf("charts %s, %s, %s", a.GuestID, b.GuestID, c.GuestID)
 		}
-		if _, err := w.Erase(t.Context(), booking.Subject{Phone: "(12)"}, true); err != nil {
+		if _, err := w.Erase(t.Context(), theOperator, booking.Subject{Phone: "(12)"}, true); err != nil {
 			t.Error(err)
 		}
-		if _, err := w.Erase(t.Context(), booking.Subject{Phone: "(12)"}, true); !errors.Is(err, booking.ErrNotFound) {
+		if _, err := w.Erase(t.Context(), theOperator, booking.Subject{Phone: "(12)"}, true); !errors.Is(err, booking.ErrNotFound) {
 			t.Error(err)
 		}
 		m := testClinic()

@@ -236,16 +236,16 @@ func TestAgreedPayment(t *testing.T) {
 		}
 
 		// The one way on: provided, refunded.
-		_, err := w.Refund(w.t.Context(), b.ID)
+		_, err := w.Refund(w.t.Context(), theDesk, b.ID)
 		w.wantCause(err, booking.PaymentError)
 		for range 2 {
-			prepaid, err = w.Refund(w.t.Context(), prepaid.ID)
+			prepaid, err = w.Refund(w.t.Context(), theDesk, prepaid.ID)
 			w.must(err)
 			if prepaid.Payment.PrepaymentStatus != booking.PrepaymentRefunded || prepaid.Version != 2 || prepaid.State != booking.Confirmed {
 				w.t.Errorf("got %+v, %+v", prepaid, prepaid.Payment)
 			}
 		}
-		_, err = w.Refund(w.t.Context(), w.NewID())
+		_, err = w.Refund(w.t.Context(), theDesk, w.NewID())
 		w.wantField(err, booking.FieldBooking)
 	})
 }

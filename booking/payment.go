@@ -134,10 +134,10 @@ const Refunded Action = "REFUNDED"
 // Refund notes that the merchant has given a prepayment back. It moves no money.
 // Saying so again succeeds and leaves no trace. It returns *Invalid if there is
 // no such booking and *Failure{PaymentError} if nothing was prepaid.
-func (s *Service) Refund(ctx context.Context, id uuid.UUID) (Booking, error) {
+func (s *Service) Refund(ctx context.Context, by By, id uuid.UUID) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
+	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
 		if !found || b.IsLease() {
 			return unknown(FieldBooking, "no such booking")
@@ -146,7 +146,7 @@ func (s *Service) Refund(ctx context.Context, id uuid.UUID) (Booking, error) {
 		if err != nil {
 			return err
 		}
-		result, err = putNext(tx, b, next, Event{Actor: ByDesk, Action: Refunded, AtSec: now.Unix()})
+		result, err = putNext(tx, b, next, Event{By: by, Action: Refunded, AtSec: now.Unix()})
 		return err
 	})
 	return result, err

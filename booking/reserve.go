@@ -70,7 +70,7 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 			if err := r.move(tx, m, Booking{ID: id}, holds); err != nil {
 				return Booking{}, err
 			}
-			return putNext(tx, Booking{}, b, Event{Actor: ByDesk, Action: Created, AtSec: now.Unix()})
+			return putNext(tx, Booking{}, b, Event{By: r.By, Action: Created, AtSec: now.Unix()})
 		}
 	})
 }
@@ -89,6 +89,6 @@ func (g Guest) contact() Contact {
 func (r Reserve) booking(id, guestID uuid.UUID, c Contact, now time.Time) Booking {
 	return Booking{
 		ID: id, ScheduleID: objectID(now, id), MerchantID: r.MerchantID, GuestID: guestID, State: Confirmed,
-		Contact: c, CreatedBy: ByDesk, CreatedSec: now.Unix(),
+		Contact: c, CreatedBy: r.Actor, CreatedSec: now.Unix(),
 	}
 }

@@ -23,16 +23,18 @@ type Service struct {
 	LeaseLife time.Duration
 
 	// How much of what is small there may be; 0 is as many as the constants say.
-	MaxTokens int // good access tokens of one key: the oldest ends
-	MaxLeases int // leases that one user may hold at a merchant that does not say
-	MaxBlocks int // blocks over one time of a zone that differ
+	MaxTokens          int // good access tokens of one key: the oldest ends
+	MaxLeases          int // leases that one user may hold at a merchant that does not say
+	MaxAnonymousLeases int // leases without a user at one merchant
+	MaxBlocks          int // blocks over one time of a zone that differ
 }
 
 // What a [Service] allows that does not say otherwise.
 const (
-	MaxTokens = 20
-	MaxLeases = 10
-	MaxBlocks = 20
+	MaxTokens          = 20
+	MaxLeases          = 10
+	MaxAnonymousLeases = 100
+	MaxBlocks          = 20
 )
 
 // operation plans what to touch and what to do, from a merchant's catalogue.
@@ -62,7 +64,7 @@ func (s *Service) run(ctx context.Context, merchantID string, plan operation) er
 		}
 		touches.Bookings = append(touches.Bookings, leases...)
 		now := s.Now()
-		err = s.inTx(ctx, touches, func(tx Tx) error {
+		err = s.Store.InTx(ctx, touches, func(tx Tx) error {
 			for _, id := range leases {
 				if err := giveUp(tx, id, own[id], now); err != nil {
 					return err

@@ -41,14 +41,10 @@ var settlements = map[Settlement]struct {
 // nobody came; and gives its room back unless somebody comes. Saying so again succeeds
 // and leaves no trace. It returns *Invalid if there is no such booking and
 // *Failure{NotReserved} if it is in no state for it.
-func (s *Service) Settle(ctx context.Context, id uuid.UUID, as Settlement) (Booking, error) {
-	return s.settle(ctx, id, as, ByDesk)
-}
-
-func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Actor) (Booking, error) {
+func (s *Service) Settle(ctx context.Context, by By, id uuid.UUID, as Settlement) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	err := s.inTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
+	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
 		if !found || !b.IsVisit() {
 			return unknown(FieldBooking, "no such booking")
@@ -64,10 +60,10 @@ func (s *Service) settle(ctx context.Context, id uuid.UUID, as Settlement, by Ac
 // that is so already is in no state for it. seen is the version of the visit that the
 // caller knows; nil: whichever it has. It returns *Invalid{FieldVersion} if the visit
 // has another.
-func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlement, seen *int64) error {
+func (s *Service) SettleVisit(ctx context.Context, by By, key ScheduleKey, as Settlement, seen *int64) error {
 	now := s.Now()
 	var done Booking
-	return s.inTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case !found || !b.IsVisit():
@@ -83,18 +79,18 @@ func (s *Service) SettleVisit(ctx context.Context, key ScheduleKey, as Settlemen
 		if seen != nil && *seen != b.Version {
 			return newer(b)
 		}
-		done, err = as.settle(tx, b, ByDesk, now)
+		done, err = as.settle(tx, b, by, now)
 		return err
 	})
 }
 
 // settle settles a booking, and gives back its room if that is so.
-func (as Settlement) settle(tx Tx, b Booking, by Actor, now time.Time) (Booking, error) {
+func (as Settlement) settle(tx Tx, b Booking, by By, now time.Time) (Booking, error) {
 	next, err := as.apply(b)
 	if err != nil {
 		return b, err
 	}
-	event := Event{Actor: by, Action: Action(as), AtSec: now.Unix()}
+	event := Event{By: by, Action: Action(as), AtSec: now.Unix()}
 	if slices.Contains(Live, next.State) {
 		return putNext(tx, b, next, event)
 	}
@@ -128,7 +124,7 @@ func (s *Service) DeclineOverdue(ctx context.Context, after time.Duration) (decl
 	}
 	for _, id := range overdue {
 		var settled *Failure // somebody was quicker
-		if _, err := s.settle(ctx, id, Decline, ByClock); err == nil {
+		if _, err := s.Settle(ctx, theClock, id, Decline); err == nil {
 			declined++
 		} else if !errors.As(err, &settled) {
 			return declined, err

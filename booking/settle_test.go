@@ -49,11 +49,11 @@ func TestSettle(t *testing.T) {
 					c.before = append([]booking.Settlement{booking.Confirm}, c.before...)
 				}
 				for _, as := range c.before {
-					_, err := w.Settle(w.t.Context(), b.ID, as)
+					_, err := w.Settle(w.t.Context(), theDesk, b.ID, as)
 					w.must(err)
 				}
 				before := w.rows()
-				got, err := w.Settle(w.t.Context(), b.ID, c.as)
+				got, err := w.Settle(w.t.Context(), theDesk, b.ID, c.as)
 				if c.want == "" {
 					w.wantCause(err, booking.NotReserved)
 				} else if w.must(err); got.State != c.want {
@@ -75,7 +75,7 @@ func TestSettle(t *testing.T) {
 
 func TestSettleUnknown(t *testing.T) {
 	each(t, func(w *world) {
-		_, err := w.Settle(w.t.Context(), uuid.New(), booking.CallOff)
+		_, err := w.Settle(w.t.Context(), theDesk, uuid.New(), booking.CallOff)
 		w.wantField(err, booking.FieldBooking)
 	})
 }
@@ -84,7 +84,7 @@ func TestDeclineOverdue(t *testing.T) {
 	each(t, func(w *world) {
 		w.pending(at(9, 0))
 		confirmed := w.pending(at(14, 0))
-		_, err := w.Settle(w.t.Context(), confirmed.ID, booking.Confirm)
+		_, err := w.Settle(w.t.Context(), theDesk, confirmed.ID, booking.Confirm)
 		w.must(err)
 		w.later(30 * time.Minute)
 		second := w.pending(at(15, 0))

@@ -53,12 +53,12 @@ type SlotRange struct {
 	WithoutVersion int64
 }
 
-// MostSlots is how many slots one answer may have. It bounds what a query costs
-// where many groups are asked for or slots are short. Each slot repeats its zone's
-// name, so those have a bound together, in bytes: long names would make it long too.
+// MostSlots is how many slots one answer may have, and MostZoneNames how many bytes
+// the names of their zones, which each slot repeats, may have together. They bound what
+// a query costs where many groups are asked for, slots are short or names are long.
 const (
 	MostSlots     = 20_000
-	mostZoneNames = 8 << 20
+	MostZoneNames = 3 << 19 // 1.5 MiB
 )
 
 // GroupSlots returns the slots of groups, group by group in the order asked
@@ -68,7 +68,7 @@ const (
 // is bound by neither.
 //
 // It returns *Invalid for a group or doctor that this clinic does not have, and
-// for a range that has more than [MostSlots] slots.
+// for a range that has more than [MostSlots] slots, or [MostZoneNames] of names.
 func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, error) {
 	var found []GroupSlot
 	err := s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) error {
@@ -95,8 +95,8 @@ func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, er
 // a group that is gone has no slots.
 //
 // It returns *Invalid for a schedule that this clinic does not have and for a
-// range that has more than [MostSlots] slots, and *Failure for a visit that can
-// no longer be moved.
+// range that has more than [MostSlots] slots, or [MostZoneNames] of names, and
+// *Failure for a visit that can no longer be moved.
 func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, toSec int64) ([]ItemSlots, error) {
 	var found []ItemSlots
 	err := s.replanned(ctx, key.MerchantID, func(m *inventory.Merchant) error {
@@ -210,8 +210,8 @@ func tooMany(grids []grid) *Invalid {
 			names += len(g.open) * len(l.zone.Name)
 		}
 	}
-	if names > mostZoneNames {
-		return unknown(FieldRange, fmt.Sprintf("%d slots, of zones with long names", n))
+	if names > MostZoneNames {
+		return unknown(FieldRange, fmt.Sprintf("%d slots of zones with long names, %d bytes of names, more than %d", n, names, MostZoneNames))
 	}
 	if n > MostSlots {
 		return unknown(FieldRange, fmt.Sprintf("%d slots, more than %d", n, MostSlots))

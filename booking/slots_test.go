@@ -103,7 +103,7 @@ func (s *slotState) step() {
 		if c.StaffID != "" {
 			it.Doctor = &booking.Person{ID: c.StaffID, Name: "D"}
 		}
-		_, err = s.w.Block(s.w.t.Context(), booking.Block{MerchantID: s.m.ID, Item: it})
+		_, err = s.w.Block(s.w.t.Context(), booking.Block{By: theDesk, MerchantID: s.m.ID, Item: it})
 	case what == "resize":
 		s.m.Groups[0].Zones[0].Capacity = rapid.IntRange(0, 2).Draw(s.r, "beds")
 		s.w.must(s.w.db.PutClinic(s.w.t.Context(), s.m, eight.Unix()))

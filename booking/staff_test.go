@@ -183,7 +183,7 @@ func TestUnheldDoctorsKeepTheCatalogue(t *testing.T) {
 				return err
 			},
 			"block": func() error {
-				_, err := w.Block(t.Context(), booking.Block{MerchantID: clinic, Item: booking.Item{
+				_, err := w.Block(t.Context(), booking.Block{By: theDesk, MerchantID: clinic, Item: booking.Item{
 					GroupID: queue, ZoneID: suite, Doctor: lee, StartSec: at(17, 0), EndSec: at(18, 0),
 				}})
 				return err

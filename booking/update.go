@@ -123,7 +123,7 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 		return b, refuse(OutsideCancellationWindow, "too late to cancel or change it online")
 	}
 	if u.Cancel {
-		return vacate(tx, b, Canceled, Event{Actor: ByGuest, Action: Action(CallOff), AtSec: now.Unix()})
+		return vacate(tx, b, Canceled, Event{By: aGuest, Action: Action(CallOff), AtSec: now.Unix()})
 	}
 	return wish.move(tx, b, m, p, now)
 }
@@ -235,7 +235,7 @@ func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Tim
 		next.ZoneID = pl.items[0].ZoneID
 	}
 	next.Resources = pl.items
-	return putNext(tx, b, next, Event{Actor: ByGuest, Action: Changed, AtSec: now.Unix()})
+	return putNext(tx, b, next, Event{By: aGuest, Action: Changed, AtSec: now.Unix()})
 }
 
 // vacate puts a booking into a state in which it holds no room.
@@ -259,6 +259,9 @@ func putNext(tx Tx, b, next Booking, e Event) (Booking, error) {
 	}
 	if string(was) == "{}" && string(is) == "{}" {
 		return b, nil
+	}
+	if e.Actor == "" {
+		return b, errors.New("a change that nobody made")
 	}
 	next.Version++
 	e.Before, e.After = was, is

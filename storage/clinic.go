@@ -343,7 +343,7 @@ func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 			return err
 		}
 		for _, b := range some {
-			err := booking.Reassign(v, b, m, now)
+			err := booking.Reassign(v, booking.By{Actor: booking.ByOperator}, b, m, now)
 			var full *inventory.Full
 			if errors.As(err, &full) {
 				return &refusal{&booking.Conflict{MerchantID: m.ID, Detail: "an exclusive doctor has no time for a visit", Visits: []string{b.ScheduleID}}}

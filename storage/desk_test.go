@@ -73,7 +73,7 @@ func TestDeskQueries(t *testing.T) {
 			}
 			visits = append(visits, out.Booking)
 		}
-		if _, err := s.Block(ctx, booking.Block{MerchantID: clinicID, Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.AddDate(0, 0, 30).Unix(), EndSec: start.AddDate(0, 0, 30).Unix() + 1800}}); err != nil {
+		if _, err := s.Block(ctx, booking.Block{By: booking.By{Actor: booking.ByDesk}, MerchantID: clinicID, Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.AddDate(0, 0, 30).Unix(), EndSec: start.AddDate(0, 0, 30).Unix() + 1800}}); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := s.IndexGuests(ctx); err != nil || n != 30 {
@@ -211,7 +211,7 @@ func TestPages(t *testing.T) {
 		must(db.PutClinic(ctx, m, 0))
 		s := &booking.Service{Store: db, Now: func() time.Time { return start }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
 		change := func(size int) booking.Change { // as long as nobody can make it any more
-			c := booking.Change{MerchantID: "c", ZoneID: zone, Memo: booking.Set(strings.Repeat("m", size))}
+			c := booking.Change{By: booking.By{Actor: booking.ByDesk}, MerchantID: "c", ZoneID: zone, Memo: booking.Set(strings.Repeat("m", size))}
 			doctor := &booking.Person{ID: "d", Name: strings.Repeat("김", size/30)}
 			for range 10 {
 				c.Items = append(c.Items, booking.Item{GroupID: group, ZoneID: zone, Doctor: doctor, StartSec: start.Unix(), EndSec: start.Unix() + 1800})
@@ -224,7 +224,7 @@ func TestPages(t *testing.T) {
 			must(err)
 			ids = append(ids, out.Booking.ScheduleID)
 		}
-		out, err := s.Block(ctx, booking.Block{MerchantID: "c", Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.Unix() + 1800, EndSec: start.Unix() + 3600}})
+		out, err := s.Block(ctx, booking.Block{By: booking.By{Actor: booking.ByDesk}, MerchantID: "c", Item: booking.Item{GroupID: group, ZoneID: zone, StartSec: start.Unix() + 1800, EndSec: start.Unix() + 3600}})
 		must(err)
 		if out.Booking.State != booking.Blocked {
 			t.Fatal(out.Booking.State)

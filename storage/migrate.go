@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -25,8 +26,8 @@ type migration struct {
 	turn    func(context.Context, *DB) (release func() error, err error) // nil: nobody has to wait
 	first   string                                                       // a statement before those of each migration, or nothing
 	tries   int
-	again   func(error) bool // whether to try again after this
-	own     map[int64]string // the versions that each dialect has to spell in its own way
+	again   func(error) bool   // whether to try again after this
+	own     map[int64][]string // the versions that each dialect has to spell in its own way
 
 	// online are versions whose statements run one by one and outside a transaction,
 	// so that nobody waits while an index is made. Each may be run again.
@@ -41,15 +42,15 @@ var postgresMigration = migration{
 	turn:    takeTurn,
 	// How long a statement takes grows with the table. The limit on waiting for a
 	// lock stays, because everybody else waits behind who waits.
-	first: "SET LOCAL statement_timeout = 0;",
+	first: "SET LOCAL statement_timeout = 0",
 	tries: 100,
 	again: func(err error) bool { return classify(err) == rolledBack || classify(err) == timedOut },
-	own: map[int64]string{
-		7: "ALTER TABLE resources DROP CONSTRAINT resources_kind_check",
+	own: map[int64][]string{
+		7: {"ALTER TABLE resources DROP CONSTRAINT resources_kind_check"},
 		// A slot that is taken stays on its page, if that has room, and its index
 		// is not written.
-		8: onlyUserKeys + "; ALTER TABLE slots SET (fillfactor = 90)",
-		9: guestTerms + ";" + tokenOrder,
+		8: append(slices.Clone(onlyUserKeys), "ALTER TABLE slots SET (fillfactor = 90)"),
+		9: append(slices.Clone(searchColumns), guestTerms, tokenSeq, tokenOrder),
 	},
 	online: map[int64][]string{
 		15: {
@@ -102,13 +103,14 @@ var sqliteMigration = migration{
 	dialect: goose.DialectSQLite3,
 	tries:   20,
 	again:   func(error) bool { return true },
-	own: map[int64]string{
+	own: map[int64][]string{
 		// The list of kinds is the program's. SQLite cannot drop a CHECK, so
 		// the table is made anew; who refers to it is asked when all is done.
-		7: `PRAGMA defer_foreign_keys = ON;
-			CREATE TEMPORARY TABLE kept AS SELECT * FROM resources;
-			DROP TABLE resources;
-			CREATE TABLE resources (
+		7: {
+			"PRAGMA defer_foreign_keys = ON",
+			"CREATE TEMPORARY TABLE kept AS SELECT * FROM resources",
+			"DROP TABLE resources",
+			`CREATE TABLE resources (
 				id               UUID PRIMARY KEY,
 				merchant_id      TEXT NOT NULL REFERENCES merchants (id),
 				kind             TEXT NOT NULL,
@@ -116,21 +118,28 @@ var sqliteMigration = migration{
 				slot_seconds     BIGINT NOT NULL CHECK (slot_seconds > 0),
 				anchor_sec       BIGINT NOT NULL,
 				default_capacity INTEGER NOT NULL CHECK (default_capacity >= 0)
-			);
-			INSERT INTO resources SELECT * FROM kept;
-			DROP TABLE kept;
-			CREATE INDEX resources_merchant ON resources (merchant_id, kind)`,
-		8:  onlyUserKeys,
-		9:  guestTerms + " WITHOUT ROWID;" + tokenOrder, // the key is all that a row has
-		15: "ALTER TABLE booking_events ADD COLUMN " + whoseEvent + "; CREATE INDEX booking_events_merchant ON " + eventsByMerchant + "; CREATE INDEX bookings_blocks ON " + blocksByStart,
+			)`,
+			"INSERT INTO resources SELECT * FROM kept",
+			"DROP TABLE kept",
+			"CREATE INDEX resources_merchant ON resources (merchant_id, kind)",
+		},
+		8: onlyUserKeys,
+		9: append(slices.Clone(searchColumns), guestTerms+" WITHOUT ROWID", tokenSeq, tokenOrder), // the key is all that a row has
+		15: {
+			"ALTER TABLE booking_events ADD COLUMN " + whoseEvent,
+			"CREATE INDEX booking_events_merchant ON " + eventsByMerchant,
+			"CREATE INDEX bookings_blocks ON " + blocksByStart,
+		},
 	},
 }
 
 // onlyUserKeys: nobody is looked for at all merchants by email or number, so of the
 // three keys that a guest has, two were in this index for nothing. The condition is
 // that of storage/bookings.go.
-const onlyUserKeys = `DROP INDEX guest_keys_key;
-	CREATE INDEX guest_keys_user ON guest_keys (key) WHERE substr(key, 1, 5) = 'user:'`
+var onlyUserKeys = []string{
+	"DROP INDEX guest_keys_key",
+	"CREATE INDEX guest_keys_user ON guest_keys (key) WHERE substr(key, 1, 5) = 'user:'",
+}
 
 // What the desk's lists are read by: what changed at a merchant since a time, and the
 // times that are closed. An event whose merchant is not said is one of before, or of a
@@ -141,33 +150,44 @@ const (
 	blocksByStart    = "bookings (merchant_id, start_sec) WHERE state = 'BLOCKED'"
 )
 
-// guestTerms: what charts are searched by. Guests who are there already are indexed
-// by the server, in small transactions, like those who come. The expression is that of
+// What charts are searched by. Guests who are there already are indexed by the server,
+// in small transactions, like those who come. The expression is that of
 // storage/search.go.
-const guestTerms = `ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT '';
-	CREATE INDEX guests_unsearched ON guests (merchant_id, id) WHERE searched <> given_name || '
+var searchColumns = []string{
+	"ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT ''",
+	`CREATE INDEX guests_unsearched ON guests (merchant_id, id) WHERE searched <> given_name || '
 ' || family_name || '
-' || email;
-	CREATE TABLE guest_terms (
+' || email`,
+}
+
+const guestTerms = `CREATE TABLE guest_terms (
 		merchant_id TEXT NOT NULL,
 		term        BYTEA NOT NULL,
 		guest_id    UUID NOT NULL,
 		PRIMARY KEY (merchant_id, term, guest_id)
 	)`
 
-// tokenOrder: which of a key's tokens is the oldest.
+// Which of a key's tokens is the oldest.
 //
 //nolint:gosec // no secret: the words are those of columns
-const tokenOrder = `ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
-	CREATE INDEX clinic_tokens_key ON clinic_tokens (key_digest, seq)`
+const (
+	tokenSeq   = "ALTER TABLE clinic_tokens ADD COLUMN seq BIGINT NOT NULL DEFAULT 0"
+	tokenOrder = "CREATE INDEX clinic_tokens_key ON clinic_tokens (key_digest, seq)"
+)
 
 // steps are the dialect's own migrations.
 func (m migration) steps() []*goose.Migration {
 	var steps []*goose.Migration
-	for version, text := range m.own {
+	for version, statements := range m.own {
 		up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, m.first+text)
-			return err
+			// One by one: several commands in one string are more than some things that
+			// lie between us and PostgreSQL take.
+			for _, s := range append(m.begin(), statements...) {
+				if _, err := tx.ExecContext(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
 		}}
 		steps = append(steps, goose.NewGoMigration(version, up, nil))
 	}
@@ -178,6 +198,14 @@ func (m migration) steps() []*goose.Migration {
 	return steps
 }
 
+// begin is what comes before the statements of a migration.
+func (m migration) begin() []string {
+	if m.first == "" {
+		return nil
+	}
+	return []string{m.first}
+}
+
 // beginning is a directory of migrations each of which begins with a statement.
 type beginning struct {
 	fs.FS
@@ -186,12 +214,12 @@ type beginning struct {
 
 func (b beginning) Open(name string) (fs.File, error) {
 	file, err := b.FS.Open(name)
-	if err != nil || path.Ext(name) != ".sql" {
+	if err != nil || path.Ext(name) != ".sql" || b.first == "" {
 		return file, err
 	}
 	text, err := io.ReadAll(file)
 	const up = "-- +goose Up\n"
-	return &begun{File: file, text: bytes.NewReader(bytes.Replace(text, []byte(up), []byte(up+b.first+"\n"), 1))}, err
+	return &begun{File: file, text: bytes.NewReader(bytes.Replace(text, []byte(up), []byte(up+b.first+";\n"), 1))}, err
 }
 
 type begun struct {
@@ -220,8 +248,9 @@ func alone(ctx context.Context, pool *sql.DB, statements []string) (err error) {
 	return nil
 }
 
-// migrate brings the schema up to date. It refuses a database whose schema is
-// newer than this program. If there is nothing to do it takes no lock.
+// migrate brings the schema up to date. If there is nothing to do it takes no lock. It
+// refuses a schema that is newer than this program, unless that schema says that this
+// program works on it.
 func migrate(ctx context.Context, db *DB) (err error) {
 	defer func() {
 		if err != nil {
@@ -259,8 +288,16 @@ func migrate(ctx context.Context, db *DB) (err error) {
 	if err != nil {
 		return err
 	}
-	if have > newest {
-		return fmt.Errorf("refusing to start: the database has schema %d and this program knows %d: run a newer holdfast", have, newest)
+	if have <= newest {
+		return nil
+	}
+	// A server of this release may start again while the next one takes over.
+	var oldest int64
+	if err := db.write.WithContext(ctx).Raw("SELECT oldest FROM schema_compatibility").Scan(&oldest).Error; err != nil {
+		return err
+	}
+	if newest < oldest {
+		return fmt.Errorf("refusing to start: the database has schema %d, which programs work on that know schema %d, and this one knows %d: run a newer holdfast", have, oldest, newest)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func TestPlans(t *testing.T) {
 		_, err = s.Create(ctx, again)
 		must(err)
 		b := out.Booking
-		must(s.Change(ctx, booking.Change{MerchantID: "clinic", ScheduleID: b.ScheduleID, ZoneID: "z", Items: []booking.Item{
+		must(s.Change(ctx, booking.Change{By: booking.By{Actor: booking.ByDesk}, MerchantID: "clinic", ScheduleID: b.ScheduleID, ZoneID: "z", Items: []booking.Item{
 			{GroupID: "g", ZoneID: "z", StartSec: slot.StartSec + 3600, EndSec: slot.StartSec + 5400},
 		}}))
 		_, err = s.Update(ctx, booking.Update{BookingID: b.ID, Cancel: true})
@@ -97,7 +97,7 @@ func TestPlans(t *testing.T) {
 		must(err)
 		_, err = db.Bookings(ctx, "clinic", now.Unix(), now.Unix()+86400)
 		must(err)
-		_, err = s.Erase(ctx, booking.Subject{UserID: "u"}, true)
+		_, err = s.Erase(ctx, booking.By{Actor: booking.ByOperator}, booking.Subject{UserID: "u"}, true)
 		must(err)
 
 		of := booking.Slot{MerchantID: "feed", ServiceID: "s", StartSec: row.StartSec, DurationSec: 1800, StaffID: "kim", RoomID: "z"}

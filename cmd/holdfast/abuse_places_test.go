@@ -23,8 +23,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"holdfast/storage/storagetest"
 )
 
 // Who waits, and makes others wait for it: bodies that are announced and do not come,
@@ -34,21 +32,40 @@ import (
 
 // onEach runs a trial on both databases, with HTTP and with HTTPS.
 func onEach(t *testing.T, trial func(t *testing.T, s *target), args ...string) {
-	for name, database := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
-		for _, secured := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s with TLS %v", name, secured), func(t *testing.T) {
-				if !secured {
-					trial(t, startOn(t, database(t), args...))
-					return
-				}
-				cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-				pool := certificate(t, cert, key, 1)
-				s := startOn(t, database(t), append([]string{"--tls-cert", cert, "--tls-key", key}, args...)...)
-				s.secure = &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
-				trial(t, s)
+	everywhere(t, func(t *testing.T, p program, serve func(...string) *target) {
+		p.ok(t, "import", file(t, "c", roomy.Replace(catalogue2)))
+		trial(t, serve(args...))
+	})
+}
+
+// onEachSecured is onEach for what there is with HTTPS only.
+func onEachSecured(t *testing.T, trial func(t *testing.T, s *target)) {
+	each(t, func(t *testing.T, p program) {
+		p.ok(t, "import", file(t, "c", roomy.Replace(catalogue2)))
+		trial(t, serveSecured(t, p))
+	})
+}
+
+// everywhere runs a trial on both databases, with HTTP and with HTTPS. serve starts the
+// server when there is in the database what is to be in it.
+func everywhere(t *testing.T, trial func(t *testing.T, p program, serve func(args ...string) *target)) {
+	for over, serve := range map[string]func(*testing.T, program, ...string) *target{"HTTP": serveOn, "HTTPS": serveSecured} {
+		t.Run(over, func(t *testing.T) {
+			each(t, func(t *testing.T, p program) {
+				trial(t, p, func(args ...string) *target { return serve(t, p, args...) })
 			})
-		}
+		})
 	}
+}
+
+// serveSecured is serveOn with a certificate of its own.
+func serveSecured(t *testing.T, p program, args ...string) *target {
+	t.Helper()
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	pool := certificate(t, cert, key, 1)
+	s := serveOn(t, p, append([]string{"--tls-cert", cert, "--tls-key", key}, args...)...)
+	s.secure = &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+	return s
 }
 
 // under runs an attack for a while, with so many attackers, each again and again, and
@@ -308,10 +325,7 @@ func TestAbuseOneToken(t *testing.T) {
 
 // Connections with many streams of HTTP/2, of which nothing is ever taken.
 func TestAbuseStreams(t *testing.T) {
-	onEach(t, func(t *testing.T, s *target) {
-		if s.secure == nil {
-			t.Skip("HTTP/2 is there with TLS")
-		}
+	onEachSecured(t, func(t *testing.T, s *target) {
 		for name, request := range map[string]string{
 			"openapi.yaml": streams(250, "GET", "/openapi.yaml", "", ""),
 			"docs":         streams(250, "GET", "/docs?part="+s.renderer(t), "", ""),
@@ -366,12 +380,50 @@ func TestAbuseReaders(t *testing.T) {
 	})
 }
 
-// Long answers to a clinic that does not take them.
+// The longest answers to a clinic that does not take them. Who asks for a longer one is
+// told to ask for less.
 func TestAbuseUnreadAnswers(t *testing.T) {
-	onEach(t, func(t *testing.T, s *target) {
-		body := `{"startDateTimeUtc":"2035-01-01T00:00:00Z","endDateTimeUtc":"2035-03-01T00:00:00Z","reservationGroupIds":["65b000000000000000000001"]}`
-		request := head("/schedule/open/v2/queries/get-reservation-slots-by-groups", s.token(t, "seoul"), fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
+	everywhere(t, func(t *testing.T, p program, serve func(...string) *target) {
+		// 69 zones with names that are twice as long in JSON: 19,872 slots in six days.
+		zones, lanes := "", ""
+		for i := range 69 {
+			zones += fmt.Sprintf("      - {id: 65a0000000000000000001%02d, name: %q}\n", i, strings.Repeat(`"`, 78))
+			lanes += fmt.Sprintf("{zone_id: 65a0000000000000000001%02d, capacity: 10000}, ", i)
+		}
+		p.ok(t, "import", file(t, "c", strings.NewReplacer(
+			"    zones:\n", "    zones:\n"+zones, "zones: [{zone_id: 65a000000000000000000001, capacity: 2}]", "zones: ["+strings.TrimSuffix(lanes, ", ")+"]",
+			"capacity: 1}", "capacity: 10000}").Replace(catalogue2)))
+		s := serve()
+		token := s.token(t, "seoul")
+		ask := func(days int) string {
+			from := time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC)
+			return fmt.Sprintf(`{"startDateTimeUtc":%q,"endDateTimeUtc":%q,"reservationGroupIds":["65b000000000000000000001"]}`,
+				from.Format(time.RFC3339), from.AddDate(0, 0, days).Format(time.RFC3339))
+		}
+		const path = "/schedule/open/v2/queries/get-reservation-slots-by-groups"
+		days := 0
+		for length := 0; ; days++ { // as many as it gives
+			status, answer, err := post(s.client(false), s.url()+path, ask(days+1), token, "")
+			must(t, err)
+			if status != 200 {
+				t.Logf("%d days are %d bytes; of %d days: %d %s", days, length, days+1, status, answer)
+				if status != 400 || !strings.Contains(answer, `{"key":"endDateTimeUtc","reason":"InvalidTimeRange"}`) {
+					t.Error("that is not what to do about it")
+				}
+				break
+			}
+			length = len(answer)
+		}
+		s.memory(t)
+		request := head(path, token, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(ask(days)), ask(days)))
 		s.under(t, 100, func(ctx context.Context, i int) error {
+			if s.secure != nil && i%2 == 0 {
+				conn, err := s.dialFrom(ctx, attacker, "h2")
+				if err != nil {
+					return err
+				}
+				return hang(ctx, conn, streams(1, "POST", path, token, ask(days)), false)
+			}
 			conn, err := s.dialFrom(ctx, attacker)
 			if err != nil {
 				return err

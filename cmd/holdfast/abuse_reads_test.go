@@ -8,13 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -22,9 +20,9 @@ import (
 // One clinic that reads without end and without measure, while guests book and
 // Google looks for room at another: 100 clients search 50,000 charts, 100 sockets ask
 // for 17,856 slots and do not fetch them, 20 clients read a visit of which each change
-// is half a megabyte long. On both databases.
+// is half a megabyte long. On both databases, with HTTP and with HTTPS and HTTP/2.
 func TestAbuseReads(t *testing.T) {
-	each(t, func(t *testing.T, p program) {
+	everywhere(t, func(t *testing.T, p program, serve func(...string) *target) {
 		const group, zone = "65b000000000000000000001", "65a000000000000000000001"
 		zones, lanes := "", "zones: ["
 		for i := range 6 {
@@ -41,9 +39,9 @@ func TestAbuseReads(t *testing.T) {
 			n, err = db.IndexGuests(t.Context(), 2000)
 			must(t, err)
 		}
-		s := serveOn(t, p, "--trusted-proxies", "127.0.0.1")
+		s := serve("--trusted-proxies", "127.0.0.1")
 
-		client := &http.Client{Timeout: 30 * time.Second}
+		client := s.client(false)
 		ask := func(path, body, auth string) (int, string) {
 			t.Helper()
 			status, answer, err := post(client, s.url()+path, body, auth, "")
@@ -66,8 +64,10 @@ func TestAbuseReads(t *testing.T) {
 		var unread sync.WaitGroup
 		day := time.Now().UTC().Truncate(24 * time.Hour)
 		slots := fmt.Sprintf(`{"reservationGroupIds":[%q],"startDateTimeUtc":%q,"endDateTimeUtc":%q}`, group, day.Format(time.RFC3339), day.AddDate(0, 0, 62).Format(time.RFC3339))
-		for range 100 {
-			unread.Go(func() { s.unread(t, "/schedule/open/v2/queries/get-reservation-slots-by-groups", slots, auth) })
+		for i := range 100 {
+			unread.Go(func() {
+				s.unread(t, i%2 == 0, "/schedule/open/v2/queries/get-reservation-slots-by-groups", slots, auth)
+			})
 		}
 		parts := []string{"수", "th", "Smith", "김민", "smith 4", "nobody"}
 		var n atomic.Int64
@@ -170,7 +170,7 @@ type steady struct {
 func (s *target) steadily(t *testing.T, method, path, body string) *steady {
 	ctx, stop := context.WithCancel(t.Context())
 	w := &steady{stop: stop}
-	client := &http.Client{Timeout: 30 * time.Second}
+	client := s.client(false)
 	w.done.Go(func() {
 		defer client.CloseIdleConnections()
 		for ctx.Err() == nil {
@@ -211,22 +211,22 @@ func (w *steady) end(t *testing.T, what string) {
 	}
 }
 
-// unread asks with a small window and fetches nothing for eight seconds.
-func (s *target) unread(t *testing.T, path, body, auth string) {
-	dialer := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) (err error) {
-		if err2 := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); err2 != nil {
-			return err2
-		}
-		return err
-	}}
-	conn, err := dialer.Dial("tcp", s.address)
+// unread asks with a small window, where there is HTTP/2 by that if wanted, and fetches
+// nothing for eight seconds.
+func (s *target) unread(t *testing.T, streamed bool, path, body, auth string) {
+	ctx, stop := context.WithTimeout(t.Context(), 8*time.Second)
+	defer stop()
+	request, protocols := head(path, auth, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)), []string(nil)
+	if streamed && s.secure != nil {
+		request, protocols = streams(1, http.MethodPost, path, auth, body), []string{"h2"}
+	}
+	conn, err := s.dialFrom(ctx, attacker, protocols...)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, head(path, auth, fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))); err != nil {
+	if err := hang(ctx, conn, request, false); err != nil {
 		t.Error(err)
 	}
-	<-time.After(8 * time.Second)
+	<-ctx.Done()
 }

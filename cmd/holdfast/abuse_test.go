@@ -58,9 +58,12 @@ func startTarget(t *testing.T, args ...string) *target {
 func startOn(t *testing.T, database string, args ...string) *target {
 	t.Helper()
 	p := program{database: database}
-	p.ok(t, "import", file(t, "c", strings.NewReplacer("capacity: 2", "capacity: 10000", "capacity: 1", "capacity: 10000").Replace(catalogue2)))
+	p.ok(t, "import", file(t, "c", roomy.Replace(catalogue2)))
 	return serveOn(t, p, args...)
 }
+
+// roomy makes clinics that are never full.
+var roomy = strings.NewReplacer("capacity: 2", "capacity: 10000", "capacity: 1", "capacity: 10000")
 
 // serveOn is startOn for a database with what is to be in it.
 func serveOn(t *testing.T, p program, args ...string) *target {
@@ -624,7 +627,8 @@ func (s *target) flood(t *testing.T, length time.Duration, crowds map[string]cro
 		var mu sync.Mutex
 		took := map[int][]time.Duration{}
 		closed := 0
-		client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: c.clients}}
+		client := s.client(false)
+		client.Transport.(*http.Transport).MaxIdleConnsPerHost = c.clients
 		var these sync.WaitGroup
 		for range c.clients {
 			these.Go(func() {

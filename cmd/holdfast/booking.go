@@ -41,7 +41,7 @@ var settlementOf = map[string]booking.Settlement{
 
 func (cmd *settleCommand) Run(ctx context.Context, s *settings, c *console, as booking.Settlement) error {
 	b, err := cmd.change(ctx, s, func(service *booking.Service, id uuid.UUID) (booking.Booking, error) {
-		return service.Settle(ctx, id, as)
+		return service.Settle(ctx, operator, id, as)
 	})
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (cmd *settleCommand) Run(ctx context.Context, s *settings, c *console, as b
 
 func (cmd *refundCommand) Run(ctx context.Context, s *settings, c *console) error {
 	b, err := cmd.change(ctx, s, func(service *booking.Service, id uuid.UUID) (booking.Booking, error) {
-		return service.Refund(ctx, id)
+		return service.Refund(ctx, operator, id)
 	})
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func everything(t *testing.T, p program) *storage.DB {
 	b := book(t, db, john)
 	kim := booking.Person{ID: seoulKim, Name: "김의사"}
 	err := service(db).Change(t.Context(), booking.Change{
-		MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed,
+		By: booking.By{Actor: booking.ByDesk}, MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed,
 		Items: []booking.Item{
 			{GroupID: seoulGroup, ZoneID: seoulBed, Doctor: &kim, StartSec: at(9, 0), EndSec: at(9, 30)},
 			{GroupID: seoulGroup, ZoneID: seoulBed, Doctor: &kim, StartSec: at(10, 0), EndSec: at(11, 0)},

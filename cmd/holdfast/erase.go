@@ -48,7 +48,7 @@ func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err
 	}
 	defer closing(db, &err)
 	tell := c.progress()
-	done, err := newService(db).Retain(ctx, cmd.After, func(r booking.Retention) {
+	done, err := newService(db).Retain(ctx, operator, cmd.After, func(r booking.Retention) {
 		tell("erased: visits %d, guests %d, preferences %d", r.Visits, r.Guests, r.Preferences)
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	defer closing(db, &err)
 	service := newService(db)
-	done, err := service.Erase(ctx, subject, cmd.Cancel)
+	done, err := service.Erase(ctx, operator, subject, cmd.Cancel)
 	var ahead *booking.StillAhead
 	switch {
 	case errors.Is(err, booking.ErrNotFound):

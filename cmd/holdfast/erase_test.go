@@ -132,7 +132,7 @@ func TestNothingErasedStaysInTheFile(t *testing.T) {
 				b := out.Booking
 				for n := range i % 4 {
 					must(t, s.Change(t.Context(), booking.Change{
-						MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed, Memo: booking.Set(strings.Repeat(c.Contact.GivenName, 30*(3-n))),
+						By: booking.By{Actor: booking.ByDesk}, MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed, Memo: booking.Set(strings.Repeat(c.Contact.GivenName, 30*(3-n))),
 						Items: []booking.Item{{GroupID: seoulGroup, ZoneID: seoulBed, StartSec: b.StartSec, EndSec: b.EndSec}},
 					}))
 				}

@@ -27,10 +27,11 @@ func TestBookingHistory(t *testing.T) {
 			t.Fatalf("%v, %v", keys, err)
 		}
 		command := booking.Change{
-			MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed, Memo: booking.Set("Kanarienvogel memo"),
+			By: booking.By{Actor: booking.ByDesk, KeyID: keys[0].ID}, MerchantID: "seoul", ScheduleID: b.ScheduleID, ZoneID: seoulBed, Memo: booking.Set("Kanarienvogel memo"),
 			Items: []booking.Item{{GroupID: seoulGroup, ZoneID: seoulBed, Doctor: &booking.Person{ID: seoulKim, Name: "김의사"}, StartSec: at(10, 0), EndSec: at(11, 0)}},
 		}
-		must(t, service(db).Change(booking.WithKey(t.Context(), keys[0].ID), command))
+		must(t, service(db).Change(t.Context(), command))
+		command.KeyID = ""
 		command.Memo = booking.Set("Kanarienvogel again")
 		must(t, service(db).Change(t.Context(), command))
 		p.ok(t, "booking", "confirm", b.ID.String())

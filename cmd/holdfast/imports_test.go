@@ -23,8 +23,8 @@ var permitted = map[string][]string{
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api/docs":            {},
 	"holdfast/api":                 {"holdfast/api/docs", "holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
-	"holdfast/bench":               {"holdfast/storage/storagetest"},
-	"holdfast/torture":             {"holdfast/storage/storagetest"},
+	"holdfast/cmd/bench":           {"holdfast/storage/storagetest"},
+	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
 		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage", "holdfast/letters",
@@ -45,7 +45,7 @@ var only = map[string][]string{
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/bench", "holdfast/conform", "holdfast/torture"},
+	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture"},
 }
 
 func TestImportsPointDown(t *testing.T) {

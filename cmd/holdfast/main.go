@@ -76,6 +76,9 @@ func (c *console) progress() func(format string, args ...any) {
 	}
 }
 
+// operator is who gives the commands here.
+var operator = booking.By{Actor: booking.ByOperator}
+
 // run is the program; main adds signals, and tests call it as it is. It returns
 // the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -88,7 +91,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.DefaultEnvars("HOLDFAST"),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { status = code }),
-		kong.BindTo(booking.WithOperator(ctx), (*context.Context)(nil)),
+		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

@@ -28,6 +28,7 @@ type serveCommand struct {
 	LeaseDuration         time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
 	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
 	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not say. (${default})"`
+	MaxAnonymousLeases    int           `default:"100" help:"How many leases without a Google user may be held at one merchant. (${default})"`
 	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are good at a time; over that the oldest ends. (${default})"`
 	MaxBlocks             int           `default:"20" help:"How many blocks that differ the desk may lay over one time of a zone. (${default})"`
 	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
@@ -71,8 +72,8 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 {
 		return errors.New("--lease-duration must be above zero, --decline-after not below")
 	}
-	if cmd.MaxLeases < 1 || cmd.MaxTokens < 1 || cmd.MaxBlocks < 1 {
-		return errors.New("--max-leases, --max-tokens and --max-blocks must be above zero")
+	if min(cmd.MaxLeases, cmd.MaxAnonymousLeases, cmd.MaxTokens, cmd.MaxBlocks) < 1 {
+		return errors.New("--max-leases, --max-anonymous-leases, --max-tokens and --max-blocks must be above zero")
 	}
 	watched := newMetrics()
 	options := s.options()
@@ -95,7 +96,8 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	watched.registry.MustRegister(secrets)
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
-	service.MaxLeases, service.MaxTokens, service.MaxBlocks = cmd.MaxLeases, cmd.MaxTokens, cmd.MaxBlocks
+	service.MaxLeases, service.MaxAnonymousLeases = cmd.MaxLeases, cmd.MaxAnonymousLeases
+	service.MaxTokens, service.MaxBlocks = cmd.MaxTokens, cmd.MaxBlocks
 	service.Store = weakened(service.Store)
 	srv := newServer(api.Config{
 		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,

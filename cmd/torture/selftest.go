@@ -93,7 +93,7 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 	if err != nil {
 		return false, err
 	}
-	binary, err := build(dir, "faults broken")
+	binary, err := build(".", dir, "faults broken")
 	if err != nil {
 		return false, err
 	}

@@ -27,16 +27,33 @@ type answer struct {
 	text      string
 }
 
-// caller sends requests to whichever server is the current one.
+// caller sends requests to any of the servers.
 type caller struct {
-	address atomic.Value // string
-	token   atomic.Value // string, the clinic's
-	cuts    atomic.Int64 // answers to be cut off
-	http    *http.Client
+	token atomic.Value // string, the clinic's
+	cuts  atomic.Int64 // answers to be cut off
+	http  *http.Client
 
-	mu   sync.Mutex
-	rng  *rand.Rand
-	slow time.Duration // the slowest request with an answer
+	mu      sync.Mutex
+	rng     *rand.Rand
+	servers []string      // their addresses
+	slow    time.Duration // the slowest request with an answer
+}
+
+// call has the n-th server, from 0 on, be called at an address from now on.
+func (c *caller) call(n int, address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.servers) <= n {
+		c.servers = append(c.servers, address)
+	}
+	c.servers[n] = address
+}
+
+// any is the address of one of the servers.
+func (c *caller) any() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.servers[c.rng.IntN(len(c.servers))]
 }
 
 // patience is longer than the server takes to answer anything.
@@ -47,8 +64,7 @@ func newCaller(seed uint64) *caller {
 	c.http = &http.Client{Timeout: patience, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 256, DisableCompression: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			address, _ := c.address.Load().(string)
-			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			conn, err := new(net.Dialer).DialContext(ctx, network, c.any())
 			if err != nil {
 				return nil, err
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,14 +39,14 @@ func (r rounds) calm() bool {
 	return true
 }
 
-// trial is one database with its server, under torture.
+// trial is one database with its servers, under torture.
 type trial struct {
 	name, dir, binary string
 	data              string // the directory of the database
 	seed              uint64
 	report            *report
 	caller            *caller
-	fleet             *fleet
+	fleet             []*supervisor
 	direct            string // the database, as those reach it who are not tortured
 
 	cluster *storagetest.Cluster // nil: SQLite
@@ -61,6 +62,8 @@ type trial struct {
 type setup struct {
 	name, dir, binary string
 	data              string // where the database is to be; empty is dir
+	previous          string // the program that the servers run until they are upgraded; empty is binary
+	servers           int    // beside one another; 0 is one
 	postgres          bool
 	standby           bool     // PostgreSQL has one, and waits for it
 	settings          []string // of PostgreSQL
@@ -94,6 +97,7 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 			return nil, err
 		}
 	}
+	first := cmp.Or(s.previous, s.binary)
 	arguments := []string{"import", filepath.Join(s.dir, "clinic.yaml")}
 	if err := os.WriteFile(arguments[1], []byte(clinic()), 0o600); err != nil {
 		return nil, err
@@ -105,17 +109,19 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 		}
 		arguments = append(arguments, path)
 	}
-	if out, err := command(s.binary, t.direct, nil, arguments...).CombinedOutput(); err != nil {
+	if out, err := command(first, t.direct, nil, arguments...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("import: %w\n%s", err, out)
 	}
-	key, err := command(s.binary, t.direct, nil, "key", "create", "--merchant", merchant).Output()
+	key, err := command(first, t.direct, nil, "key", "create", "--merchant", merchant).Output()
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	t.fleet = &fleet{binary: s.binary, dir: s.dir, target: target, env: s.env, caller: t.caller, report: func(what, text string) {
-		t.report.accuse(t.name, 0, what, text)
-	}}
-	t.fleet.keep()
+	for n := range max(1, s.servers) {
+		t.fleet = append(t.fleet, &supervisor{n: n, binary: first, dir: s.dir, target: target, env: s.env, caller: t.caller, report: func(what, text string) {
+			t.report.accuse(t.name, 0, what, text)
+		}})
+	}
+	t.keep()
 	return t, t.signIn(ctx, strings.TrimSpace(string(key)))
 }
 
@@ -204,9 +210,7 @@ func (t *trial) signIn(ctx context.Context, key string) error {
 func (t *trial) close() error {
 	var errs []error
 	t.caller.http.CloseIdleConnections()
-	if t.fleet != nil && t.fleet.stop != nil {
-		errs = append(errs, t.fleet.halt())
-	}
+	errs = append(errs, t.halt())
 	if t.proxy != nil {
 		errs = append(errs, t.proxy.close())
 	}
@@ -233,17 +237,42 @@ func (t *trial) drained() error {
 	return errors.New("PostgreSQL has sessions of a server that has ended")
 }
 
-func (t *trial) measure(ctx context.Context) (size, error) {
+// keep starts the servers, and others where they end.
+func (t *trial) keep() {
+	var started sync.WaitGroup
+	for _, s := range t.fleet {
+		started.Go(s.keep)
+	}
+	started.Wait()
+}
+
+// halt ends the servers in good order, and starts no others.
+func (t *trial) halt() error {
+	errs := make([]error, len(t.fleet))
+	var ended sync.WaitGroup
+	for i, s := range t.fleet {
+		ended.Go(func() { errs[i] = s.halt() })
+	}
+	ended.Wait()
+	return errors.Join(errs...)
+}
+
+// measure asks each server what it needs.
+func (t *trial) measure(ctx context.Context) (all []size, err error) {
 	t.caller.http.CloseIdleConnections()
-	p, err := t.fleet.up()
-	if err != nil {
-		return size{}, err
+	for _, s := range t.fleet {
+		p, err := s.up()
+		if err != nil {
+			return nil, err
+		}
+		size, err := p.measure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.report.measured(t.name, size)
+		all = append(all, size)
 	}
-	s, err := p.measure(ctx)
-	if err == nil {
-		t.report.measured(t.name, s)
-	}
-	return s, err
+	return all, nil
 }
 
 // torment does what the schedule says, one blow after the other, until the
@@ -282,7 +311,8 @@ func (t *trial) strike(ctx context.Context, r *round, e event) error {
 		t.proxy.plan(e.mishap, e.pause) // counted by the proxy, when it happens
 		return nil
 	}
-	p, err := t.fleet.up()
+	server := t.fleet[e.server%len(t.fleet)]
+	p, err := server.up()
 	if err != nil {
 		return err
 	}
@@ -303,7 +333,12 @@ func (t *trial) strike(ctx context.Context, r *round, e event) error {
 			return err
 		}
 	case takeOver:
-		if err := t.takeOver(ctx, r, p); err != nil {
+		if err := server.takeOver(ctx, r, p); err != nil {
+			return err
+		}
+	case upgrade:
+		server.run(t.binary)
+		if err := server.takeOver(ctx, r, p); err != nil {
 			return err
 		}
 	case killPostgres:
@@ -373,8 +408,8 @@ func (t *trial) fill(ctx context.Context, pause time.Duration) error {
 
 // takeOver starts a second server, sends clients there, and stops the first under
 // load: what the first has accepted, it must answer.
-func (t *trial) takeOver(ctx context.Context, r *round, old *process) error {
-	next, err := t.fleet.launch()
+func (s *supervisor) takeOver(ctx context.Context, r *round, old *process) error {
+	next, err := s.launch()
 	if err != nil {
 		return err
 	}
@@ -390,7 +425,7 @@ func (t *trial) takeOver(ctx context.Context, r *round, old *process) error {
 		open = append(open, h)
 	}
 	_ = sleep(ctx, 300*time.Millisecond)
-	t.fleet.put(next)
+	s.put(next)
 	var stopping sync.WaitGroup
 	var stopped error
 	stopping.Go(func() { stopped = old.finish() })
@@ -465,12 +500,12 @@ func (h *half) finish() answer {
 	return h.r.tell(h.rec, h.try, got)
 }
 
-// build makes the server, with what the build tags add: faults, named deaths;
-// broken, promises that can be broken.
-func build(dir, tags string) (binary string, err error) {
+// build makes the server from a source tree, with what the build tags add: faults, named
+// deaths; broken, promises that can be broken.
+func build(source, dir, tags string) (binary string, err error) {
 	binary = filepath.Join(dir, "holdfast")
 	cmd := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", tags, "-o", binary, "./cmd/holdfast")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir, cmd.Env = source, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}

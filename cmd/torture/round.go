@@ -96,7 +96,9 @@ func (t *trial) play(ctx context.Context, n int, plan rounds) error {
 		if err != nil {
 			return err
 		}
-		t.report.flat(t.name, n, before, after)
+		for i := range before {
+			t.report.flat(t.name, n, before[i], after[i])
+		}
 	}
 	if err := t.quiesce(); err != nil {
 		r.accuse("SIGTERM", err.Error())
@@ -108,22 +110,23 @@ func (t *trial) play(ctx context.Context, n int, plan rounds) error {
 	return t.judge(r, plan.verify)
 }
 
-// quiesce ends the server, so that nothing of what was asked is still on its way,
-// and starts another.
+// quiesce ends the servers, so that nothing of what was asked is still on its way,
+// and starts others.
 func (t *trial) quiesce() error {
 	t.caller.cuts.Store(0)
 	t.caller.http.CloseIdleConnections()
-	if _, err := t.fleet.up(); err != nil {
-		return err
+	for _, s := range t.fleet {
+		if _, err := s.up(); err != nil {
+			return err
+		}
 	}
 	if t.before != nil {
 		if err := t.before(); err != nil {
 			return err
 		}
 	}
-	err := t.fleet.halt()
-	err = errors.Join(err, t.drained())
-	t.fleet.keep()
+	err := errors.Join(t.halt(), t.drained())
+	t.keep()
 	return err
 }
 

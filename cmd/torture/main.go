@@ -6,9 +6,9 @@
 // doubled or there that nobody asked for, `holdfast verify` finds nothing, and each
 // slot's history could have happened one step after the other.
 //
-//	go run ./torture                                # a quick run on both databases
-//	go run ./torture -operations 1000000 -blows 50  # a long one
-//	go run ./torture -selftest                      # broken servers: each is caught
+//	go run ./cmd/torture                                # a quick run on both databases
+//	go run ./cmd/torture -operations 1000000 -blows 50  # a long one
+//	go run ./cmd/torture -selftest                      # broken servers: each is caught
 //
 // It needs PostgreSQL's programs and Linux. docs/reliability.md has the promises
 // and what a run found.
@@ -24,6 +24,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ type options struct {
 	clients           int
 	blows             float64
 	limit             time.Duration
-	databases         string
+	databases, trials string
 	dir               string
 }
 
@@ -51,6 +52,7 @@ func main() {
 	flag.Float64Var(&o.blows, "blows", 1, "how often the nemesis strikes: 1 is 14 server kills, 6 database kills and 60 swallowed COMMITs")
 	flag.DurationVar(&o.limit, "limit", 0, "end each database after so long; 0 is when the operations are done")
 	flag.StringVar(&o.databases, "databases", "sqlite,postgres", "which")
+	flag.StringVar(&o.trials, "trials", "rounds,disk,failover,upgrade", "which; failover and upgrade are of PostgreSQL")
 	flag.StringVar(&o.dir, "dir", "", "where to keep the data; empty is a temporary directory, removed after a good run")
 	flag.Parse()
 	if o.seed == 0 {
@@ -67,6 +69,11 @@ func main() {
 	if err != nil || !good {
 		os.Exit(1)
 	}
+}
+
+// wants reports whether a trial was asked for.
+func (o options) wants(trial string) bool {
+	return slices.Contains(strings.Split(o.trials, ","), trial)
 }
 
 // workDir makes the run's directory, which PostgreSQL's user has to get through
@@ -95,7 +102,7 @@ func torture(ctx context.Context, o options) (good bool, err error) {
 		return false, err
 	}
 	fmt.Fprintf(os.Stderr, "seed %d, data in %s\n", o.seed, dir)
-	binary, err := build(dir, "faults")
+	binary, err := build(".", dir, "faults")
 	if err != nil {
 		return false, err
 	}
@@ -103,15 +110,25 @@ func torture(ctx context.Context, o options) (good bool, err error) {
 	var errs []error
 	var notRun []string
 	for _, database := range strings.Split(o.databases, ",") {
-		s := setup{name: database, dir: filepath.Join(dir, database), binary: binary, postgres: database == "postgres", seed: o.seed, report: rep}
-		errs = append(errs, endure(ctx, o, s))
-		why, err := fullDisk(ctx, o, s)
-		if why != "" {
-			notRun = append(notRun, fmt.Sprintf("disk full on %s: %s", database, why))
-		}
-		errs = append(errs, err)
+		s := setup{name: database, dir: filepath.Join(dir, database), binary: binary, postgres: database == "postgres", servers: 1, seed: o.seed, report: rep}
 		if s.postgres {
+			s.servers = 2
+		}
+		if o.wants("rounds") {
+			errs = append(errs, endure(ctx, o, s))
+		}
+		if o.wants("disk") {
+			why, err := fullDisk(ctx, o, s)
+			if why != "" {
+				notRun = append(notRun, fmt.Sprintf("disk full on %s: %s", database, why))
+			}
+			errs = append(errs, err)
+		}
+		if s.postgres && o.wants("failover") {
 			errs = append(errs, failovers(ctx, o, s))
+		}
+		if s.postgres && o.wants("upgrade") {
+			errs = append(errs, upgrades(ctx, o, s))
 		}
 	}
 	err = errors.Join(errs...)
@@ -238,6 +255,50 @@ func failovers(ctx context.Context, o options, s setup) (err error) {
 	}
 	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
 	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{failOver: 2, swallowCommit: 10, killServer: 1}})
+}
+
+// upgrades is a short trial of servers of the previous release, which give way to this
+// one's under load, one after the other. The first of the new ones migrates the database.
+func upgrades(ctx context.Context, o options, s setup) (err error) {
+	s.name += ", upgrade"
+	s.dir += "-upgrade"
+	if err := os.MkdirAll(s.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL, another user, has to get through
+		return err
+	}
+	if s.previous, err = buildPrevious(ctx, s.dir); err != nil {
+		return err
+	}
+	t, err := newTrial(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
+	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{upgrade: s.servers, swallowCommit: 10, cutAnswer: 10}})
+}
+
+// previousRelease names the commit of the release before, from which this one can be
+// reached without a stop.
+const previousRelease = ".ci/previous-release"
+
+// buildPrevious makes the server of the previous release.
+func buildPrevious(ctx context.Context, dir string) (binary string, err error) {
+	text, err := os.ReadFile(previousRelease)
+	if err != nil {
+		return "", fmt.Errorf("upgrades need the previous release, whose commit and schema stand in %s: %w", previousRelease, err)
+	}
+	commit, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	source := filepath.Join(dir, "previous")
+	if err := os.Mkdir(source, 0o700); err != nil {
+		return "", err
+	}
+	archive := source + ".tar"
+	if out, err := exec.CommandContext(ctx, "git", "archive", "--output", archive, commit).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s names commit %q, which this clone does not have (fetch the whole history): %w\n%s", previousRelease, commit, err, out)
+	}
+	if out, err := exec.CommandContext(ctx, "tar", "-xf", archive, "-C", source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("unpack the previous release: %w\n%s", err, out)
+	}
+	return build(source, source, "faults")
 }
 
 func mountSmall(dir string, size int) error {

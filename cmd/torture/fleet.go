@@ -19,15 +19,16 @@ import (
 	"time"
 )
 
-// fleet keeps one server running, as an operator's supervisor would: when it
-// ends, another is started.
-type fleet struct {
-	binary, dir, target string // target is the database as the server reaches it
-	env                 []string
-	caller              *caller
-	report              func(what, text string) // what is wrong
+// supervisor keeps one server running: when it ends, another is started.
+type supervisor struct {
+	n           int    // among those of the trial
+	dir, target string // target is the database as the server reaches it
+	env         []string
+	caller      *caller
+	report      func(what, text string) // what is wrong
 
 	mu      sync.Mutex
+	binary  string // of the next server
 	current *process
 	started int
 	stop    chan struct{}
@@ -79,15 +80,15 @@ func command(binary, database string, env []string, args ...string) *exec.Cmd {
 const leaseLife = 5 * time.Second
 
 // launch starts one server and returns once it says where it listens.
-func (f *fleet) launch() (*process, error) {
-	f.mu.Lock()
-	f.started++
-	n := f.started
-	f.mu.Unlock()
-	p := &process{faults: filepath.Join(f.dir, fmt.Sprintf("die-%d", n)), ended: make(chan struct{})}
-	p.cmd = command(f.binary, f.target, append([]string{"HOLDFAST_FAULTS=" + p.faults}, f.env...),
+func (s *supervisor) launch() (*process, error) {
+	s.mu.Lock()
+	s.started++
+	name, binary := fmt.Sprintf("%d.%d", s.n, s.started), s.binary
+	s.mu.Unlock()
+	p := &process{faults: filepath.Join(s.dir, "die-"+name), ended: make(chan struct{})}
+	p.cmd = command(binary, s.target, append([]string{"HOLDFAST_FAULTS=" + p.faults}, s.env...),
 		"serve", "--address", "127.0.0.1:0", "--internal-address", "127.0.0.1:0", "--lease-duration", leaseLife.String(), "--log-format", "json")
-	log, err := os.OpenFile(filepath.Join(f.dir, "servers.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(s.dir, "servers.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (f *fleet) launch() (*process, error) {
 					ready <- true
 				}
 			}
-			_, _ = fmt.Fprintf(log, "%d %s", n, text)
+			_, _ = fmt.Fprintf(log, "%s %s", name, text)
 			if err != nil {
 				break
 			}
@@ -132,67 +133,67 @@ func (f *fleet) launch() (*process, error) {
 	}
 }
 
-// keep runs servers until the fleet is stopped.
-func (f *fleet) keep() {
-	f.stop = make(chan struct{})
-	f.replace()
-	f.kept.Go(func() {
+// keep runs servers until it is halted.
+func (s *supervisor) keep() {
+	s.stop = make(chan struct{})
+	s.replace()
+	s.kept.Go(func() {
 		for {
-			p := f.server()
+			p := s.server()
 			select {
-			case <-f.stop:
+			case <-s.stop:
 				return
 			case <-p.ended:
 			}
-			if f.server() != p { // another has taken over
+			if s.server() != p { // another has taken over
 				continue
 			}
 			if p.isDoomed() {
-				f.mu.Lock()
-				f.deaths++
-				f.mu.Unlock()
+				s.mu.Lock()
+				s.deaths++
+				s.mu.Unlock()
 			} else {
-				f.report("died", fmt.Sprintf("the server ended by itself: %v", p.err))
+				s.report("died", fmt.Sprintf("the server ended by itself: %v", p.err))
 			}
-			f.replace()
+			s.replace()
 		}
 	})
 }
 
 // replace starts a server, again and again until one starts: without its
 // database none does.
-func (f *fleet) replace() {
+func (s *supervisor) replace() {
 	for {
-		p, err := f.launch()
+		p, err := s.launch()
 		if err == nil {
-			f.put(p)
+			s.put(p)
 			return
 		}
 		select {
-		case <-f.stop:
+		case <-s.stop:
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-func (f *fleet) put(p *process) {
-	f.mu.Lock()
-	f.current = p
-	f.mu.Unlock()
-	f.caller.address.Store(p.address)
+func (s *supervisor) put(p *process) {
+	s.mu.Lock()
+	s.current = p
+	s.mu.Unlock()
+	s.caller.call(s.n, p.address)
 }
 
-func (f *fleet) server() *process {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.current
+func (s *supervisor) server() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
 }
 
 // up waits until there is a server that runs.
-func (f *fleet) up() (*process, error) {
+func (s *supervisor) up() (*process, error) {
 	for range 1200 {
-		if p := f.server(); p != nil && p.running() {
+		if p := s.server(); p != nil && p.running() {
 			return p, nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -200,11 +201,23 @@ func (f *fleet) up() (*process, error) {
 	return nil, errors.New("no server for a minute")
 }
 
-// halt ends the server in good order and starts no other.
-func (f *fleet) halt() error {
-	close(f.stop)
-	f.kept.Wait()
-	return f.server().finish()
+// run has the next server be of another program.
+func (s *supervisor) run(binary string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.binary = binary
+}
+
+// halt ends the server in good order and starts no other. One that does not run is
+// halted already.
+func (s *supervisor) halt() error {
+	if s.stop == nil {
+		return nil
+	}
+	close(s.stop)
+	s.kept.Wait()
+	s.stop = nil
+	return s.server().finish()
 }
 
 // stopWithin is how long a server may take to stop.

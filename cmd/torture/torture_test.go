@@ -424,7 +424,7 @@ func TestAgain(t *testing.T) {
 
 // Broken servers have names; two lists have to agree on them.
 func TestVariantsHaveNames(t *testing.T) {
-	text, err := os.ReadFile("../cmd/holdfast/broken_on.go")
+	text, err := os.ReadFile("../holdfast/broken_on.go")
 	must(t, err)
 	_, list, _ := strings.Cut(string(text), "var variants = []string{")
 	list, _, _ = strings.Cut(list, "}")

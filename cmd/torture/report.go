@@ -153,10 +153,10 @@ func (r *report) ended(t *trial) {
 		t.caller.mu.Lock()
 		c.slowest = t.caller.slow
 		t.caller.mu.Unlock()
-		if t.fleet != nil {
-			t.fleet.mu.Lock()
-			c.deaths = t.fleet.deaths
-			t.fleet.mu.Unlock()
+		for _, s := range t.fleet {
+			s.mu.Lock()
+			c.deaths += s.deaths
+			s.mu.Unlock()
 		}
 		if t.proxy != nil {
 			for m, n := range t.proxy.counts() {

@@ -16,6 +16,7 @@ const (
 	cutAnswer     blow = "client's connection cut in an answer"
 	freezeServer  blow = "server stopped and continued"
 	takeOver      blow = "SIGTERM under load, second server takes over"
+	upgrade       blow = "SIGTERM under load, server of the next release takes over"
 	swallowCommit blow = "COMMIT swallowed or delayed"
 	killPostgres  blow = "kill -9 of PostgreSQL"
 	killBackend   blow = "kill -9 of one PostgreSQL backend"
@@ -31,7 +32,7 @@ const (
 var needsPostgres = []blow{swallowCommit, killPostgres, killBackend, stopPostgres, terminate, exhaust, lockTable, failOver}
 
 // lethal blows end a server's process.
-var lethal = []blow{killServer, dieAtPoint, takeOver}
+var lethal = []blow{killServer, dieAtPoint, takeOver, upgrade}
 
 // points are where a server can be told to die.
 var points = []string{"after the token", "after the slots", "before COMMIT", "after COMMIT", "half an answer"}
@@ -40,6 +41,7 @@ var points = []string{"after the token", "after the slots", "before COMMIT", "af
 type event struct {
 	after int
 	blow
+	server int           // whom it falls on, of the servers in turn
 	point  string        // of dieAtPoint
 	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: so many backends
 	mishap               // of swallowCommit
@@ -76,6 +78,11 @@ func schedule(seed uint64, operations int, counts map[blow]int) []event {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b event) int { return cmp.Compare(a.after, b.after) })
+	turn := map[blow]int{} // so that each server is upgraded
+	for i, e := range all {
+		all[i].server = turn[e.blow]
+		turn[e.blow]++
+	}
 	return all
 }
 
