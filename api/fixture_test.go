@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
@@ -129,7 +130,7 @@ func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 
 	server := httptest.NewServer(api.New(api.Config{
 		Bookings:    w.service,
-		Credentials: api.NewCredentials(api.Credential{User: googleUser, Password: googlePassword}),
+		Credentials: google.NewCredentials(google.Credential{User: googleUser, Password: googlePassword}),
 		Healthy:     db.Ping,
 		Log:         slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}))

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/storage"
@@ -71,7 +72,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		served <- serve(serving, newServer(api.Config{
-			Bookings: newService(db), Credentials: api.NewCredentials(api.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
+			Bookings: newService(db), Credentials: google.NewCredentials(google.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
 		}), listener, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/api/edge"
 	"holdfast/booking"
 	"holdfast/storage"
 )
@@ -101,7 +102,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	service.Store = weakened(service.Store)
 	srv := newServer(api.Config{
 		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
-		Attempts: api.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
+		Attempts: edge.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
 		Counters: watched.counters, Observe: watched.observe,
 	})
 	srv.TLSConfig = secrets.tlsConfig()
@@ -111,9 +112,10 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	// Half of what the system lets us open is for the database and everything else.
 	most := min(maxConnections, maxFiles()/2)
-	limited := newConnections(listener, most, most/8, min(maxConnectionsEach, most/4), proxies, c.log)
-	srv.ConnState, srv.ConnContext = limited.state, limited.context
-	watched.registry.MustRegister(limited)
+	limits := edge.Limits{Most: most, Reserved: most / 8, Each: min(maxConnectionsEach, most/4), Trusted: proxies}
+	limited := edge.Listen(listener, limits, c.log)
+	srv.ConnState, srv.ConnContext = limited.ConnState, limited.ConnContext
+	watched.registry.MustRegister(connectionCounts{limited})
 	// What runs beside the server ends with it.
 	beside, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -137,6 +139,14 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, limited, c.log)
 }
+
+// How many connections are open at most: in all, of which an eighth is for Google
+// alone, and of one address without anybody's credentials on them. Each costs some
+// 20 kB, or 50 kB with TLS.
+const (
+	maxConnections     = 2048
+	maxConnectionsEach = 256
+)
 
 // How often one address may show wrong credentials: so many at once, and one more
 // in every such time.
