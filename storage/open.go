@@ -7,7 +7,9 @@
 // database while it decides, every row is locked before it is looked at, and a
 // commit is shared by many.
 //
-// What differs between the two databases is in [Open] and nowhere else.
+// The two databases differ in the dialect that [Open] chooses, and in what exists on one of them
+// only: hosts, poolers and standbys (postgres.go, settings.go, logging.go), files (file.go, backup.go,
+// access.go).
 package storage
 
 import (

@@ -10,28 +10,26 @@ import (
 )
 
 type importCommand struct {
-	Files  []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; what each is, is recognised by its content. All shards of a feed go into one import."`
-	DryRun bool     `help:"Show what would be added, changed and removed, and which visits it affects, and write nothing."`
+	Files  []string `arg:"" name:"file" help:"Catalogues and feeds, in any order; their content shows which is which. Import all shards of a feed together."`
+	DryRun bool     `help:"Show what the import would add, change and remove, and which visits it affects, and write nothing."`
 
-	AllowWithdraw bool `help:"Take a complete feed also if it is empty, or withdraws more than half of what is on sale."`
+	AllowWithdraw bool `help:"Accept a complete feed that is empty, or that withdraws more than half of what is on sale."`
 }
 
 func (cmd *importCommand) Help() string {
-	return `Each file is checked whole before a row of it is written; everything that is
-wrong with it is reported at once, each with its path. What is written takes
-effect at once, also in servers that are running, and an import that was
-interrupted is simply run again.
+	return `Checks all of a file before it writes a row of it, and reports all errors at once,
+each with its path. Changes take effect at once, also in running servers. If an
+import is interrupted, run it again.
 
-A complete Google feed replaces what earlier feeds made and nothing else: the
-clinics of a catalogue are never touched by it. Slots that are no longer in it
-are withdrawn, their bookings stay. One that is empty, or that would withdraw more
-than half of what is on sale, is most likely a mistake, and is refused without
---allow-withdraw.
+A complete Google feed replaces what earlier feeds made and nothing else: it never
+touches the clinics of a catalogue. Slots that are no longer in it are withdrawn;
+their bookings stay. A feed that is empty, or that would withdraw more than half of
+what is on sale, is most likely a mistake, and needs --allow-withdraw.
 
-Visits to come that a clinic's new catalogue does not provide for are listed by
+The import lists upcoming visits that no longer fit a clinic's new catalogue by
 their schedule id, with the reasons: over capacity, group or zone gone, zone
-switched off, closed at that time, doctor gone or not at work. They stay. Of times
-at which a group opens and none of its slots starts there is a warning.`
+switched off, closed at that time, doctor gone or not at work. They stay. It
+also warns of opening times at which no slot starts.`
 }
 
 func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err error) {

@@ -24,16 +24,16 @@ import (
 
 type serveCommand struct {
 	Address               string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
-	GoogleCredentials     string        `xor:"google" placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
-	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: USER:PASSWORD a line, and behind it, if known, the day on which it expires, like 2027-01-31. Read again on SIGHUP."`
+	GoogleCredentials     string        `xor:"google" placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"The credentials that Google calls /v3 with. Give the old and the new pair while you replace them. Without any, every /v3 call is refused. Prefer the environment variable: others on the machine can see arguments."`
+	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: one USER:PASSWORD per line, optionally followed by its expiry date, like 2027-01-31. Read again on SIGHUP."`
 	LeaseDuration         time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
-	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
-	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not say. (${default})"`
-	MaxAnonymousLeases    int           `default:"100" help:"How many leases without a Google user may be held at one merchant. (${default})"`
-	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are good at a time; over that the oldest ends. (${default})"`
-	MaxBlocks             int           `default:"20" help:"How many blocks that differ the desk may lay over one time of a zone. (${default})"`
-	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
-	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8. Without any it is not read."`
+	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's confirmation before it is declined; 0 waits until it starts. (${default})"`
+	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not set it. (${default})"`
+	MaxAnonymousLeases    int           `default:"100" help:"How many leases without a Google user one merchant may have. (${default})"`
+	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are valid at a time; beyond that the oldest ends. (${default})"`
+	MaxBlocks             int           `default:"20" help:"How many different blocks may cover one time of a zone. (${default})"`
+	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/ without credentials. Use an address that only operators can reach. By default they are not served."`
+	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For to trust, like 10.0.0.0/8. Without any it is ignored."`
 	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
 	TLSKey                string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
