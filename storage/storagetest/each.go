@@ -98,7 +98,7 @@ var sqliteTemplate struct {
 // which is removed when the test ends.
 func SQLite(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "holdfast.db")
+	path := filepath.Join(sqliteDir(t), "holdfast.db")
 	sqliteTemplate.Do(func() {
 		if sqliteTemplate.err = create(path); sqliteTemplate.err == nil {
 			sqliteTemplate.file, sqliteTemplate.err = os.ReadFile(path)
@@ -111,6 +111,29 @@ func SQLite(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// sqlitePrefix, followed by the process id and a random part, names the directory of
+// a SQLite file in memory.
+const sqlitePrefix = "holdfast-sqlite-"
+
+// sqliteDir is an empty directory, in memory if there is room.
+func sqliteDir(t testing.TB) string {
+	t.Helper()
+	memory, ok := inMemory()
+	if !ok {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, fmt.Sprintf("%s%d-", sqlitePrefix, os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // create makes the schema and closes the database again.
