@@ -37,6 +37,21 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// Kind is a kind of database.
+type Kind struct {
+	Name string
+	New  func(testing.TB) string // the target of an empty one
+}
+
+// Kinds are the kinds that tests run on: both, but with -short SQLite alone.
+func Kinds() []Kind {
+	kinds := []Kind{{"SQLite", SQLite}, {"Postgres", Postgres}}
+	if testing.Short() {
+		return kinds[:1]
+	}
+	return kinds
+}
+
 // Each runs the test on each kind of database, as a subtest of that name.
 func Each(t *testing.T, test func(t *testing.T, db Database)) {
 	t.Helper()
@@ -46,12 +61,9 @@ func Each(t *testing.T, test func(t *testing.T, db Database)) {
 // EachWith is Each with options of the test's choice.
 func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Database)) {
 	t.Helper()
-	for _, kind := range []struct {
-		name   string
-		target func(testing.TB) string
-	}{{"SQLite", SQLite}, {"Postgres", Postgres}} {
-		t.Run(kind.name, func(t *testing.T) {
-			target := kind.target(t)
+	for _, kind := range Kinds() {
+		t.Run(kind.Name, func(t *testing.T) {
+			target := kind.New(t)
 			test(t, Database{DB: Open(t, target, o), Target: target})
 		})
 	}
