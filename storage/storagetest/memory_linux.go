@@ -21,5 +21,5 @@ var inMemory = sync.OnceValues(func() (dir string, ok bool) {
 	if !testing.Testing() || os.Getenv("TMPDIR") != "" || syscall.Statfs(shm, &free) != nil {
 		return "", false
 	}
-	return shm, free.Bavail*uint64(free.Bsize) >= needed //nolint:gosec // a block's size is positive
+	return shm, free.Bavail*uint64(free.Bsize) >= needed
 })
