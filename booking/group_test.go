@@ -120,7 +120,8 @@ func (s inOneList) InTx(ctx context.Context, k booking.Footprint, f func(booking
 // eachGathered runs a test on each database with a gate.
 func eachGathered(t *testing.T, change func(*storage.Options), test func(w *world, g *gate)) {
 	t.Helper()
-	for _, kind := range []string{"SQLite", "Postgres"} {
+	for _, k := range storagetest.Kinds() {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			g := newGate()
 			o := g.options()
@@ -542,7 +543,8 @@ func (s *recorder) InTx(ctx context.Context, k booking.Footprint, f func(booking
 // A group does what its operations do one by one: the same answers, and every
 // row of every table the same.
 func TestGroupIsItsOperations(t *testing.T) {
-	for _, kind := range []string{"SQLite", "Postgres"} {
+	for _, k := range storagetest.Kinds() {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			g := newGate()
 			on(t, kind, g.options(), func(grouped *world) {

@@ -120,10 +120,10 @@ func TestBackPressure(t *testing.T) {
 // is refused.
 func TestCloseDrains(t *testing.T) {
 	g := newGate(100)
-	for name, target := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) {
 			g.waiting = 0
-			db, err := storage.Open(t.Context(), target(t), storage.Options{Limit: time.Minute, Hold: g.hold})
+			db, err := storage.Open(t.Context(), kind.New(t), storage.Options{Limit: time.Minute, Hold: g.hold})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-//go:build broken
+//go:build broken && faults
 
 package main
 
@@ -108,6 +108,9 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Footprint, f func(bookin
 		// Not a new lease: its room without its row the database would refuse.
 		if k.Claim == nil && k.NewGuest == uuid.Nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
 			if err := w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&roomOnly{tx}) }); err != nil {
+				return err
+			}
+			if err := fault("between two transactions"); err != nil {
 				return err
 			}
 		}

@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 // each runs the test with an empty database of each kind.
 func each(t *testing.T, test func(t *testing.T, p program)) {
 	t.Helper()
-	for name, target := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
-		t.Run(name, func(t *testing.T) { test(t, program{database: target(t)}) })
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) { test(t, program{database: kind.New(t)}) })
 	}
 }
 
