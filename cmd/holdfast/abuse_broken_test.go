@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -98,13 +97,9 @@ func TestBroken(t *testing.T) {
 				cmd = exec.CommandContext(t.Context(), self, "-test.timeout", "2m", "-test.run", exact)
 				cmd.Env = append(os.Environ(), "ABUSE_BINARY="+binary)
 			}
-			out, err := cmd.CombinedOutput()
-			failed := regexp.MustCompile(`(?m)^ +\w+\.go:\d+: .*$`).FindAllString(string(out), -1)
-			if err == nil || !strings.Contains(string(out), "--- FAIL: ") {
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "--- FAIL: ") {
 				t.Errorf("%s has not noticed it: %v\n%s", v.test, err, out)
-				return
 			}
-			t.Logf("noticed by %s:%.300s", v.test, failed[len(failed)-1])
 		})
 	}
 }
