@@ -36,7 +36,8 @@ var weakenings = []struct {
 		{"who = owner{kind: clinics, merchant: caller}", "who = owner{kind: google}"}, waits,
 	}, "", "TestAbuseAnnouncedBodies/HTTP/SQLite"},
 	{2, "who waits keeps its place", []swap{waits}, "", "TestAbuseExchangeToken/HTTP/SQLite"},
-	{3, "one clinic may have all places", []swap{
+	{3, "one clinic may have all places and connections", []swap{
+		{"most/8, min(maxConnectionsEach, most/4), proxies", "most/8, maxConnections, proxies"},
 		{"each: use{places: 128, working: 128, refused: 128, bytes: 12 << 20}", "each: use{places: 1024, working: 128, refused: 128, bytes: 12 << 20}"}, waits,
 	}, "", "TestAbuseOneToken/HTTP/SQLite"},
 	{4, "streams without a bound, no places for strangers", []swap{
@@ -44,14 +45,19 @@ var weakenings = []struct {
 		{"each: use{places: 64, working: 8, refused: 64, bytes: 1 << 20}", "each: use{places: 1 << 20, working: 8, refused: 64, bytes: 1 << 40}"},
 		{"all:  use{places: 512, working: 64, refused: 512, bytes: 4 << 20}", "all: use{places: 1 << 20, working: 64, refused: 512, bytes: 1 << 40}"},
 	}, "", "TestAbuseStreams/SQLite/openapi.yaml"},
-	{5, "the newest connection is refused", []swap{
+	{5, "the newest connection is refused, and nobody has to hurry", []swap{
+		{"most/8, min(maxConnectionsEach, most/4), proxies", "most/8, maxConnections, proxies"},
 		{"victim = cmp.Or(first(l.leaving, any), first(l.waiting[nobody], l.overdrawn), first(l.waiting[nobody], any), first(l.waiting[aClinic], any))", "victim = c"},
+		{"hurry = 2 * time.Second", "hurry = time.Minute"},
 	}, "", "TestAbuseReaders/HTTP/SQLite"},
 	{5, "no connections for Google alone", []swap{{"l.open-l.google >= l.most-l.reserved, l.open >= l.most", "l.open >= l.most"}}, "./cmd/holdfast", "TestConnections"},
 	{6, "answers are held without a bound", []swap{{"answersEach = 8 << 20", "answersEach = 1 << 40"}, {"answersAll  = 40 << 20", "answersAll = 1 << 40"}}, "./api", "TestUnreadAnswers"},
 	{6, "a history on one page", []swap{{"i > 0 && total > booking.PageBytes", "i > 0 && total > 1<<40"}}, "./storage", "TestPages"},
 	{7, "reads without turns", []swap{{"queriesEach = 2", "queriesEach = 1000"}, {"queriesAll  = 4", "queriesAll = 1000"}}, "./api", "TestTurns|TestOneClinicsQueries"},
-	{8, "any number of connections to the internal address", []swap{{"internalConnections = 32", "internalConnections = 1 << 20"}}, "", "TestAbuseInternalListener/HTTP/SQLite"},
+	{8, "the internal address has no limits", []swap{
+		{"internalConnections = 32", "internalConnections = 1 << 20"},
+		{"ReadHeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute", "IdleTimeout: time.Minute"},
+	}, "", "TestAbuseInternalListener/HTTP/SQLite"},
 	{9, "YAML as deep as it likes", []swap{{"mostNested = 64", "mostNested = 500"}}, "./inventory/catalogue", "."},
 	{10, "leases are not counted", []swap{{"case held < most:", "case held >= 0:"}}, "./booking", "TestLeasesOfAUser|TestLeasesOfNobody"},
 	{11, "what is deleted stays in the file", []swap{{`{"secure_delete", "ON"}`, `{"secure_delete", "OFF"}`}, {`{"secure_delete", "1", "ON",`, `{"secure_delete", "0", "OFF",`}}, "./cmd/holdfast", "TestNothingErasedStaysInTheFile"},

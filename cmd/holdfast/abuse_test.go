@@ -654,7 +654,7 @@ func (s *target) flood(t *testing.T, length time.Duration, crowds map[string]cro
 						took[status] = append(took[status], time.Since(started))
 					}
 					mu.Unlock()
-					if status == 503 || status == 429 {
+					if status == 503 || status == 429 || err != nil { // or was cut off
 						<-time.After(again)
 					}
 				}
