@@ -67,7 +67,6 @@ var weakenings = []struct {
 	{15, "an address is a file's name", []swap{{"if strange {", "if strange && false {"}}, "./storage", "TestRefusesAddressesAsFiles"},
 	{16, "names with control characters", []swap{{"return r == braille || unicode.In(r, unicode.Cc, unicode.Cf,", "return r == braille || unicode.In(r,"}}, "./letters", "."},
 	{17, "guesses are answered at once", []swap{{"penalty: time.Second", "penalty: 0"}}, "", "TestAbuseGuesses/HTTP/SQLite"},
-	{17, "a file with a byte-order mark is read", []swap{{`|| strings.HasPrefix(text, "\ufeff") {`, "{"}}, "./cmd/holdfast", "TestCredentialsFileRefused"},
 	{18, "the connection stays open behind chunks", []swap{{"if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {", "if r.ProtoMajor == 0 {"}}, "./api", "TestChunkedEndsItsConnection"},
 	{18, "an entry with a port is no address", []swap{{"return withPort.Addr().Unmap().String(), true", "return \"\", false"}}, "./api", "TestForgedForwardedFor"},
 }
