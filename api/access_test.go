@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/storage/storagetest"
 )
 
@@ -24,12 +25,12 @@ var openRoutes = map[string]bool{"/livez": true, "/openapi.yaml": true, "/docs":
 // replaced.
 type gate struct {
 	w           *world
-	credentials *api.Credentials
+	credentials *google.Credentials
 	router      *echo.Echo
 }
 
 func newGate(w *world) *gate {
-	g := &gate{w: w, credentials: api.NewCredentials()}
+	g := &gate{w: w, credentials: google.NewCredentials()}
 	g.router = api.New(api.Config{Bookings: w.service, Credentials: g.credentials, Healthy: w.db.Ping}).(*echo.Echo)
 	return g
 }
@@ -58,7 +59,7 @@ func basicHeader(user, password string) string {
 func TestEveryRouteWantsItsCredentials(t *testing.T) {
 	each(t, func(w *world) {
 		g := newGate(w)
-		old, fresh := api.Credential{User: "google", Password: "old"}, api.Credential{User: "google-2", Password: "fresh"}
+		old, fresh := google.Credential{User: "google", Password: "old"}, google.Credential{User: "google-2", Password: "fresh"}
 		oldHeader, freshHeader := basicHeader("google", "old"), basicHeader("google-2", "fresh")
 		token := w.credentials("", clinic1)
 		bad := map[string]string{
@@ -70,14 +71,14 @@ func TestEveryRouteWantsItsCredentials(t *testing.T) {
 		}
 		steps := []struct {
 			name string
-			now  []api.Credential
+			now  []google.Credential
 			good map[string]string // of Google
 			bad  map[string]string
 		}{
 			{"nothing is set", nil, nil, map[string]string{"old": oldHeader, "new": freshHeader}},
-			{"the old pair", []api.Credential{old}, map[string]string{"old": oldHeader}, map[string]string{"new": freshHeader}},
-			{"both, while it is replaced", []api.Credential{old, fresh}, map[string]string{"old": oldHeader, "new": freshHeader}, nil},
-			{"the new pair", []api.Credential{fresh}, map[string]string{"new": freshHeader}, map[string]string{"old": oldHeader}},
+			{"the old pair", []google.Credential{old}, map[string]string{"old": oldHeader}, map[string]string{"new": freshHeader}},
+			{"both, while it is replaced", []google.Credential{old, fresh}, map[string]string{"old": oldHeader, "new": freshHeader}, nil},
+			{"the new pair", []google.Credential{fresh}, map[string]string{"new": freshHeader}, map[string]string{"old": oldHeader}},
 		}
 		walked := 0
 		for i, step := range steps {

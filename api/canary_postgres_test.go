@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/booking"
 	"holdfast/storage"
 	"holdfast/storage/storagetest"
@@ -81,7 +82,7 @@ func TestPostgresLogsNothingPersonal(t *testing.T) {
 			var ours bytes.Buffer
 			hasty := &booking.Service{Store: storagetest.Open(t, target, storage.Options{Limit: 300 * time.Millisecond}), Now: w.service.Now, NewID: w.newID}
 			server := httptest.NewServer(api.New(api.Config{
-				Bookings: hasty, Credentials: api.NewCredentials(api.Credential{User: googleUser, Password: googlePassword}),
+				Bookings: hasty, Credentials: google.NewCredentials(google.Credential{User: googleUser, Password: googlePassword}),
 				Log: slog.New(slog.NewJSONHandler(&ours, nil)),
 			}))
 			defer server.Close()

@@ -84,7 +84,7 @@ type panicky struct {
 	panics *atomic.Bool
 }
 
-func (s panicky) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+func (s panicky) InTx(ctx context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
 	return s.Store.InTx(ctx, touches, func(tx booking.Tx) error {
 		err := f(tx)
 		if s.panics.Load() {

@@ -28,6 +28,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/booking"
 	"holdfast/inventory"
 	"holdfast/inventory/catalogue"
@@ -129,7 +130,7 @@ func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 
 	server := httptest.NewServer(api.New(api.Config{
 		Bookings:    w.service,
-		Credentials: api.NewCredentials(api.Credential{User: googleUser, Password: googlePassword}),
+		Credentials: google.NewCredentials(google.Credential{User: googleUser, Password: googlePassword}),
 		Healthy:     db.Ping,
 		Log:         slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}))
@@ -191,7 +192,7 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 		if err := known.AddClinic(m); err != nil {
 			return err
 		}
-		if err := db.PutClinic(ctx, m, 0); err != nil {
+		if err := storagetest.PutClinic(ctx, db, m, 0); err != nil {
 			return err
 		}
 	}
@@ -229,7 +230,8 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 	if _, err := feed.Availability(ctx, &known, func(p inventory.Published) error { rows = append(rows, p); return nil }); err != nil {
 		return err
 	}
-	return db.PutPublished(ctx, rows, feed.Meta.GenerationSec)
+	_, err = db.PutPublished(ctx, rows, feed.Meta.GenerationSec)
+	return err
 }
 
 // clear takes away all that bookings have left in a database, past the code
@@ -381,7 +383,7 @@ func (w *world) find(id string, is func(booking.Booking) bool) booking.Booking {
 func (w *world) end(b booking.Booking, state booking.State) {
 	w.t.Helper()
 	key := booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}
-	w.must(w.db.InTx(context.Background(), booking.Keys{Schedule: key}, func(tx booking.Tx) error {
+	w.must(w.db.InTx(context.Background(), booking.Footprint{Schedule: key}, func(tx booking.Tx) error {
 		next, found := tx.Schedule()
 		if !found {
 			return booking.ErrNotFound

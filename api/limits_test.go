@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/api/edge"
+	"holdfast/api/google"
 	"holdfast/inventory"
 )
 
@@ -32,28 +34,36 @@ func (s waiting) Merchant(ctx context.Context, id string) (*inventory.Merchant, 
 	return nil, errors.New("served so far")
 }
 
+// partner is the kind of caller that Google is.
+func partner() *edge.Kind { return google.Routes(google.Config{})[0].Kind }
+
+const (
+	free       = 4 << 10 // bytes that need no room besides the place
+	maxKeyBody = 4 << 10 // bytes of the body of exchange-token
+)
+
 // So many requests of Google's are served at a time, and so many bytes of bodies.
 // One more is told at once to come again, and callers of other kinds are not.
 func TestServedAtATime(t *testing.T) {
 	small := `{"slot":{"merchant_id":"m","service_id":"s","start_sec":"1","duration_sec":"1"},"user_information":{"user_id":"u","given_name":"A","family_name":"B","email":"a@example.com","telephone":"+1 650-253-0000"},"idempotency_token":"t"}`
-	large := strings.Replace(small, "{", "{"+strings.Repeat(" ", maxBody-len(small)), 1)
-	most := bounds[google].each
+	large := strings.Replace(small, "{", "{"+strings.Repeat(" ", edge.MaxBody-len(small)), 1)
+	most := partner().Each
 	for _, c := range []struct {
 		name, body string
 		most       int
 	}{
-		{"requests", small, most.places},
-		{"bytes", large, int(most.bytes / (expansion*maxBody - free))},
+		{"requests", small, most.Places},
+		{"bytes", large, int(most.Bytes / (edge.Expansion*edge.MaxBody - free))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := waiting{clinicOnly{}, make(chan struct{}), make(chan struct{})}
 			config := testConfig(io.Discard, store)
 			config.Bookings.NewID = uuid.New
 			h := New(config)
-			google := func() int { return send(h, "POST", createPath, c.body, "Authorization", basic).status }
+			ask := func() int { return send(h, "POST", createPath, c.body, "Authorization", basic).status }
 			answers := make(chan int, c.most)
 			for range c.most {
-				go func() { answers <- google() }()
+				go func() { answers <- ask() }()
 				select {
 				case <-store.asked:
 				case got := <-answers:
@@ -85,7 +95,7 @@ func TestServedAtATime(t *testing.T) {
 				}
 			}
 			go func() { <-store.asked }()
-			if got := google(); got != 500 {
+			if got := ask(); got != 500 {
 				t.Errorf("afterwards: got %d, want 500", got)
 			}
 		})
@@ -107,11 +117,11 @@ func (e *endless) Read(b []byte) (int, error) {
 // stranger much less. What it took is given back.
 func TestEndlessBody(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
-	for range 2 * bounds[google].all.bytes / maxBody {
+	for range 2 * partner().All.Bytes / edge.MaxBody {
 		for _, c := range []struct {
 			path, auth string
 			most       int
-		}{{createPath, basic, maxBody}, {updatePath, bearer, maxBody}, {exchangePath, "", maxKeyBody}, {createPath, "", 0}, {updatePath, "", 0}} {
+		}{{createPath, basic, edge.MaxBody}, {updatePath, bearer, edge.MaxBody}, {exchangePath, "", maxKeyBody}, {createPath, "", 0}, {updatePath, "", 0}} {
 			body := &endless{}
 			r := httptest.NewRequest(http.MethodPost, c.path, body)
 			r.Header.Set("Authorization", c.auth)
@@ -133,9 +143,9 @@ func TestGarbage(t *testing.T) {
 		"10,000 arrays":             `{"slot":` + deep(10_000, "[", "]") + "}",
 		"10,000 objects":            deep(10_000, `{"slot":`, "") + "1" + strings.Repeat("}", 10_000),
 		"an unknown member as deep": `{"x":` + deep(9_990, "[", "]") + "}",
-		"deeper than the limit":     deep(maxBody/2, "[", "]"),
-		"only beginnings":           strings.Repeat("[", maxBody),
-		"objects without end":       strings.Repeat(`{"a":`, maxBody/5),
+		"deeper than the limit":     deep(edge.MaxBody/2, "[", "]"),
+		"only beginnings":           strings.Repeat("[", edge.MaxBody),
+		"objects without end":       strings.Repeat(`{"a":`, edge.MaxBody/5),
 		"a member twice":            `{"slot":{},"slot":{}}`,
 		"a member twice, deep down": `{"x":[{"y":{"z":1,"\u007a":2}}]}`,
 		"two documents":             `{}{}`,
@@ -201,7 +211,7 @@ func TestBodyBreaksOff(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
 	for range 100 {
 		r := httptest.NewRequest(http.MethodPost, createPath, io.MultiReader(strings.NewReader(`{"slot":`), broken{}))
-		r.ContentLength = maxBody
+		r.ContentLength = edge.MaxBody
 		r.Header.Set("Authorization", basic)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

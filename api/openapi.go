@@ -8,9 +8,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"holdfast/api/docs"
+	"holdfast/api/edge"
 )
 
-// openAPIText describes every route of this package for machines and their
+// openAPIText describes every route of all channels for machines and their
 // writers. It is written by hand; openapi_test.go holds it against the router,
 // the messages and the transcripts.
 //
@@ -20,7 +21,7 @@ var openAPIText []byte
 // openAPI answers with the description. It has nothing that is not public, so
 // it needs no credentials.
 func openAPI(c echo.Context) error {
-	return write(c, http.StatusOK, "application/yaml", openAPIText)
+	return edge.Write(c, http.StatusOK, "application/yaml", openAPIText)
 }
 
 // reference answers with the page that shows the description in a browser, or with the part of
@@ -28,7 +29,7 @@ func openAPI(c echo.Context) error {
 func reference(c echo.Context) error {
 	f, ok := docs.Find(c.QueryParam("part"))
 	if !ok {
-		return &refusal{status: http.StatusNotFound, message: "the page has no such part"}
+		return &edge.Refusal{Status: http.StatusNotFound, Message: "the page has no such part"}
 	}
 	h := c.Response().Header()
 	for name, value := range f.Header {
@@ -38,5 +39,5 @@ func reference(c echo.Context) error {
 	if strings.Contains(c.Request().Header.Get("If-None-Match"), f.ETag) { // also among others, and if weak
 		return c.NoContent(http.StatusNotModified)
 	}
-	return write(c, http.StatusOK, f.Type, f.Body)
+	return edge.Write(c, http.StatusOK, f.Type, f.Body)
 }

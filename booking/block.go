@@ -31,9 +31,9 @@ type Block struct {
 // have, a zone that is not one of it, and a time with too many blocks.
 func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
-	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
+	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error)) {
 		occupied, holds, invalid := c.occupy(m, now)
-		touches := Keys{Steady: occupied.unheld(), Blocks: BlockKey{c.MerchantID, c.StartSec, c.EndSec}}
+		touches := Footprint{Steady: occupied.unheld(), Blocks: BlockKey{c.MerchantID, c.StartSec, c.EndSec}}
 		touches.announce(holds...)
 		return touches, func(tx Tx) (Booking, error) {
 			if invalid != nil {
@@ -102,7 +102,7 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 func (s *Service) Unblock(ctx context.Context, by By, key ScheduleKey) error {
 	now := s.Now()
 	var done Booking
-	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.Store.InTx(ctx, Footprint{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case found && b.isVersion(done):

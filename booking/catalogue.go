@@ -277,11 +277,11 @@ func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold 
 	return holds
 }
 
-// Reassign counts an announced booking as the catalogue has it now, in the
+// reassign counts an announced booking as the catalogue has it now, in the
 // transaction that brings the catalogue: it changes lanes, where there is room for
 // it whatever else there is, and takes, or gives back, the time of doctors. It
 // returns *inventory.Full if a doctor is at another visit then.
-func Reassign(tx Tx, by By, b Booking, m *inventory.Merchant, now time.Time) error {
+func reassign(tx Tx, by By, b Booking, m *inventory.Merchant, now time.Time) error {
 	next, _ := b.Reassigned(m)
 	have := tx.Holds(b.ID)
 	onLanes := b.Recounted(next, m, have, now)

@@ -138,7 +138,7 @@ func TestDoctorBecomesExclusive(t *testing.T) {
 		// Now two visits overlap: the doctor cannot be exclusive, and nothing has changed.
 		m.Staff[0].Exclusive = true
 		before = w.rows()
-		c, err := w.db.ReplaceClinic(t.Context(), m, eight.Unix())
+		c, err := w.ReplaceClinic(t.Context(), theOperator, m)
 		var conflict *booking.Conflict
 		if !errors.As(err, &conflict) || !slices.Contains(conflict.Visits, visit.ScheduleID) || len(conflict.Visits) != 2 || !strings.Contains(conflict.Detail, drKim) {
 			w.t.Errorf("got %v", err)
@@ -202,7 +202,7 @@ func TestDoctorBecomesExclusiveUnderABooking(t *testing.T) {
 	impatient := storagetest.Open(t, target, storage.Options{Limit: 200 * time.Millisecond})
 	w.db.DB = storagetest.Open(t, target, storage.Options{Limit: time.Minute, Fault: func(point string) error {
 		if armed && point == "after the slots" {
-			importing = impatient.PutClinic(t.Context(), exclusive, eight.Unix())
+			importing = storagetest.PutClinic(t.Context(), impatient, exclusive, eight.Unix())
 		}
 		return nil
 	}})
@@ -216,7 +216,7 @@ func TestDoctorBecomesExclusiveUnderABooking(t *testing.T) {
 		t.Errorf("the import did not wait: %v", importing)
 	}
 	w.doctorOnce()
-	w.must(impatient.PutClinic(t.Context(), exclusive, eight.Unix()))
+	w.must(storagetest.PutClinic(t.Context(), impatient, exclusive, eight.Unix()))
 	w.doctorOnce()
 	w.verify()
 }
@@ -280,7 +280,7 @@ func TestLowerCapacityWhileBooking(t *testing.T) {
 					m.Groups[0].Zones = slices.Clone(m.Groups[0].Zones)
 					m.Groups[0].Zones[0].Capacity = 2
 					var err error
-					change, err = w.db.ReplaceClinic(w.t.Context(), m, eight.Unix())
+					change, err = w.ReplaceClinic(w.t.Context(), theOperator, m)
 					w.must(err)
 				case 1:
 					y.add(w.change(move(moved, bed, start, start+3600)))
@@ -339,7 +339,7 @@ func TestRetiredLane(t *testing.T) {
 			lane := inventory.LaneResource(clinic, &old.Groups[0], old.Groups[0].Zones[0])
 			for _, start := range []int64{at(9, 0), at(15, 0)} { // with a slot, and without one
 				want := []inventory.Hold{lane.Hold(start, start+3600, 1, 0)}
-				err := w.db.InTx(t.Context(), booking.Keys{Slots: inventory.Keys(want...)}, func(tx booking.Tx) error {
+				err := w.db.InTx(t.Context(), booking.Footprint{Slots: inventory.Keys(want...)}, func(tx booking.Tx) error {
 					return inventory.Move(tx, uuid.New(), nil, want)
 				})
 				var full *inventory.Full
@@ -551,11 +551,11 @@ func (h *catalogueHistory) put(r *rapid.T, change func(m *inventory.Merchant)) {
 	next.Groups = slices.Clone(h.m.Groups)
 	next.Groups[0].Zones = slices.Clone(h.m.Groups[0].Zones)
 	change(&next)
-	preview, err := h.w.db.CompareClinic(h.w.t.Context(), next, eight.Unix())
+	preview, err := h.w.CompareClinic(h.w.t.Context(), next)
 	if err != nil {
 		r.Fatal(err)
 	}
-	done, err := h.w.db.ReplaceClinic(h.w.t.Context(), next, eight.Unix())
+	done, err := h.w.ReplaceClinic(h.w.t.Context(), theOperator, next)
 	if diff := cmp.Diff(preview, done); diff != "" {
 		r.Errorf("the preview was of something else (-preview +done):\n%s", diff)
 	}

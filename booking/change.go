@@ -31,16 +31,6 @@ type Change struct {
 	ConnectedChannel     Edit[string]
 }
 
-// Item is one stretch of a visit as the clinic asks for it.
-type Item struct {
-	GroupID  string
-	ZoneID   string
-	Doctor   *Person
-	StartSec int64
-	EndSec   int64
-	Spots    int // places of the lane; 0: one
-}
-
 // Edit says what a command does to an optional member. The zero value keeps it.
 type Edit[T any] struct {
 	Given bool
@@ -69,10 +59,10 @@ func (e Edit[T]) apply(old *T) *T {
 func (s *Service) Change(ctx context.Context, c Change) error {
 	now := s.Now()
 	var done Booking
-	return s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+	return s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 		c := c.spelled(m)
 		items, holds, invalid := c.occupy(m, now)
-		touches := Keys{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
+		touches := Footprint{Schedule: ScheduleKey{MerchantID: c.MerchantID, ScheduleID: c.ScheduleID}}
 		if invalid == nil {
 			touches.announce(slices.Concat(holds...)...)
 			touches.FromSec, touches.ToSec = envelope(items)
@@ -217,38 +207,6 @@ func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource
 	return items, holds, nil
 }
 
-// occupy is the item's places in the lane of g in z and, if the doctor is exclusive,
-// the doctor's time. A doctor we do not know is kept by name and holds nothing.
-func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.GroupZone, now time.Time) (OccupiedResource, []inventory.Hold) {
-	lane := inventory.LaneResource(m.ID, g, z)
-	occupied := OccupiedResource{
-		ResourceID: lane.ID, GroupID: g.ID, ZoneID: z.ZoneID, Doctor: it.Doctor.spelled(m),
-		StartSec: it.StartSec, EndSec: it.EndSec, Spots: max(1, it.Spots),
-	}
-	holds := []inventory.Hold{lane.Hold(it.StartSec, it.EndSec, occupied.Spots, now.Unix())}
-	if of := m.Zone(z.ZoneID); of != nil && of.Capacity != nil {
-		share, _ := inventory.ZoneShare(m.ID, *of)
-		holds[0].Shares = []inventory.Share{share}
-	}
-	if doctor, held := it.doctor(m); held {
-		occupied.DoctorID = &doctor.ID
-		holds = append(holds, doctor.Hold(it.StartSec, it.EndSec, 1, now.Unix()))
-	}
-	return occupied, holds
-}
-
-// doctor is the doctor's time, if it is to be held.
-func (it Item) doctor(m *inventory.Merchant) (r inventory.Resource, held bool) {
-	if it.Doctor == nil {
-		return r, false
-	}
-	s := m.StaffMember(it.Doctor.ID)
-	if s == nil || !s.Exclusive {
-		return r, false
-	}
-	return inventory.StaffResource(m.ID, s.ID), true
-}
-
 // move takes the new room and gives back the old. Row C7: the answer names the
 // smallest n for which items 0 to n do not fit or item n is closed.
 func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventory.Hold) error {
@@ -286,27 +244,4 @@ func (c Change) open(m *inventory.Merchant, b Booking) int {
 		return len(c.Items)
 	}
 	return closed
-}
-
-// open reports whether the timetables of the group, which is there, and of the
-// doctor allow the stretch. A group or doctor that has the visit at that very
-// time already (was) is not asked again: a visit must not become uneditable
-// because the hours have changed since.
-func (it Item) open(m *inventory.Merchant, was []OccupiedResource) bool {
-	start, end := time.Unix(it.StartSec, 0), time.Unix(it.EndSec, 0)
-	groupStays, doctorStays := false, it.Doctor == nil
-	for _, r := range was {
-		if r.StartSec == it.StartSec && r.EndSec == it.EndSec {
-			groupStays = groupStays || inventory.SameID(r.GroupID, it.GroupID)
-			doctorStays = doctorStays || r.Doctor != nil && inventory.SameID(r.Doctor.ID, it.Doctor.ID)
-		}
-	}
-	if !groupStays && !m.Group(it.GroupID).Open(start, end, m.Location) {
-		return false
-	}
-	if doctorStays {
-		return true
-	}
-	s := m.StaffMember(it.Doctor.ID)
-	return s == nil || s.Open(start, end, m.Location)
 }

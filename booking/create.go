@@ -50,7 +50,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 		Caller: c.Caller, Token: c.Token, Fingerprint: c.Fingerprint, Subject: id, AtSec: now.Unix(),
 	}
 	var out Outcome
-	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+	err := s.run(ctx, c.MerchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 		c := c
 		c.Slot = c.Slot.spelled(m)
 		p := c.Slot.plan(m, nil, now)
@@ -59,7 +59,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 		}
 		use, noOffer := c.offer(m, now)
 		var keys []GuestKey
-		touches := Keys{Claim: &claim, Bookings: leases, Steady: p.unheld()}
+		touches := Footprint{Claim: &claim, Bookings: leases, Steady: p.unheld()}
 		touches.announce(slices.Concat(p.holds(), use)...)
 		if p.invalid == nil && (p.closed == nil || c.LeaseID != nil) {
 			keys = guestKeys(c.MerchantID, m.Home(), c.Contact)
@@ -70,11 +70,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 			}
 		}
 		return touches, func(tx Tx) error {
-			first, err := idempotency.Once(tx, claim)
-			if err != nil {
-				return err
-			}
-			if first.Replay {
+			if first := idempotency.Once(tx, claim); first.Replay {
 				b, found := tx.Booking(first.Subject)
 				if !found {
 					return fmt.Errorf("the token's booking %s is not there", first.Subject)
@@ -82,7 +78,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 				out = Outcome{Booking: b, Replay: true, Mismatch: first.Mismatch}
 				return nil
 			}
-			b, err := c.book(tx, m, p, use, noOffer, id, keys, guestID, now)
+			b, err := order{Create: c, m: m, plan: p, use: use, noOffer: noOffer, id: id, keys: keys, newGuest: guestID, now: now}.book(tx)
 			out = Outcome{Booking: b}
 			return err
 		}
@@ -93,41 +89,55 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	return out, nil
 }
 
+// order is a request for a booking with all that has been made of it before the
+// transaction: book needs nothing else but what the store has fetched.
+type order struct {
+	Create
+	m        *inventory.Merchant
+	plan     plan
+	use      []inventory.Hold // of the offer
+	noOffer  *Failure         // why there is no such offer
+	id       uuid.UUID        // of the booking
+	keys     []GuestKey
+	newGuest uuid.UUID // who the guest is if nobody has the keys
+	now      time.Time
+}
+
 // book is what happens to a request that is new. The order is the order in
 // which a guest should be told: what does not exist, what is closed, what they
 // have already, what is full, which offer is gone, what cannot be paid.
-func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold, noOffer *Failure, id uuid.UUID, keys []GuestKey, newGuest uuid.UUID, now time.Time) (Booking, error) {
-	if p.invalid != nil {
-		return Booking{}, p.invalid
+func (o order) book(tx Tx) (Booking, error) {
+	if o.plan.invalid != nil {
+		return Booking{}, o.plan.invalid
 	}
-	b := c.booking(id, now)
-	lease, pl, err := c.place(tx, p, b, now)
+	b := o.booking(o.id, o.now)
+	lease, pl, err := o.place(tx, o.plan, b, o.now)
 	if err != nil {
 		return Booking{}, err
 	}
-	if f := welcome(c.Contact, m, tx.Visits(), now); f != nil {
+	if f := welcome(o.Contact, o.m, tx.Visits(), o.now); f != nil {
 		return Booking{}, f
 	}
-	if noOffer != nil {
-		return Booking{}, noOffer
+	if o.noOffer != nil {
+		return Booking{}, o.noOffer
 	}
 	var full *inventory.Full
-	err = inventory.Move(tx, id, tx.Holds(id), slices.Concat(pl.holds, use))
+	err = inventory.Move(tx, o.id, tx.Holds(o.id), slices.Concat(pl.holds, o.use))
 	switch {
-	case errors.As(err, &full) && len(use) > 0: // the place has room
+	case errors.As(err, &full) && len(o.use) > 0: // the place has room
 		return Booking{}, refuse(OfferUnavailable, "the offer is used up")
 	case err != nil:
 		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
 	}
-	sale := onSale(m, c.ServiceID, pl.charges)
-	if f := c.Payment.refused(sale, c.PartySize); f != nil {
+	sale := onSale(o.m, o.ServiceID, pl.charges)
+	if f := o.Payment.refused(sale, o.PartySize); f != nil {
 		return Booking{}, f
 	}
-	if f := unpaid(c.Payment, sale, c.PartySize, m.Guests); f != nil {
+	if f := unpaid(o.Payment, sale, o.PartySize, o.m.Guests); f != nil {
 		return Booking{}, f
 	}
 
-	guest, changed, others := identify(c.MerchantID, keys, c.Contact, tx.Guests(), newGuest, now.Unix())
+	guest, changed, others := identify(o.MerchantID, o.keys, o.Contact, tx.Guests(), o.newGuest, o.now.Unix())
 	if changed {
 		tx.PutGuest(guest, others...)
 	}
@@ -136,11 +146,11 @@ func (c Create) book(tx Tx, m *inventory.Merchant, p plan, use []inventory.Hold,
 	}
 	b.GuestID = guest.ID
 	b.ZoneID, b.Resources = pl.items[0].ZoneID, pl.items
-	b.Payment = agreed(c.Payment, sale, c.PartySize)
-	if c.LeaseID != nil {
+	b.Payment = agreed(o.Payment, sale, o.PartySize)
+	if o.LeaseID != nil {
 		b.ScheduleID, b.Version = lease.ScheduleID, lease.Version
 	}
-	return putNext(tx, lease, b, Event{By: aGuest, Action: Created, AtSec: now.Unix()})
+	return putNext(tx, lease, b, Event{By: aGuest, Action: Created, AtSec: o.now.Unix()})
 }
 
 // place finds where to book: at the lease's place, if the request names one,

@@ -18,6 +18,22 @@ type Schedule struct {
 	Booking Booking
 	Guest   Guest   // the chart
 	Events  []Event // oldest first; only where the history was asked for
+	// ServiceName is what the booked service is called now; "" if there is none.
+	ServiceName string
+}
+
+// nameServices notes what the services of a merchant's visits are called.
+func (s *Service) nameServices(ctx context.Context, merchantID string, visits []Schedule) error {
+	m, err := s.Store.Merchant(ctx, merchantID)
+	if err != nil {
+		return fmt.Errorf("read catalogue: %w", err)
+	}
+	for i := range visits {
+		if known := m.Service(visits[i].Booking.ServiceID); known != nil {
+			visits[i].ServiceName = known.Name
+		}
+	}
+	return nil
 }
 
 // PageBytes is how much of a list, or of a history, one page has: so many bytes as
@@ -49,7 +65,12 @@ func (s *Service) Schedule(ctx context.Context, key ScheduleKey, history History
 	if errors.Is(err, ErrNotFound) || err == nil && !found.Booking.IsVisit() {
 		return Schedule{}, false, unknown(FieldSchedule, "no such schedule of this clinic")
 	}
-	return found, more, err
+	if err != nil {
+		return Schedule{}, false, err
+	}
+	named := []Schedule{found}
+	err = s.nameServices(ctx, key.MerchantID, named)
+	return named[0], more, err
 }
 
 // Position is a visit's place in the order of a list.
@@ -98,6 +119,9 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) (found []Sche
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.nameServices(ctx, q.MerchantID, found)
+	}
 	if err != nil {
 		return nil, false, err
 	}

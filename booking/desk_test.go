@@ -125,7 +125,7 @@ func TestReserveFindsTheVisitor(t *testing.T) {
 // visitorID is the clinic's name of a guest, read past the service.
 func (w *world) visitorID(b booking.Booking) (id string) {
 	w.t.Helper()
-	touches := booking.Keys{Schedule: scheduleOf(b), GuestKeys: []booking.GuestKey{{MerchantID: b.MerchantID, Key: "phone:" + digits(b.Contact.Telephone)}}}
+	touches := booking.Footprint{Schedule: scheduleOf(b), GuestKeys: []booking.GuestKey{{MerchantID: b.MerchantID, Key: "phone:" + digits(b.Contact.Telephone)}}}
 	w.must(w.db.InTx(w.t.Context(), touches, func(tx booking.Tx) error {
 		for _, g := range tx.Guests() {
 			id = g.VisitorID

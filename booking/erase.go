@@ -111,7 +111,7 @@ func (s *Service) Retain(ctx context.Context, by By, after time.Duration, progre
 // lock, and returns how many.
 func (s *Service) eraseVisits(ctx context.Context, by By, ids []uuid.UUID, may func(Booking) bool) (n int, err error) {
 	now := s.Now()
-	err = s.Store.InTx(ctx, Keys{Bookings: ids}, func(tx Tx) error {
+	err = s.Store.InTx(ctx, Footprint{Bookings: ids}, func(tx Tx) error {
 		n = 0
 		for _, id := range ids {
 			b, found := tx.Booking(id)
@@ -296,7 +296,7 @@ func (s *Service) clearAhead(ctx context.Context, by By, bookings []Booking, can
 	}
 	for _, b := range ahead {
 		if b.State == Held {
-			err = s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{b.ID}}, func(tx Tx) error { return giveUp(tx, b.ID, true, now) })
+			err = s.Store.InTx(ctx, Footprint{Bookings: []uuid.UUID{b.ID}}, func(tx Tx) error { return giveUp(tx, b.ID, true, now) })
 		} else {
 			_, err = s.Settle(ctx, by, b.ID, CallOff)
 			canceled++

@@ -36,7 +36,7 @@ func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
 	c.AdditionalRequest = canary + " wish"
 	c.Payment = &booking.Payment{PrepaymentStatus: booking.PrepaymentProvided, TransactionID: canary + "-transaction"}
 	b := w.booked(c)
-	w.must(w.db.InTx(w.t.Context(), booking.Keys{Bookings: []uuid.UUID{b.ID}}, func(tx booking.Tx) error { // as it was booked once
+	w.must(w.db.InTx(w.t.Context(), booking.Footprint{Bookings: []uuid.UUID{b.ID}}, func(tx booking.Tx) error { // as it was booked once
 		next, _ := tx.Booking(b.ID)
 		payment := *next.Payment
 		payment.UserPaymentOptionID = canary + "-option"
@@ -391,7 +391,7 @@ func TestBookingWhileItsGuestIsForgotten(t *testing.T) {
 	db := storagetest.Open(t, target, storage.Options{Limit: time.Minute, Retried: func(err error) { retried <- err }})
 	w := &world{t: t, db: storagetest.Database{DB: db, Target: target}}
 	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
-	w.must(db.PutClinic(t.Context(), testClinic(), eight.Unix()))
+	w.must(storagetest.PutClinic(t.Context(), db, testClinic(), eight.Unix()))
 	first := w.request(at(9, 0))
 	w.booked(first)
 

@@ -10,8 +10,8 @@ import (
 )
 
 // Cause is why a well-formed request is refused. The list is closed; each
-// channel has one map from it to its own words (googleCause and clinicReason
-// in package api).
+// channel has one map from it to its own words (causes in the refusal.go of
+// packages google and clinic).
 type Cause int
 
 // The causes.

@@ -115,7 +115,8 @@ func on(t *testing.T, kind string, o storage.Options, test func(w *world)) {
 // transaction, that share one as it comes, and that all share the first.
 func eachRace(t *testing.T, test func(w *world)) {
 	t.Helper()
-	for _, kind := range []string{"SQLite", "Postgres"} {
+	for _, k := range storagetest.Kinds() {
+		kind := k.Name
 		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Group: 1}, test) })
 		t.Run(kind+"/as it comes", func(t *testing.T) { on(t, kind, storage.Options{}, test) })
 		t.Run(kind+"/gathered", func(t *testing.T) {

@@ -104,7 +104,7 @@ func TestWhatAnImportBringsIsThere(t *testing.T) {
 			"move": func() error {
 				b := w.booked(next())
 				w.warm(clinic, skinCare)
-				w.must(other.PutClinic(t.Context(), largerClinic(), eight.Unix()))
+				w.must(storagetest.PutClinic(t.Context(), other, largerClinic(), eight.Unix()))
 				_, err := w.update(booking.Update{BookingID: b.ID, StartSec: new(b.StartSec + 1800), RoomID: new(newRoom), StaffID: new(newDoctor)})
 				return err
 			},
@@ -140,9 +140,9 @@ func TestWhatAnImportBringsIsThere(t *testing.T) {
 				return some(max(0, len(found)-1), err)
 			},
 		} {
-			w.must(other.PutClinic(t.Context(), testClinic(), eight.Unix()))
+			w.must(storagetest.PutClinic(t.Context(), other, testClinic(), eight.Unix()))
 			w.warm(clinic, skinCare)
-			w.must(other.PutClinic(t.Context(), largerClinic(), eight.Unix()))
+			w.must(storagetest.PutClinic(t.Context(), other, largerClinic(), eight.Unix()))
 			if err := op(); err != nil {
 				w.t.Errorf("%s: %v", name, err)
 			}
@@ -161,7 +161,7 @@ func TestWhatAnImportTakesAwayIsNo(t *testing.T) {
 			m := testClinic()
 			m.Services[0].DurationSec = 1800
 			m.Groups[0].Zones = m.Groups[0].Zones[1:] // without the bed
-			w.must(other.PutClinic(t.Context(), m, eight.Unix()))
+			w.must(storagetest.PutClinic(t.Context(), other, m, eight.Unix()))
 		}
 		for _, c := range []struct {
 			name   string
@@ -183,7 +183,7 @@ func TestWhatAnImportTakesAwayIsNo(t *testing.T) {
 			{"start that never was", func(c *booking.Create) { c.StartSec++; c.StaffID = newDoctor }, booking.FieldStart},
 		} {
 			for _, warm := range []bool{true, false} {
-				w.must(other.PutClinic(t.Context(), largerClinic(), eight.Unix()))
+				w.must(storagetest.PutClinic(t.Context(), other, largerClinic(), eight.Unix()))
 				w.warm(clinic, skinCare)
 				smaller()
 				if !warm {
@@ -217,7 +217,7 @@ func TestWhatAnImportTakesAwayIsNo(t *testing.T) {
 		}
 
 		// What was promised before stays.
-		w.must(other.PutClinic(t.Context(), largerClinic(), eight.Unix()))
+		w.must(storagetest.PutClinic(t.Context(), other, largerClinic(), eight.Unix()))
 		c := w.request(at(9, 0))
 		c.ServiceID, c.RoomID, c.StaffID = newService, newRoom, newDoctor
 		b := w.booked(c)

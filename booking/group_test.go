@@ -110,7 +110,7 @@ func (g *gate) together(t *testing.T, calls ...func()) {
 // which they come: without it those that name no merchant wait elsewhere.
 type inOneList struct{ booking.Store }
 
-func (s inOneList) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) error) error {
+func (s inOneList) InTx(ctx context.Context, k booking.Footprint, f func(booking.Tx) error) error {
 	if k.MerchantID == "" && k.Schedule.ScheduleID == "" {
 		k.Schedule.MerchantID = clinic
 	}
@@ -120,7 +120,8 @@ func (s inOneList) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) 
 // eachGathered runs a test on each database with a gate.
 func eachGathered(t *testing.T, change func(*storage.Options), test func(w *world, g *gate)) {
 	t.Helper()
-	for _, kind := range []string{"SQLite", "Postgres"} {
+	for _, k := range storagetest.Kinds() {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			g := newGate()
 			o := g.options()
@@ -363,7 +364,7 @@ func TestGroupStray(t *testing.T) {
 			func() { _, created = w.create(regular(at(9, 0))) },
 			func() { moved = w.change(move(b, suite, at(16, 30), at(17, 30))) },
 			func() {
-				stray = w.Store.InTx(context.Background(), booking.Keys{}, func(tx booking.Tx) error {
+				stray = w.Store.InTx(context.Background(), booking.Footprint{}, func(tx booking.Tx) error {
 					_, err := tx.Slots([]inventory.SlotKey{{StartSec: 1800}})
 					return err
 				})
@@ -391,7 +392,7 @@ func TestGroupPoison(t *testing.T) {
 		}
 		g.together(w.t, create(0),
 			func() {
-				poison = w.Store.InTx(context.Background(), booking.Keys{}, func(tx booking.Tx) error {
+				poison = w.Store.InTx(context.Background(), booking.Footprint{}, func(tx booking.Tx) error {
 					b := booking.Booking{ID: uuid.New(), Version: 1, StartSec: 2, EndSec: 1}
 					b.Resources = []booking.OccupiedResource{{StartSec: 1, EndSec: 2, Spots: 1}}
 					tx.PutBooking(b, booking.Event{Before: []byte("{}"), After: []byte("{}")})
@@ -401,7 +402,7 @@ func TestGroupPoison(t *testing.T) {
 			create(1),
 			func() {
 				defer func() { panicked = recover() }()
-				w.must(w.Store.InTx(context.Background(), booking.Keys{}, func(booking.Tx) error { panic("oh") }))
+				w.must(w.Store.InTx(context.Background(), booking.Footprint{}, func(booking.Tx) error { panic("oh") }))
 			},
 			create(2))
 		if errs != [3]error{} {
@@ -529,7 +530,7 @@ type recorder struct {
 
 type stepKey struct{}
 
-func (s *recorder) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) error) error {
+func (s *recorder) InTx(ctx context.Context, k booking.Footprint, f func(booking.Tx) error) error {
 	return s.Store.InTx(ctx, k, func(tx booking.Tx) error {
 		s.mu.Lock()
 		i := ctx.Value(stepKey{}).(int)
@@ -542,7 +543,8 @@ func (s *recorder) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) 
 // A group does what its operations do one by one: the same answers, and every
 // row of every table the same.
 func TestGroupIsItsOperations(t *testing.T) {
-	for _, kind := range []string{"SQLite", "Postgres"} {
+	for _, k := range storagetest.Kinds() {
+		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			g := newGate()
 			on(t, kind, g.options(), func(grouped *world) {

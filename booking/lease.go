@@ -42,13 +42,13 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 		return Booking{}, refuse(LeaseExpired, "the lease would have expired already")
 	}
 	var result Booking
-	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+	err := s.run(ctx, l.MerchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 		c := Create{Slot: l.Slot.spelled(m), Contact: Contact{UserID: l.UserID}}
 		p := c.Slot.plan(m, nil, now)
 		var use []inventory.Hold
 		var keys []GuestKey
 		var most int
-		touches := Keys{Steady: p.unheld()}
+		touches := Footprint{Steady: p.unheld()}
 		if p.invalid == nil && p.closed == nil {
 			use = m.LeaseUse(now.Unix())
 			most = cmp.Or(m.Guests.MaxOwnLeases, s.MaxLeases, MaxLeases)
@@ -165,7 +165,7 @@ func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
 		return 0, fmt.Errorf("look for lapsed leases: %w", err)
 	}
 	for _, id := range lapsed {
-		err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
+		err := s.Store.InTx(ctx, Footprint{Bookings: []uuid.UUID{id}}, func(tx Tx) error { return giveUp(tx, id, false, s.Now()) })
 		if err != nil {
 			return ended, err
 		}

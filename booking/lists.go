@@ -99,6 +99,9 @@ func (s *Service) Changes(ctx context.Context, q ChangesQuery) (found []Schedule
 		at.SinceSec = min(at.SinceSec, now.Unix())
 	}
 	found, last, more, err := s.Store.Changes(ctx, ChangesQuery{MerchantID: q.MerchantID, Waiting: q.Waiting, Cursor: at, Limit: q.Limit})
+	if err == nil {
+		err = s.nameServices(ctx, q.MerchantID, found)
+	}
 	if err != nil {
 		return nil, ChangesCursor{}, false, err
 	}

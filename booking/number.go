@@ -121,7 +121,7 @@ func (s *Service) moveVisits(ctx context.Context, from uuid.UUID, to Guest) erro
 			return err
 		}
 		now := s.Now()
-		touches := Keys{Bookings: ids, Visitor: VisitorKey{MerchantID: to.MerchantID, VisitorID: to.VisitorID}}
+		touches := Footprint{Bookings: ids, Visitor: VisitorKey{MerchantID: to.MerchantID, VisitorID: to.VisitorID}}
 		err = s.Store.InTx(ctx, touches, func(tx Tx) error {
 			chart, found := tx.Visitor()
 			if !found || chart.ID != to.ID {

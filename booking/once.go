@@ -22,14 +22,14 @@ type Once struct {
 // making plans what to touch and how to make a booking, from the catalogue, or to
 // find one that is just like it. The
 // merchant is nil if there is none with that id.
-type making func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error))
+type making func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error))
 
 // makeOnce runs an operation of the desk that makes the booking id. A request
 // that was sent before, under the same token, gets what that one made; so does
 // one that runs again because the answer of its COMMIT was lost.
 func (s *Service) makeOnce(ctx context.Context, merchantID string, once *Once, id uuid.UUID, now time.Time, plan making) (Outcome, error) {
 	var out Outcome
-	err := s.run(ctx, merchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+	err := s.run(ctx, merchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 		touches, work := plan(m)
 		if once == nil {
 			touches.Bookings = []uuid.UUID{id} // not there, unless an earlier run has made it
@@ -42,10 +42,7 @@ func (s *Service) makeOnce(ctx context.Context, merchantID string, once *Once, i
 			out = Outcome{}
 			subject := id
 			if once != nil {
-				first, err := idempotency.Once(tx, *touches.Claim)
-				if err != nil {
-					return err
-				}
+				first := idempotency.Once(tx, *touches.Claim)
 				if out.Replay, out.Mismatch = first.Replay, first.Mismatch; first.Replay {
 					subject = first.Subject
 				}

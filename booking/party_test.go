@@ -83,7 +83,7 @@ func TestZoneCapacity(t *testing.T) {
 		m.Services = append(m.Services, inventory.Service{ID: "quick", GroupID: other, DurationSec: 900})
 		put := func(capacity *int) (affected int) {
 			m.Zones[0].Capacity = capacity
-			c, err := w.db.ReplaceClinic(w.t.Context(), m, eight.Unix())
+			c, err := w.ReplaceClinic(w.t.Context(), theOperator, m)
 			w.must(err)
 			return len(c.Affected)
 		}

@@ -137,7 +137,7 @@ const Refunded Action = "REFUNDED"
 func (s *Service) Refund(ctx context.Context, by By, id uuid.UUID) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
+	err := s.Store.InTx(ctx, Footprint{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
 		if !found || b.IsLease() {
 			return unknown(FieldBooking, "no such booking")

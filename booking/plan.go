@@ -61,8 +61,8 @@ type place struct {
 }
 
 // announce names what the holds take and share, for an operation that plans them.
-func (k *Keys) announce(holds ...inventory.Hold) {
-	k.Slots, k.Shares = inventory.Keys(holds...), inventory.Spans(holds...)
+func (t *Footprint) announce(holds ...inventory.Hold) {
+	t.Slots, t.Shares = inventory.Keys(holds...), inventory.Spans(holds...)
 }
 
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }

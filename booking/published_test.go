@@ -24,7 +24,8 @@ func (w *world) feed(generationSec int64, complete bool, rows ...inventory.Publi
 	w.must(w.db.PutFeedServices(ctx, feedServices(services), f, generationSec))
 	f.Complete = complete
 	w.must(w.db.BeginAvailability(ctx, f, generationSec))
-	w.must(w.db.PutPublished(ctx, rows, generationSec))
+	_, err = w.db.PutPublished(ctx, rows, generationSec)
+	w.must(err)
 	if complete {
 		withdrawn, err = w.db.WithdrawPublished(ctx, generationSec, generationSec)
 		w.must(err)

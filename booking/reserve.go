@@ -29,11 +29,11 @@ type Reserve struct {
 // the start date and whom the clinic takes bind Google's guests, not the desk.
 func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
-	return s.makeOnce(ctx, r.MerchantID, r.Once, id, now, func(m *inventory.Merchant) (Keys, func(Tx) (Booking, error)) {
+	return s.makeOnce(ctx, r.MerchantID, r.Once, id, now, func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error)) {
 		r := r
 		r.Change = r.spelled(m)
 		items, holds, invalid := r.occupy(m, now)
-		touches := Keys{}
+		touches := Footprint{}
 		var keys []GuestKey
 		if r.Phone == "" {
 			touches.Visitor = VisitorKey{MerchantID: r.MerchantID, VisitorID: r.VisitorID}

@@ -106,7 +106,8 @@ func TestSharedRows(t *testing.T) {
 		w.must(err)
 		_, err = w.Lease(w.t.Context(), booking.Lease{Slot: w.of(chair(11, 30)).Slot, UserID: "v"})
 		w.wantCause(err, booking.SlotUnavailable)
-		w.must(w.db.PutPublished(w.t.Context(), []inventory.Published{shared("class", at(12, 30), 1, "", "", 0)}, eight.Unix()))
+		_, err = w.db.PutPublished(w.t.Context(), []inventory.Published{shared("class", at(12, 30), 1, "", "", 0)}, eight.Unix())
+		w.must(err)
 		if got := w.sells(shared("class", at(12, 30), 1, "", "", 0)); got != "-" {
 			w.t.Errorf("over a lease: %s", got)
 		}
@@ -215,7 +216,7 @@ func TestSharingSetting(t *testing.T) {
 		if got := w.sells(row(30), row(60)); got != "-+" {
 			w.t.Errorf("shared: %s", got)
 		}
-		over, err := w.db.PutRows(ctx, []inventory.Published{row(0), row(60), kim(60)}, now+1)
+		over, err := w.db.PutPublished(ctx, []inventory.Published{row(0), row(60), kim(60)}, now+1)
 		w.must(err)
 		if len(over) != 1 || over[0] != row(0).Key() {
 			w.t.Errorf("sold over one another: %v", over)
@@ -248,7 +249,8 @@ func TestSharedHistories(t *testing.T) {
 					h.rows = append(h.rows, p)
 				}
 			}
-			w.must(w.db.PutPublished(ctx, h.rows, h.generation))
+			_, err = w.db.PutPublished(ctx, h.rows, h.generation)
+			w.must(err)
 			r.Repeat(map[string]func(*rapid.T){"book": h.book, "book more": h.book, "move": h.move, "cancel": h.cancel, "feed": h.feed, "": h.check})
 		})
 	})
@@ -336,7 +338,8 @@ func (h *sharedHistory) feed(r *rapid.T) {
 	if rapid.Bool().Draw(r, "knows all") {
 		h.generation = max(h.generation, eight.Unix()+1)
 	}
-	h.w.must(h.w.db.PutPublished(h.w.t.Context(), rapid.SliceOfN(rapid.SampledFrom(h.rows), 1, 0+len(h.rows)).Draw(r, "published"), h.generation))
+	_, err := h.w.db.PutPublished(h.w.t.Context(), rapid.SliceOfN(rapid.SampledFrom(h.rows), 1, 0+len(h.rows)).Draw(r, "published"), h.generation)
+	h.w.must(err)
 }
 
 func (h *sharedHistory) check(r *rapid.T) {

@@ -39,28 +39,42 @@ const (
 
 // operation plans what to touch and what to do, from a merchant's catalogue.
 // The merchant is nil if there is none with that id.
-type operation func(m *inventory.Merchant) (Keys, func(Tx) error)
+type operation func(m *inventory.Merchant) (Footprint, func(Tx) error)
 
 // replans is how often an operation is planned again because an import has
-// changed the catalogue under it, or because a lease on its slots has lapsed.
+// changed the catalogue under it, somebody else the booking, or because a lease on its
+// slots has lapsed.
 const replans = 10
 
-// run plans an operation and runs it, and does so again if the catalogue was
-// not the newest. Where a slot is full, it looks for leases on it that have
-// lapsed, or that are the same guest's, and runs the operation again with
-// those announced and given up first: so a lease ends by the clock alone, and
-// never waits for a sweeper.
+// run plans an operation from the merchant's catalogue and runs it, see [Service.replan].
 func (s *Service) run(ctx context.Context, merchantID string, plan operation) error {
+	return s.replan(ctx, func() (Footprint, func(Tx) error, error) { return s.planned(ctx, merchantID, plan) })
+}
+
+// planned reads the catalogue and plans the operation from it.
+func (s *Service) planned(ctx context.Context, merchantID string, plan operation) (Footprint, func(Tx) error, error) {
+	m, err := s.Store.Merchant(ctx, merchantID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Footprint{}, nil, fmt.Errorf("read catalogue: %w", err)
+	}
+	touches, f := plan(m)
+	if m != nil {
+		touches.MerchantID, touches.CatalogueVersion = m.ID, m.Version
+	}
+	return touches, f, nil
+}
+
+// replan plans an operation and runs it, and does both again if what it was planned
+// from has changed since (ErrStale). When a slot is full, it looks for leases on it
+// that have lapsed or are the same guest's, announces and gives up those, and runs the
+// operation again: so a lease ends by the clock alone, and never waits for a sweeper.
+func (s *Service) replan(ctx context.Context, plan func() (Footprint, func(Tx) error, error)) error {
 	var leases []uuid.UUID // to be given up
 	own := map[uuid.UUID]bool{}
 	for range replans {
-		m, err := s.Store.Merchant(ctx, merchantID)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("read catalogue: %w", err)
-		}
-		touches, f := plan(m)
-		if m != nil {
-			touches.MerchantID, touches.CatalogueVersion = m.ID, m.Version
+		touches, f, err := plan()
+		if err != nil {
+			return err
 		}
 		touches.Bookings = append(touches.Bookings, leases...)
 		now := s.Now()
@@ -84,7 +98,7 @@ func (s *Service) run(ctx context.Context, merchantID string, plan operation) er
 		}
 		leases = append(leases, more...)
 	}
-	return fmt.Errorf("%w: the catalogue or the leases keep changing", ErrUnavailable)
+	return fmt.Errorf("%w: the catalogue, the booking or the leases keep changing", ErrUnavailable)
 }
 
 // leasesInTheWay finds leases that may be given up to make room for an

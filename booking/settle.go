@@ -44,7 +44,7 @@ var settlements = map[Settlement]struct {
 func (s *Service) Settle(ctx context.Context, by By, id uuid.UUID, as Settlement) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	err := s.Store.InTx(ctx, Keys{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
+	err := s.Store.InTx(ctx, Footprint{Bookings: []uuid.UUID{id}}, func(tx Tx) error {
 		b, found := tx.Booking(id)
 		if !found || !b.IsVisit() {
 			return unknown(FieldBooking, "no such booking")
@@ -63,7 +63,7 @@ func (s *Service) Settle(ctx context.Context, by By, id uuid.UUID, as Settlement
 func (s *Service) SettleVisit(ctx context.Context, by By, key ScheduleKey, as Settlement, seen *int64) error {
 	now := s.Now()
 	var done Booking
-	return s.Store.InTx(ctx, Keys{Schedule: key}, func(tx Tx) (err error) {
+	return s.Store.InTx(ctx, Footprint{Schedule: key}, func(tx Tx) (err error) {
 		b, found := tx.Schedule()
 		switch {
 		case !found || !b.IsVisit():

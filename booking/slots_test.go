@@ -22,7 +22,7 @@ var errFits = errors.New("it fits")
 // rehearsal is a store in which operations run and are then undone.
 type rehearsal struct{ booking.Store }
 
-func (s rehearsal) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+func (s rehearsal) InTx(ctx context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
 	return s.Store.InTx(ctx, touches, func(tx booking.Tx) error {
 		if err := f(tx); err != nil {
 			return err

@@ -131,7 +131,7 @@ type watchful struct {
 	written map[bool]int // steady → visits
 }
 
-func (s watchful) InTx(ctx context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+func (s watchful) InTx(ctx context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
 	return s.Store.InTx(ctx, touches, func(tx booking.Tx) error { return f(watchfulTx{tx, s, touches.Steady}) })
 }
 
@@ -149,7 +149,7 @@ func (tx watchfulTx) PutBooking(b booking.Booking, e booking.Event) {
 }
 
 // Every operation that gives a visit a doctor whose time is not held keeps the
-// catalogue from changing meanwhile: see booking.Keys.Steady.
+// catalogue from changing meanwhile: see booking.Footprint.Steady.
 func TestUnheldDoctorsKeepTheCatalogue(t *testing.T) {
 	each(t, func(w *world) {
 		store := watchful{w.Store, map[bool]int{}}

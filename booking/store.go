@@ -20,7 +20,7 @@ type Store interface {
 	// ErrStale if the merchant's catalogue is not at the announced
 	// version, or an error wrapping ErrUnavailable if the database failed and
 	// the outcome could not be settled in time.
-	InTx(ctx context.Context, touches Keys, f func(Tx) error) error
+	InTx(ctx context.Context, touches Footprint, f func(Tx) error) error
 
 	// Merchant returns a merchant with its catalogue, or ErrNotFound. It may
 	// come from memory: InTx tells when it was too old.
@@ -74,6 +74,16 @@ type Store interface {
 	// Unconfirmed returns bookings that wait for the merchant's word, made at
 	// sinceSec or before, or starting at nowSec or before; a thousand at most.
 	Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.UUID, error)
+
+	// ReplaceClinic stores a clinic's catalogue in place of what it had, with ids spelled
+	// as they have been stored, and recounts the bookings that end after nowSec and that
+	// r says have to be, in one transaction. It returns what r refuses with, and then
+	// nothing is written.
+	ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec int64, r Replacement) error
+	// Clinic returns a clinic's catalogue as it is stored (nil: there is none), m as
+	// ReplaceClinic would store it, and the bookings that hold room and end after nowSec,
+	// all of one moment.
+	Clinic(ctx context.Context, m inventory.Merchant, nowSec int64) (before, next *inventory.Merchant, bookings []Booking, err error)
 
 	// PutMarketing stores whether a Google user wants marketing.
 	PutMarketing(ctx context.Context, googleUserID string, wanted bool, nowSec int64) error
@@ -156,9 +166,9 @@ type StoredKey struct {
 	Digest []byte
 }
 
-// Keys names what an operation will touch, so that the store can lock all of
+// Footprint names what an operation will touch, so that the store can lock all of
 // it in order and fetch it at once, alone or together with other operations.
-type Keys struct {
+type Footprint struct {
 	// MerchantID and CatalogueVersion are those of the catalogue that the
 	// operation was planned with. An empty id: none was needed.
 	MerchantID       string

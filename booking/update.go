@@ -33,21 +33,21 @@ type Update struct {
 func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 	now := s.Now()
 	var result Booking
-	for range replans {
+	err := s.replan(ctx, func() (Footprint, func(Tx) error, error) {
 		seen, err := s.Booking(ctx, u.BookingID)
 		if errors.Is(err, ErrNotFound) {
-			return Booking{}, unknown(FieldBooking, "no such booking")
+			return Footprint{}, nil, unknown(FieldBooking, "no such booking")
 		}
 		if err != nil {
-			return Booking{}, fmt.Errorf("read booking: %w", err)
+			return Footprint{}, nil, fmt.Errorf("read booking: %w", err)
 		}
-		err = s.run(ctx, seen.MerchantID, func(m *inventory.Merchant) (Keys, func(Tx) error) {
+		return s.planned(ctx, seen.MerchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 			wish := u.wish(seen).spelled(m)
 			var p plan
 			if !u.Cancel {
 				p = wish.planMove(m, seen, now)
 			}
-			touches := Keys{
+			touches := Footprint{
 				Bookings: []uuid.UUID{seen.ID}, FromSec: wish.StartSec, ToSec: wish.StartSec + wish.DurationSec,
 				Steady: p.unheld(),
 			}
@@ -55,24 +55,18 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 			return touches, func(tx Tx) error {
 				b, found := tx.Booking(seen.ID)
 				if !found || b.Version != seen.Version {
-					return errMoved
+					return ErrStale
 				}
 				result, err = u.apply(tx, b, wish, p, m, now)
 				return err
 			}
 		})
-		if !errors.Is(err, errMoved) {
-			if err != nil {
-				return Booking{}, err
-			}
-			return result, nil
-		}
+	})
+	if err != nil {
+		return Booking{}, err
 	}
-	return Booking{}, fmt.Errorf("%w: the booking keeps changing", ErrUnavailable)
+	return result, nil
 }
-
-// errMoved: the booking is no longer as it was when the update was planned.
-var errMoved = errors.New("the booking has changed")
 
 // slot is the booking as something that can be asked for.
 func (b Booking) slot() Slot {
@@ -236,35 +230,4 @@ func (s Slot) move(tx Tx, b Booking, m *inventory.Merchant, p plan, now time.Tim
 	}
 	next.Resources = pl.items
 	return putNext(tx, b, next, Event{By: aGuest, Action: Changed, AtSec: now.Unix()})
-}
-
-// vacate puts a booking into a state in which it holds no room.
-func vacate(tx Tx, b Booking, state State, e Event) (Booking, error) {
-	if err := inventory.Move(tx, b.ID, tx.Holds(b.ID), nil); err != nil {
-		return b, fmt.Errorf("give back room: %w", err)
-	}
-	next := b
-	next.State = state
-	return putNext(tx, b, next, e)
-}
-
-// putNext writes the next version of a booking, unless nothing is different.
-func putNext(tx Tx, b, next Booking, e Event) (Booking, error) {
-	if e.Action != Erased {
-		next.ErasedSec = 0 // what is written now has to be erased in its turn
-	}
-	was, is, err := difference(b, next)
-	if err != nil {
-		return b, err
-	}
-	if string(was) == "{}" && string(is) == "{}" {
-		return b, nil
-	}
-	if e.Actor == "" {
-		return b, errors.New("a change that nobody made")
-	}
-	next.Version++
-	e.Before, e.After = was, is
-	tx.PutBooking(next, e)
-	return next, nil
 }

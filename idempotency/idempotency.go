@@ -30,7 +30,7 @@ type Claim struct {
 type Tx interface {
 	// Claimed returns the claim that stood under this caller and token before
 	// this transaction, if there was one. If there was none, the claim is made.
-	Claimed(c Claim) (prior Claim, found bool, err error)
+	Claimed(c Claim) (prior Claim, found bool)
 }
 
 // Outcome says whether a request is new.
@@ -45,16 +45,16 @@ type Outcome struct {
 // different request under a known token is a replay too, reported as a
 // mismatch, unless the fingerprint of the first has been erased: then nobody can
 // tell.
-func Once(tx Tx, c Claim) (Outcome, error) {
-	prior, found, err := tx.Claimed(c)
-	if err != nil || !found {
-		return Outcome{}, err
+func Once(tx Tx, c Claim) Outcome {
+	prior, found := tx.Claimed(c)
+	if !found {
+		return Outcome{}
 	}
 	return Outcome{
 		Replay:   true,
 		Subject:  prior.Subject,
 		Mismatch: len(prior.Fingerprint) > 0 && !bytes.Equal(prior.Fingerprint, c.Fingerprint),
-	}, nil
+	}
 }
 
 // Fingerprint is a digest of a request in its canonical form. It is kept only

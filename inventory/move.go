@@ -16,9 +16,9 @@ type Tx interface {
 	// not in the answer.
 	Slots(keys []SlotKey) (map[SlotKey]Slot, error)
 	// Take adds the spots and blocks of each change to those of its slot.
-	Take(changes []Change) error
+	Take(changes []Change)
 	// SetHolds deletes the owner's holds in gone and writes those in made.
-	SetHolds(owner uuid.UUID, gone, made []Hold) error
+	SetHolds(owner uuid.UUID, gone, made []Hold)
 }
 
 // Change is a signed number of spots and of blocks of one slot: spots above
@@ -84,14 +84,11 @@ func move(tx Tx, owner uuid.UUID, have, want []Hold, asks bool) error {
 			return err
 		}
 	}
-	if err := tx.Take(changes); err != nil {
-		return err
+	tx.Take(changes)
+	if gone, made := replace(have, want); len(gone)+len(made) > 0 {
+		tx.SetHolds(owner, gone, made)
 	}
-	gone, made := replace(have, want)
-	if len(gone)+len(made) == 0 {
-		return nil
-	}
-	return tx.SetHolds(owner, gone, made)
+	return nil
 }
 
 // Fits tells what Move would answer, given the slots: nil, *Missing or *Full.

@@ -32,7 +32,7 @@ func (m *memory) Slots(keys []SlotKey) (map[SlotKey]Slot, error) {
 	return found, nil
 }
 
-func (m *memory) Take(changes []Change) error {
+func (m *memory) Take(changes []Change) {
 	for _, c := range changes {
 		s := m.slots[c.SlotKey]
 		s.Taken += c.Spots
@@ -42,13 +42,11 @@ func (m *memory) Take(changes []Change) error {
 		}
 		m.slots[c.SlotKey] = s
 	}
-	return nil
 }
 
-func (m *memory) SetHolds(owner uuid.UUID, gone, made []Hold) error {
+func (m *memory) SetHolds(owner uuid.UUID, gone, made []Hold) {
 	have := slices.DeleteFunc(slices.Clone(m.holds[owner]), func(h Hold) bool { return slices.ContainsFunc(gone, h.sameRoom) })
 	m.holds[owner] = append(have, made...)
-	return nil
 }
 
 var (

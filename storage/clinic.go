@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -17,31 +16,13 @@ import (
 	"holdfast/inventory"
 )
 
-// PutClinic writes a clinic and its whole catalogue in place of what it had; see
-// [DB.ReplaceClinic].
-func (db *DB) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64) error {
-	_, err := db.ReplaceClinic(ctx, m, nowSec)
-	return err
-}
-
-// ReplaceClinic writes a clinic and its whole catalogue in place of what it had,
-// and tells what that does to the visits that end after nowSec. No booking is
-// lost and none is sold twice:
+// ReplaceClinic implements [booking.Store].
 //
-//   - a slot's capacity follows the catalogue, but never below what is taken;
-//     then it shrinks as bookings leave. A lane that is gone, or in a zone that
-//     is switched off, offers nothing;
-//   - visits take the time of a doctor who is exclusive from now on, and give
-//     back that of one who is not any more;
-//   - visits of a group that is counted in other steps from now on are counted in
-//     those;
-//   - ids keep the spelling in which they have been stored.
-//
-// It returns *booking.Conflict, and has changed nothing, if a group's interval
-// changes under visits, or visits want the same exclusive doctor at once.
-func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec int64) (c booking.Comparison, err error) {
-	now := time.Unix(nowSec, 0)
-	err = db.transact(ctx, importLimit, func(tx *gorm.DB) error {
+// It locks in the order of everything that writes: the merchant, then bookings, then
+// resources and slots. So an operation that was planned with the old catalogue either
+// is done before, and its booking is found here, or waits and finds the new version.
+func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec int64, r booking.Replacement) error {
+	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		if err := db.unhurried(tx); err != nil {
 			return err
 		}
@@ -58,22 +39,22 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		}
 		// Visits come before resources and slots, as everywhere. Those of doctors
 		// are complete: who would write another has seen the new catalogue, or
-		// has kept us waiting until now (booking.Keys.Steady).
-		reassigned, err := db.lockReassigned(tx, &m, nowSec, nil, db.dialect.lock)
+		// has kept us waiting until now (booking.Footprint.Steady).
+		early, err := db.lockRecounted(tx, &m, nowSec, r, nil, db.dialect.lock)
 		if err != nil {
 			return err
 		}
-		held, err := holdsOf(db.dialect, tx, idsOfBookings(reassigned))
+		held, err := holdsOf(db.dialect, tx, idsOfBookings(early))
 		if err != nil {
 			return err
 		}
-		if err := db.putResources(tx, &m, reassignedKeys(&m, reassigned, held, now)); err != nil {
+		if err := db.putResources(tx, &m, r.Footprint(&m, early, held).Slots); err != nil {
 			return err
 		}
 		// Now nobody has a slot whose room changes, and who comes finds none. Who
 		// was quicker may have brought more visits to lanes that are counted anew:
 		// whoever waits for us with one of those locked has to be let go first.
-		late, err := db.lockReassigned(tx, &m, nowSec, reassigned, db.dialect.lockAtOnce())
+		late, err := db.lockRecounted(tx, &m, nowSec, r, early, db.dialect.lockAtOnce())
 		if err != nil {
 			return err
 		}
@@ -84,34 +65,40 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err != nil {
 			return err
 		}
-		c = booking.Compare(before, &m, there, now)
-		if err := c.Refused(); err != nil {
+		if err := r.Allow(before, &m, there); err != nil {
 			return &refusal{err}
 		}
-		return db.reassign(tx, &m, append(reassigned, late...), now)
+		for some := range slices.Chunk(r.InTurn(append(early, late...)), recountedAtOnce) {
+			if err := db.recount(tx, &m, r, some); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return c, err
 }
 
-// CompareClinic tells what [DB.ReplaceClinic] would do, and changes nothing.
-func (db *DB) CompareClinic(ctx context.Context, m inventory.Merchant, nowSec int64) (c booking.Comparison, err error) {
-	err = db.snapshot(ctx, func(tx *gorm.DB) error {
+// recountedAtOnce is how many bookings are recounted as one operation: each needs its
+// slots in memory, and an import may move thousands.
+const recountedAtOnce = 100
+
+// Clinic implements [booking.Store].
+func (db *DB) Clinic(ctx context.Context, m inventory.Merchant, nowSec int64) (before, next *inventory.Merchant, there []booking.Booking, err error) {
+	err = db.snapshot(ctx, func(tx *gorm.DB) (err error) {
 		if err := db.unhurried(tx); err != nil {
 			return err
 		}
-		before, err := readMerchant(tx, m.ID)
-		if err != nil && !errors.Is(err, booking.ErrNotFound) {
+		if before, err = readMerchant(tx, m.ID); err != nil && !errors.Is(err, booking.ErrNotFound) {
 			return err
 		}
-		m, err := spelled(tx, m, before)
+		as, err := spelled(tx, m, before)
 		if err != nil {
 			return err
 		}
-		there, err := holding(tx, m.ID, nowSec)
-		c = booking.Compare(before, &m, there, time.Unix(nowSec, 0))
+		next = &as
+		there, err = holding(tx, m.ID, nowSec)
 		return err
 	})
-	return c, unavailable(err)
+	return before, next, there, unavailable(err)
 }
 
 // lockMerchant returns the merchant as it was, or nil. Two imports of one
@@ -152,9 +139,9 @@ func holding(tx *gorm.DB, merchantID string, nowSec int64) ([]booking.Booking, e
 	return readBookings(tx, tx.Where("merchant_id = ? AND end_sec > ? AND state IN ?", merchantID, nowSec, booking.Live).Order("start_sec, id"))
 }
 
-// lockReassigned locks and returns the bookings that have to be counted anew or
-// whose doctors' time has to be taken or given back, but for those that are known.
-func (db *DB) lockReassigned(tx *gorm.DB, m *inventory.Merchant, nowSec int64, known []booking.Booking, lock string) ([]booking.Booking, error) {
+// lockRecounted locks and returns the bookings that have to be recounted, but for those
+// that are known.
+func (db *DB) lockRecounted(tx *gorm.DB, m *inventory.Merchant, nowSec int64, r booking.Replacement, known []booking.Booking, lock string) ([]booking.Booking, error) {
 	there, err := holding(tx, m.ID, nowSec)
 	if err != nil {
 		return nil, err
@@ -163,7 +150,7 @@ func (db *DB) lockReassigned(tx *gorm.DB, m *inventory.Merchant, nowSec int64, k
 	for _, b := range known {
 		seen[b.ID] = true
 	}
-	stays := func(b booking.Booking) bool { _, changes := b.Reassigned(m); return !changes || seen[b.ID] }
+	stays := func(b booking.Booking) bool { return seen[b.ID] || !r.Recounts(m, b) }
 	ids := idsOfBookings(slices.DeleteFunc(there, stays))
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	var locked []booking.Booking
@@ -174,7 +161,7 @@ func (db *DB) lockReassigned(tx *gorm.DB, m *inventory.Merchant, nowSec int64, k
 		}
 		locked = append(locked, found...)
 	}
-	return slices.DeleteFunc(locked, stays), nil
+	return slices.DeleteFunc(locked, stays), nil // what was read before the lock may have changed
 }
 
 func idsOfBookings(bookings []booking.Booking) []uuid.UUID {
@@ -185,33 +172,44 @@ func idsOfBookings(bookings []booking.Booking) []uuid.UUID {
 	return ids
 }
 
-// reassignedKeys are the slots that bookings, which hold what held says, hold or
-// will hold, by resource.
-func reassignedKeys(m *inventory.Merchant, bookings []booking.Booking, held map[uuid.UUID][]inventory.Hold, now time.Time) map[uuid.UUID][]inventory.SlotKey {
-	var holds []inventory.Hold
-	for _, b := range bookings {
-		next, _ := b.Reassigned(m)
-		holds = append(append(append(holds, held[b.ID]...), b.Recounted(next, m, held[b.ID], now)...), next.DoctorHolds(m.ID, now)...)
+// recount changes bookings, which are locked, as one operation with its own fetch, run
+// and write.
+func (db *DB) recount(tx *gorm.DB, m *inventory.Merchant, r booking.Replacement, some []booking.Booking) error {
+	held, err := holdsOf(db.dialect, tx, idsOfBookings(some))
+	if err != nil {
+		return err
 	}
-	keys := map[uuid.UUID][]inventory.SlotKey{}
-	for _, k := range inventory.Keys(inventory.Places(holds)...) {
-		keys[k.Resource] = append(keys[k.Resource], k)
+	op := &operation{touches: r.Footprint(m, some, held), f: func(tx booking.Tx) error { return r.Recount(tx, m, some) }}
+	// Guests are not fetched: nothing here looks at their visits, and to lock them now,
+	// after slots, would be out of order.
+	g := newGroup(db.dialect, []*operation{op})
+	if err := g.fetch(tx, db.fetchBookings, db.fetchSlots); err != nil {
+		return err
 	}
-	return keys
+	if err := db.makeRoom(tx, r.Room(m, some, held)); err != nil {
+		return err
+	}
+	v := g.views[0]
+	g.run(v)
+	var conflict *booking.Conflict
+	switch {
+	case errors.As(v.err, &conflict):
+		return &refusal{conflict}
+	case v.panicked != nil:
+		return v.panicked
+	case v.err != nil:
+		return v.err
+	}
+	return g.write(tx)
 }
 
-// makeRoom gives slots, which are locked, the room that bookings need to be
-// counted anew.
-func (db *DB) makeRoom(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Booking, held map[uuid.UUID][]inventory.Hold, now time.Time) error {
+// makeRoom gives slots, which are locked, the room for what is to be taken of them
+// whether there is room or not.
+func (db *DB) makeRoom(tx *gorm.DB, changes []inventory.Change) error {
 	type row struct {
 		ResourceID uuid.UUID
 		StartSec   int64
 		Spots      int
-	}
-	var changes []inventory.Change
-	for _, b := range bookings {
-		next, _ := b.Reassigned(m)
-		changes = append(changes, inventory.Changes(held[b.ID], b.Recounted(next, m, held[b.ID], now))...)
 	}
 	var rows []row
 	for _, c := range sum(changes) {
@@ -232,10 +230,14 @@ func (db *DB) makeRoom(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Bo
 
 // putResources writes the resources of a clinic, takes the room away from lanes
 // that it no longer has, and gives the slots that exist the new capacity. It
-// also locks the given slots, by resource, so that all are locked in one order.
+// also locks the given slots, so that all are locked in one order.
 // Locking a resource first waits for everybody who is making slots of it with
 // the old capacity.
-func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, keys map[uuid.UUID][]inventory.SlotKey) error {
+func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, slots []inventory.SlotKey) error {
+	keys := map[uuid.UUID][]inventory.SlotKey{}
+	for _, k := range slots {
+		keys[k.Resource] = append(keys[k.Resource], k)
+	}
 	resources := map[uuid.UUID]inventory.Resource{}
 	lanes, err := lanesOf(tx, m.ID)
 	if err != nil {
@@ -301,61 +303,6 @@ func (db *DB) resize(tx *gorm.DB, r inventory.Resource, keys []inventory.SlotKey
 		WHERE resource_id = @resource AND offered <> @n`, map[string]any{"n": r.DefaultCapacity, "resource": r.ID})
 	if resize.Error != nil {
 		return fmt.Errorf("change capacity: %w", resize.Error)
-	}
-	return nil
-}
-
-// reassign counts bookings as the catalogue has it, see [booking.Reassign], as one
-// operation on all of them.
-func (db *DB) reassign(tx *gorm.DB, m *inventory.Merchant, bookings []booking.Booking, now time.Time) error {
-	// Visits first: a block closes a doctor's time to those who come later.
-	block := func(b booking.Booking) bool { return b.IsBlock() }
-	visit := func(b booking.Booking) bool { return !b.IsBlock() }
-	bookings = slices.Concat(slices.DeleteFunc(slices.Clone(bookings), block), slices.DeleteFunc(slices.Clone(bookings), visit))
-	for some := range slices.Chunk(bookings, 100) {
-		g := newGroup(db.dialect)
-		ids := idsOfBookings(some)
-		for _, b := range some {
-			g.was[b.ID] = b
-			g.setBooking(b)
-		}
-		var err error
-		if g.held, err = holdsOf(db.dialect, tx, ids); err != nil {
-			return err
-		}
-		g.holds = maps.Clone(g.held)
-		v := newView(g, nil, booking.Keys{Bookings: ids})
-		for _, keys := range reassignedKeys(m, some, g.held, now) {
-			for part := range slices.Chunk(keys, batch) {
-				rows, err := db.lockSlots(tx, part) // they are, but for those of late visits
-				if err != nil {
-					return err
-				}
-				for _, r := range rows {
-					v.touches.Slots, g.locked[r.key()] = append(v.touches.Slots, r.key()), true
-					if err := g.setSlot(r); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		if err := db.makeRoom(tx, m, some, g.held, now); err != nil {
-			return err
-		}
-		for _, b := range some {
-			err := booking.Reassign(v, booking.By{Actor: booking.ByOperator}, b, m, now)
-			var full *inventory.Full
-			if errors.As(err, &full) {
-				return &refusal{&booking.Conflict{MerchantID: m.ID, Detail: "an exclusive doctor has no time for a visit", Visits: []string{b.ScheduleID}}}
-			}
-			if err != nil {
-				return err
-			}
-		}
-		g.keep(v)
-		if err := g.write(tx); err != nil {
-			return err
-		}
 	}
 	return nil
 }

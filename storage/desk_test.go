@@ -308,7 +308,7 @@ func TestSearchGuests(t *testing.T) {
 		} {
 			g.ID, g.MerchantID, g.VisitorID = uuid.Must(uuid.NewV7()), "c", fmt.Sprint("v", i)
 			ids = append(ids, g.ID)
-			if err := db.InTx(ctx, booking.Keys{}, func(tx booking.Tx) error { tx.PutGuest(g); return nil }); err != nil {
+			if err := db.InTx(ctx, booking.Footprint{}, func(tx booking.Tx) error { tx.PutGuest(g); return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -385,7 +385,7 @@ func TestSearchGuests(t *testing.T) {
 
 		// Who is called something else is found by that, and by nothing else.
 		renamed := booking.Guest{ID: ids[2], MerchantID: "c", VisitorID: "v2", GivenName: "길순", FamilyName: "홍"}
-		if err := db.InTx(ctx, booking.Keys{}, func(tx booking.Tx) error { tx.PutGuest(renamed); return nil }); err != nil {
+		if err := db.InTx(ctx, booking.Footprint{}, func(tx booking.Tx) error { tx.PutGuest(renamed); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		cases = append(cases[:0], cases[0], search{"the new name", booking.GuestSearch{NamePart: "길순"}, "v2"}, search{"the old one", booking.GuestSearch{NamePart: "길동"}, ""})

@@ -41,7 +41,7 @@ func TestFaultsBeforeCommit(t *testing.T) {
 			}
 			db := storagetest.Open(t, storagetest.SQLite(t), storage.Options{Fault: fault})
 			claim := &idempotency.Claim{Caller: "google", Token: "t", Fingerprint: []byte{1}} // so that there is something to commit
-			err := db.InTx(t.Context(), booking.Keys{Claim: claim}, func(booking.Tx) error { return nil })
+			err := db.InTx(t.Context(), booking.Footprint{Claim: claim}, func(booking.Tx) error { return nil })
 			if got := errors.Is(err, booking.ErrUnavailable); err == nil || got != c.unavailable {
 				t.Errorf("got %v; unavailable: %t, want %t", err, got, c.unavailable)
 			}

@@ -31,6 +31,9 @@ func (db *DB) Trace(f func(text string, args []any)) error {
 	return nil
 }
 
+// Untrace ends Trace, for statements on sets.
+func (db *DB) Untrace() { db.dialect.traced = nil }
+
 // Explain returns how the database runs a query, line by line. PostgreSQL, which
 // reads a table that is small from end to end whatever its indexes, is told not
 // to where it can do otherwise.

@@ -18,19 +18,26 @@ import (
 // only while slots are made), slots, and blocks on those without a lock; each with one statement for all operations,
 // in ascending order. An operation whose token is known already needs nothing
 // but its booking.
+//
+// The order is what keeps operations from waiting for each other in a circle, and it is
+// the same in all that writes (docs/architecture.md, lock order). A token comes first,
+// because a copy of a request has to find what the first one made before anything else
+// is looked at: it would find the slot full that the first one took. Bookings come
+// before the guests and the slots that they lead to. Slots come last: many requests
+// want the same, so they are locked for the shortest time.
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
-	g := newGroup(db.dialect)
-	for _, op := range ops {
-		g.views = append(g.views, newView(g, op, op.touches))
-	}
-	for _, step := range []func(*gorm.DB, *group) error{
-		db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks,
-	} {
+	g := newGroup(db.dialect, ops)
+	return g, g.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
+}
+
+// fetch takes the steps in their order.
+func (g *group) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *group) error) error {
+	for _, step := range steps {
 		if err := step(tx, g); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // fetchBlocks reads the blocks that are there already. Nobody makes another of them

@@ -23,9 +23,11 @@ type Group struct {
 	Took   time.Duration // from its turn to its answer
 }
 
-// settle answers operations that have run together. A fault of the database that
-// running again does not mend is the fault of one of them: then each is run
-// alone. So is one that touched what it did not announce.
+// settle answers operations that have run together. An operation hears nothing before
+// that: what another one of its transaction did may still be undone with it.
+//
+// A fault of the database that running again does not mend is the fault of one of them:
+// then each is run alone. So is one that touched what it did not announce.
 func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) {
 	alone := ops
 	switch {
@@ -65,8 +67,8 @@ func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) 
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
 		db.besides.Go(func() {
-			db.lanes <- struct{}{}
-			defer func() { <-db.lanes }()
+			db.asides <- struct{}{}
+			defer func() { <-db.asides }()
 			one := []*operation{op}
 			g, err := db.together(one, deadline)
 			db.settle(one, g, err, deadline)
@@ -111,7 +113,10 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 			err = &Panic{Value: v, stack: debug.Stack()}
 		}
 	}()
-	var last *group // whose COMMIT was sent, perhaps
+	// The group of the run before this one, whose COMMIT was perhaps sent and got no
+	// answer. Its operations must not simply run again on what it has left: a CreateBooking
+	// would find its own visit in its guest's way.
+	var last *group
 	err = db.repeat(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
 			return err
@@ -209,8 +214,8 @@ type group struct {
 
 type tokenKey struct{ caller, token string }
 
-func newGroup(d dialect) *group {
-	return &group{
+func newGroup(d dialect, ops []*operation) *group {
+	g := &group{
 		dialect: d,
 		tokens:  map[tokenKey]tokenRow{}, claimed: map[tokenKey]tokenRow{},
 		bookings: map[uuid.UUID]booking.Booking{}, was: map[uuid.UUID]booking.Booking{}, schedules: map[booking.ScheduleKey]uuid.UUID{},
@@ -221,6 +226,10 @@ func newGroup(d dialect) *group {
 		slots: map[inventory.SlotKey]slot{}, locked: map[inventory.SlotKey]bool{}, newSlots: map[inventory.SlotKey]bool{},
 		spans: map[inventory.SlotKey]inventory.Span{}, rows: map[inventory.SlotKey][]inventory.Row{},
 	}
+	for _, op := range ops {
+		g.views = append(g.views, newView(g, op, op.touches))
+	}
+	return g
 }
 
 // slot is a slot as the database has it: offered decides how far a capacity

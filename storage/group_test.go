@@ -55,7 +55,7 @@ func TestFairness(t *testing.T) {
 		var order []string
 		var done sync.WaitGroup
 		ask := func(clinic string) {
-			k := booking.Keys{Schedule: booking.ScheduleKey{MerchantID: clinic, ScheduleID: "none"}}
+			k := booking.Footprint{Schedule: booking.ScheduleKey{MerchantID: clinic, ScheduleID: "none"}}
 			err := db.InTx(t.Context(), k, func(booking.Tx) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -86,7 +86,7 @@ func TestBackPressure(t *testing.T) {
 	storagetest.EachWith(t, storage.Options{Limit: time.Second, Queue: 4, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
 		g.waiting = 0
 		ask := func(merchant string) error {
-			k := booking.Keys{Schedule: booking.ScheduleKey{MerchantID: merchant, ScheduleID: "none"}}
+			k := booking.Footprint{Schedule: booking.ScheduleKey{MerchantID: merchant, ScheduleID: "none"}}
 			return db.InTx(t.Context(), k, func(booking.Tx) error {
 				t.Error("it was run")
 				return nil
@@ -120,15 +120,15 @@ func TestBackPressure(t *testing.T) {
 // is refused.
 func TestCloseDrains(t *testing.T) {
 	g := newGate(100)
-	for name, target := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
-		t.Run(name, func(t *testing.T) {
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) {
 			g.waiting = 0
-			db, err := storage.Open(t.Context(), target(t), storage.Options{Limit: time.Minute, Hold: g.hold})
+			db, err := storage.Open(t.Context(), kind.New(t), storage.Options{Limit: time.Minute, Hold: g.hold})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ask := func() error {
-				return db.InTx(context.Background(), booking.Keys{Bookings: []uuid.UUID{{1}}}, func(booking.Tx) error { return nil })
+				return db.InTx(context.Background(), booking.Footprint{Bookings: []uuid.UUID{{1}}}, func(booking.Tx) error { return nil })
 			}
 			var done sync.WaitGroup
 			for range 3 {

@@ -356,15 +356,9 @@ func eachRow[T any](q *gorm.DB, do func(T) error) (err error) {
 
 // PutPublished writes rows of an availability feed, in one transaction: give it
 // a chunk at a time. Feeds know what was booked before they were generated and
-// nothing after, see [inventory.Published.Capacity].
-func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) error {
-	_, err := db.PutRows(ctx, rows, generationSec)
-	return err
-}
-
-// PutRows is [DB.PutPublished], and returns the slots of which more is taken at once,
-// with what they share, than they have: see [DB.SoldOver].
-func (db *DB) PutRows(ctx context.Context, rows []inventory.Published, generationSec int64) (over []inventory.SlotKey, err error) {
+// nothing after, see [inventory.Published.Capacity]. It returns the slots of which more
+// is taken at once, with what they share, than they have: see [DB.SoldOver].
+func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) (over []inventory.SlotKey, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}

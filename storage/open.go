@@ -7,7 +7,9 @@
 // database while it decides, every row is locked before it is looked at, and a
 // commit is shared by many.
 //
-// What differs between the two databases is in [Open] and nowhere else.
+// The two databases differ in the dialect that [Open] chooses, and in what exists on one of them
+// only: hosts, poolers and standbys (postgres.go, settings.go, logging.go), files (file.go, backup.go,
+// access.go).
 package storage
 
 import (
@@ -40,7 +42,7 @@ type DB struct {
 	connections int           // of the pool that writes
 	queue       *queue
 	group       int            // operations in one transaction, at most
-	lanes       chan struct{}  // one for every operation that runs beside the committers
+	asides      chan struct{}  // one for every operation that runs beside the committers
 	reads       chan struct{}  // one for every read that may be long: fewer than there are connections
 	besides     sync.WaitGroup // all that do or will
 
@@ -216,7 +218,7 @@ func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Committers == 0 || db.dialect.committers == 1 {
 		o.Committers = db.dialect.committers
 	}
-	db.lanes = make(chan struct{}, max(1, o.Connections/4))
+	db.asides = make(chan struct{}, max(1, o.Connections/4))
 	db.queue = newQueue(o.Queue, o.Committers, o.Hold)
 	return db, nil
 }

@@ -52,7 +52,8 @@ func TestPlans(t *testing.T) {
 			return each("feed", []inventory.Service{{ID: "s"}})
 		}, feed, 1))
 		row := inventory.Published{MerchantID: "feed", ServiceID: "s", StartSec: now.Unix() + 1800, DurationSec: 1800, SpotsTotal: 1, SpotsOpen: 1, StaffID: "kim", RoomID: "z"}
-		must(db.PutPublished(ctx, []inventory.Published{row}, now.Unix()))
+		_, err := db.PutPublished(ctx, []inventory.Published{row}, now.Unix())
+		must(err)
 		raw := fill20000(t, db.Target, lane.ID, now.Unix())
 
 		var mu sync.Mutex

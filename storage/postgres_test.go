@@ -17,7 +17,7 @@ import (
 // write is an operation that writes.
 func write(db *storage.DB, token string) error {
 	claim := &idempotency.Claim{Caller: "google", Token: token, Fingerprint: []byte{1}}
-	return db.InTx(context.Background(), booking.Keys{Claim: claim}, func(booking.Tx) error { return nil })
+	return db.InTx(context.Background(), booking.Footprint{Claim: claim}, func(booking.Tx) error { return nil })
 }
 
 // Connections that lead to a server which takes no writes are not kept: writers come

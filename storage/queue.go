@@ -12,7 +12,7 @@ import (
 
 // operation is one call of InTx on its way.
 type operation struct {
-	touches booking.Keys
+	touches booking.Footprint
 	f       func(booking.Tx) error
 	since   time.Time
 	taken   bool // by a committer
@@ -43,7 +43,7 @@ func (p *Panic) Stack() []byte { return p.stack }
 //
 // A caller who hangs up is not waited for any less: what was accepted is run, and
 // its outcome is known.
-func (db *DB) InTx(_ context.Context, touches booking.Keys, f func(booking.Tx) error) error {
+func (db *DB) InTx(_ context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
 	op := &operation{touches: touches, f: f, since: now(), done: make(chan struct{})}
 	if err := db.queue.put(op, db.commit); err != nil {
 		return err

@@ -87,9 +87,9 @@ func TestBookingRoundTrip(t *testing.T) {
 		key := booking.GuestKey{MerchantID: b.MerchantID, Key: "user:1"}
 		claim := filled[idempotency.Claim]()
 		claim.Subject = b.ID
-		touches := booking.Keys{Claim: &claim, GuestKeys: []booking.GuestKey{key}, NewGuest: guest.ID}
+		touches := booking.Footprint{Claim: &claim, GuestKeys: []booking.GuestKey{key}, NewGuest: guest.ID}
 
-		write := func(touches booking.Keys, f func(tx booking.Tx)) {
+		write := func(touches booking.Footprint, f func(tx booking.Tx)) {
 			t.Helper()
 			err := db.InTx(t.Context(), touches, func(tx booking.Tx) error { f(tx); return nil })
 			if err != nil {
@@ -118,15 +118,15 @@ func TestBookingRoundTrip(t *testing.T) {
 
 		// The token knows its booking, the key its guest.
 		write(touches, func(tx booking.Tx) {
-			prior, found, err := tx.Claimed(claim)
-			if diff := cmp.Diff(claim, prior); err != nil || !found || diff != "" {
-				t.Errorf("claim: found %v, %v (-want +got):\n%s", found, err, diff)
+			prior, found := tx.Claimed(claim)
+			if diff := cmp.Diff(claim, prior); !found || diff != "" {
+				t.Errorf("claim: found %v (-want +got):\n%s", found, diff)
 			}
 			if got, found := tx.Booking(b.ID); !found || !cmp.Equal(b, got) {
 				t.Errorf("the token's booking (-want +got):\n%s", cmp.Diff(b, got))
 			}
 		})
-		write(booking.Keys{GuestKeys: []booking.GuestKey{key}, NewGuest: uuid.New()}, func(tx booking.Tx) {
+		write(booking.Footprint{GuestKeys: []booking.GuestKey{key}, NewGuest: uuid.New()}, func(tx booking.Tx) {
 			if diff := cmp.Diff(map[booking.GuestKey]booking.Guest{key: guest}, tx.Guests()); diff != "" {
 				t.Errorf("guest (-want +got):\n%s", diff)
 			}
@@ -138,7 +138,7 @@ func TestBookingRoundTrip(t *testing.T) {
 			Version: 2, StartSec: 5000, EndSec: 6000,
 			Resources: []booking.OccupiedResource{{ResourceID: uuid.New(), StartSec: 5000, EndSec: 6000, Spots: 1}},
 		}
-		write(booking.Keys{Schedule: booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}}, func(tx booking.Tx) {
+		write(booking.Footprint{Schedule: booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}}, func(tx booking.Tx) {
 			if got, found := tx.Schedule(); !found || !cmp.Equal(b, got) {
 				t.Errorf("the schedule's booking (-want +got):\n%s", cmp.Diff(b, got))
 			}

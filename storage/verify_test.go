@@ -28,7 +28,7 @@ func TestVerifyOfMissingResource(t *testing.T) {
 			Version: 1, StartSec: 1800, EndSec: 3600,
 			Resources: []booking.OccupiedResource{{ResourceID: m.Resources()[0].ID, StartSec: 1800, EndSec: 3600, Spots: 1}},
 		}
-		err := db.InTx(t.Context(), booking.Keys{}, func(tx booking.Tx) error {
+		err := db.InTx(t.Context(), booking.Footprint{}, func(tx booking.Tx) error {
 			tx.PutGuest(booking.Guest{ID: b.GuestID, MerchantID: "m"})
 			tx.PutBooking(b, booking.Event{Before: []byte("{}"), After: []byte("{}")})
 			return nil

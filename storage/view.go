@@ -16,8 +16,8 @@ import (
 // nothing else, and what it did.
 type view struct {
 	group   *group
-	op      *operation // nil: what an import does
-	touches booking.Keys
+	op      *operation
+	touches booking.Footprint
 	prior   *idempotency.Claim
 	stale   bool // planned with an old catalogue
 	running bool // what the group has done so far stands until it ends
@@ -37,7 +37,7 @@ type view struct {
 	stray    error // it touched what its group has not fetched for it
 }
 
-func newView(g *group, op *operation, touches booking.Keys) *view {
+func newView(g *group, op *operation, touches booking.Footprint) *view {
 	return &view{
 		group: g, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
 		holds: map[uuid.UUID][]inventory.Hold{}, bookings: map[uuid.UUID]booking.Booking{},
@@ -57,7 +57,7 @@ func (v *view) acknowledges() bool {
 }
 
 // prior is the claim that stands under an operation's token, before it runs.
-func (g *group) prior(k booking.Keys) *idempotency.Claim {
+func (g *group) prior(k booking.Footprint) *idempotency.Claim {
 	if k.Claim == nil {
 		return nil
 	}
@@ -123,11 +123,11 @@ func (v *view) owners() map[uuid.UUID]bool {
 }
 
 // Claimed implements [idempotency.Tx]; the claim itself was made by fetch.
-func (v *view) Claimed(idempotency.Claim) (idempotency.Claim, bool, error) {
+func (v *view) Claimed(idempotency.Claim) (idempotency.Claim, bool) {
 	if v.prior == nil {
-		return idempotency.Claim{}, false, nil
+		return idempotency.Claim{}, false
 	}
-	return *v.prior, true, nil
+	return *v.prior, true
 }
 
 // Booking implements [booking.Tx].
@@ -241,7 +241,7 @@ func (v *view) slot(key inventory.SlotKey) (slot, bool) {
 }
 
 // Take implements [inventory.Tx].
-func (v *view) Take(changes []inventory.Change) error {
+func (v *view) Take(changes []inventory.Change) {
 	for _, c := range changes {
 		s, _ := v.slot(c.SlotKey)
 		s.take(c.Spots)
@@ -249,18 +249,16 @@ func (v *view) Take(changes []inventory.Change) error {
 		v.slots[c.SlotKey] = s
 	}
 	v.taken = append(v.taken, changes...)
-	return nil
 }
 
 // SetHolds implements [inventory.Tx].
-func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) error {
+func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) {
 	stay := slices.DeleteFunc(slices.Clone(v.Holds(owner)), func(h inventory.Hold) bool {
 		return slices.ContainsFunc(gone, func(g inventory.Hold) bool {
 			return g.Resource.ID == h.Resource.ID && g.StartSec == h.StartSec
 		})
 	})
 	v.holds[owner] = append(stay, made...)
-	return nil
 }
 
 // Blocks implements [booking.Tx]. Those of the group are among them.

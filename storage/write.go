@@ -15,6 +15,10 @@ import (
 
 // write stores what the operations that succeeded did, and deletes the rows that
 // fetch made only for those that did not; each with one statement for each table.
+//
+// Tokens, guest keys and slots are made by fetch, before anybody knows whether they are
+// needed: the row is the lock for which others wait. What a refused operation had made
+// must not stay, or its retry would be taken for a copy.
 func (g *group) write(tx *gorm.DB) error {
 	for _, step := range []func(*gorm.DB) error{g.writeTokens, g.writeSlots, g.writeGuests, g.writeBookings, g.writeHolds, g.writeEvents} {
 		if err := step(tx); err != nil {

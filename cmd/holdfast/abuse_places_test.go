@@ -41,6 +41,7 @@ func onEach(t *testing.T, trial func(t *testing.T, s *target), args ...string) {
 // onEachSecured is onEach for what there is with HTTPS only.
 func onEachSecured(t *testing.T, trial func(t *testing.T, s *target)) {
 	each(t, func(t *testing.T, p program) {
+		p.fresh(t)
 		p.ok(t, "import", file(t, "c", roomy.Replace(catalogue2)))
 		trial(t, serveSecured(t, p))
 	})
@@ -52,6 +53,7 @@ func everywhere(t *testing.T, trial func(t *testing.T, p program, serve func(arg
 	for over, serve := range map[string]func(*testing.T, program, ...string) *target{"HTTP": serveOn, "HTTPS": serveSecured} {
 		t.Run(over, func(t *testing.T) {
 			each(t, func(t *testing.T, p program) {
+				p.fresh(t)
 				trial(t, p, func(args ...string) *target { return serve(t, p, args...) })
 			})
 		})
@@ -265,7 +267,7 @@ const attacker, neighbour, third = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 func TestAbuseAnnouncedBodies(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		request := head(movePath, s.token(t, "seoul"), "Content-Length: 262144\r\n\r\n{")
-		s.under(t, 200, func(ctx context.Context, i int) error {
+		s.under(t, 480, func(ctx context.Context, i int) error {
 			conn, err := s.dialFrom(ctx, attacker)
 			if err != nil {
 				return err
@@ -279,7 +281,7 @@ func TestAbuseAnnouncedBodies(t *testing.T) {
 func TestAbuseNearlyWholeBodies(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		request := head(movePath, s.token(t, "seoul"), "Content-Length: 262144\r\n\r\n{"+strings.Repeat(" ", 262000))
-		s.under(t, 200, func(ctx context.Context, i int) error {
+		s.under(t, 480, func(ctx context.Context, i int) error {
 			conn, err := s.dialFrom(ctx, attacker)
 			if err != nil {
 				return err
@@ -313,7 +315,7 @@ func TestAbuseExchangeToken(t *testing.T) {
 func TestAbuseOneToken(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		token := s.token(t, "seoul")
-		s.under(t, 1120, func(ctx context.Context, i int) error {
+		s.under(t, 2000, func(ctx context.Context, i int) error {
 			conn, err := s.dialFrom(ctx, attacker)
 			if err != nil {
 				return err
@@ -364,7 +366,7 @@ func (s *target) renderer(t *testing.T) string {
 func TestAbuseReaders(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		request := strings.Repeat("GET /openapi.yaml HTTP/1.1\r\nHost: holdfast\r\n\r\n", 2)
-		s.under(t, 2048, func(ctx context.Context, i int) error {
+		s.under(t, 3000, func(ctx context.Context, i int) error {
 			conn, err := s.dialFrom(ctx, []string{neighbour, third}[i%2])
 			if err != nil {
 				return err

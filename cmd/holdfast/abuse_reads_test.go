@@ -34,9 +34,9 @@ func TestAbuseReads(t *testing.T) {
 			"capacity: 1}", "capacity: 10000}").Replace(catalogue2)))
 		key := strings.TrimSpace(p.ok(t, "key", "create", "--merchant", seoul.id))
 		p.charts(t, 50_000)
-		for db, n := p.open(t), 1; n > 0; { // what the server would do in its first minute
+		for n := 1; p.binary == "" && n > 0; { // what the server would do in its first minute
 			var err error
-			n, err = db.IndexGuests(t.Context(), 2000)
+			n, err = p.open(t).IndexGuests(t.Context(), 2000)
 			must(t, err)
 		}
 		s := serve("--trusted-proxies", "127.0.0.1")

@@ -13,12 +13,12 @@ type backupCommand struct {
 }
 
 func (cmd *backupCommand) Help() string {
-	return `Writes a copy of the SQLite database as it is at one moment, checks it, and gives
-it its name only when it is complete and on disk. Servers go on meanwhile. The
-database is not migrated, so this is what to run before an upgrade. Only its owner
-can read the file: it has guests' names in it.
+	return `Writes a copy of the SQLite database as of one moment, checks it, and gives it its
+name only when it is complete and on disk. Servers keep running. The command does
+not migrate the database, so run it before an upgrade. Only the file's owner can
+read it, because it contains guests' names.
 
-PostgreSQL has pg_dump for this: docs/operations.md has the commands.`
+For PostgreSQL use pg_dump: docs/operations.md has the commands.`
 }
 
 func (cmd *backupCommand) Run(ctx context.Context, s *settings, c *console) error {

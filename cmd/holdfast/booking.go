@@ -12,13 +12,13 @@ import (
 
 // bookingCommand is the merchant's word on single bookings.
 type bookingCommand struct {
-	Confirm settleCommand `cmd:"" help:"Confirm a booking that waits for the merchant's word."`
-	Decline settleCommand `cmd:"" help:"Decline a booking that waits for the merchant's word; its room is free again."`
-	Cancel  settleCommand `cmd:"" help:"Cancel a booking for the merchant; its room is free again."`
-	NoShow  settleCommand `cmd:"" help:"Note that the guest did not come; the room is free again."`
-	Refund  refundCommand `cmd:"" help:"Note that the guest's prepayment was given back. It moves no money."`
+	Confirm settleCommand `cmd:"" help:"Confirm a booking that waits for the merchant."`
+	Decline settleCommand `cmd:"" help:"Decline a booking that waits for the merchant, and free its place."`
+	Cancel  settleCommand `cmd:"" help:"Cancel a booking for the merchant, and free its place."`
+	NoShow  settleCommand `cmd:"" help:"Record that the guest did not come, and free the place."`
+	Refund  refundCommand `cmd:"" help:"Record that the guest's prepayment was refunded. Moves no money."`
 
-	History historyCommand `cmd:"" help:"Show who changed what of a booking, and when."`
+	History historyCommand `cmd:"" help:"Show who changed what in a booking, and when."`
 }
 
 // named is a booking by its name.

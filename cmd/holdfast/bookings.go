@@ -17,10 +17,10 @@ import (
 )
 
 type bookingsCommand struct {
-	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
-	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that are on this day, for a part of it perhaps, by the merchant's clock; else all."`
-	Waiting  bool   `help:"Only those that wait for the merchant's word: see booking confirm and decline."`
-	JSON     bool   `help:"Print one JSON array with every stored member."`
+	Merchant string `placeholder:"ID" help:"Only this merchant's; by default all merchants'."`
+	Day      string `placeholder:"YYYY-MM-DD" help:"Only those that fall on this day, even partly, in the merchant's time zone; by default all."`
+	Waiting  bool   `help:"Only those that wait for the merchant's confirmation: see booking confirm and decline."`
+	JSON     bool   `help:"Print one JSON array with every stored field."`
 }
 
 func (cmd *bookingsCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -125,7 +125,7 @@ func (t *table) visit(m *inventory.Merchant, b booking.Booking) {
 		if r.Doctor != nil {
 			doctor = r.Doctor.Name
 		}
-		t.row(period(r.StartSec, r.EndSec, m.Location), booking.Name(b.Contact.GivenName, b.Contact.FamilyName),
+		t.row(inventory.Period(r.StartSec, r.EndSec, m.Location), booking.Name(b.Contact.GivenName, b.Contact.FamilyName),
 			b.Contact.Telephone, service, zone, doctor, string(b.State), memo)
 	}
 }

@@ -1,4 +1,4 @@
-//go:build broken
+//go:build broken && faults
 
 package main
 
@@ -45,7 +45,7 @@ type cached struct {
 }
 
 // InTx runs an operation in one of the ways in which one should not.
-func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx) error) error {
+func (w *weakStore) InTx(ctx context.Context, k booking.Footprint, f func(booking.Tx) error) error {
 	switch broken {
 	case "read-then-save": // what is decided on may no longer be so when it is written
 		var stale map[inventory.SlotKey]inventory.Slot
@@ -101,13 +101,16 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Keys, f func(booking.Tx)
 		err := w.Store.InTx(ctx, k, f)
 		var f *booking.Failure
 		if errors.As(err, &f) && k.Claim != nil {
-			return errors.Join(err, w.Store.InTx(ctx, booking.Keys{Claim: k.Claim}, func(booking.Tx) error { return nil }))
+			return errors.Join(err, w.Store.InTx(ctx, booking.Footprint{Claim: k.Claim}, func(booking.Tx) error { return nil }))
 		}
 		return err
 	case "move-in-two-transactions": // the room, and then the booking
 		// Not a new lease: its room without its row the database would refuse.
 		if k.Claim == nil && k.NewGuest == uuid.Nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
 			if err := w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&roomOnly{tx}) }); err != nil {
+				return err
+			}
+			if err := fault("between two transactions"); err != nil {
 				return err
 			}
 		}
@@ -168,10 +171,10 @@ func (r *reader) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventor
 	return found, err
 }
 
-func (r *reader) Take([]inventory.Change) error                                { return nil }
-func (r *reader) SetHolds(uuid.UUID, []inventory.Hold, []inventory.Hold) error { return nil }
-func (r *reader) PutGuest(booking.Guest, ...booking.GuestKey)                  {}
-func (r *reader) PutBooking(booking.Booking, booking.Event)                    {}
+func (r *reader) Take([]inventory.Change)                                {}
+func (r *reader) SetHolds(uuid.UUID, []inventory.Hold, []inventory.Hold) {}
+func (r *reader) PutGuest(booking.Guest, ...booking.GuestKey)            {}
+func (r *reader) PutBooking(booking.Booking, booking.Event)              {}
 
 // believer shows an operation slots as they were.
 type believer struct {

@@ -11,26 +11,26 @@ import (
 )
 
 type conformCommand struct {
-	URL          string        `arg:"" help:"Where the server is, like https://api.example.com/google: /v3/… is appended."`
-	Credentials  string        `required:"" placeholder:"USER:PASSWORD" help:"What the server is called with. Prefer the environment variable: arguments can be seen by others on the machine."`
-	Feed         []string      `required:"" type:"path" placeholder:"FILE" help:"The availability feed that the server has, all its shards, plain or gzip."`
+	URL          string        `arg:"" help:"The server's address, like https://api.example.com/google; /v3/… is appended."`
+	Credentials  string        `required:"" placeholder:"USER:PASSWORD" help:"The credentials to call the server with. Prefer the environment variable: others on the machine can see arguments."`
+	Feed         []string      `required:"" type:"path" placeholder:"FILE" help:"The availability feed that the server has loaded, all its shards, plain or gzip."`
 	JSON         bool          `help:"Print the report as JSON."`
-	Groups       []string      `placeholder:"GROUP" help:"Rehearse these only: health, auth, availability, create, replay, tokens, race, retry, list, status, reschedule, cancel, readiness, formats, latency."`
-	GuestsPrefix string        `default:"conform" help:"What user ids and email addresses of the made-up guests begin with. (${default})"`
+	Groups       []string      `placeholder:"GROUP" help:"Rehearse only these: health, auth, availability, create, replay, tokens, race, retry, list, status, reschedule, cancel, readiness, formats, latency."`
+	GuestsPrefix string        `default:"conform" help:"The prefix of the test guests' user ids and email addresses. (${default})"`
 	Timeout      time.Duration `default:"10s" help:"How long to wait for an answer. (${default})"`
 }
 
 func (cmd *conformCommand) Help() string {
-	return `Sends what Google sends while it decides whether a booking server is ready, holds
-every answer against Google's rules, and prints what is wrong and how to repair
-it. The server may be any that speaks the Booking Server API v3.
+	return `Sends what Google sends to decide whether a booking server is ready, compares every
+answer with Google's rules, and prints what is wrong and how to fix it. It works
+with any server that speaks the Booking Server API v3.
 
-It books slots of the feed that lie in the future, for made-up guests at
-example.com, and cancels every booking again, also after Ctrl-C. Use it on a
-sandbox. Nothing is sent to any other host. The --database setting is not touched.
+It books future slots of the feed for made-up guests at example.com, and cancels
+every booking again, also after Ctrl-C. Use it on a sandbox. It sends nothing to
+any other host, and does not use the --database setting.
 
 The exit status is the number of groups that failed, at most 100; 101 if the
-rehearsal could not begin or was interrupted, and 2 if the arguments are wrong.`
+rehearsal could not start or was interrupted, and 2 if the arguments are wrong.`
 }
 
 // What the exit status says.

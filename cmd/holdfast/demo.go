@@ -18,20 +18,22 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/booking"
+	"holdfast/importer"
 	"holdfast/inventory"
 	"holdfast/storage"
 )
 
 type demoCommand struct {
 	Address string `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
-	Exit    bool   `help:"End after the story, with 0 only if every answer was right, instead of serving on."`
+	Exit    bool   `help:"End after the demonstration, with 0 only if every answer was right, instead of serving on."`
 }
 
 func (cmd *demoCommand) Help() string {
-	return `A fresh embedded database in a temporary directory, a clinic in Seoul and a
-restaurant, and then the story over real HTTP, printed request by request. The
---database setting is not touched.`
+	return `Creates a database in a temporary directory, with a clinic in Seoul and a
+restaurant, and then books over real HTTP, printing each request and its answer.
+It does not use the --database setting.`
 }
 
 //go:embed demo/clinic.yaml
@@ -71,7 +73,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		served <- serve(serving, newServer(api.Config{
-			Bookings: newService(db), Credentials: api.NewCredentials(api.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
+			Bookings: newService(db), Credentials: google.NewCredentials(google.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
 		}), listener, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()
@@ -86,7 +88,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	}
 	s.printf("\nStill serving on %s until you press Ctrl-C. Try it:\n\n", s.base)
 	s.printf("  curl -u %s:%s %s/v3/HealthCheck\n\n", demoUser, demoPassword, s.base)
-	s.printf("The clinic's access token is %s. The README shows a curl of each call.\n", s.token)
+	s.printf("The clinic's access token is %s. docs/session.md shows how to call the rest.\n", s.token)
 	<-ctx.Done()
 	return nil
 }
@@ -253,9 +255,9 @@ func (s *story) load(ctx context.Context, dir string, now time.Time, dinnerSec i
 		paths = append(paths, path)
 	}
 	var said bytes.Buffer
-	quiet := *s.console
-	quiet.out = &said
-	if err := (&importer{console: &quiet, db: s.db, now: now}).load(ctx, paths); err != nil {
+	i := &importer.Importer{Service: newService(s.db), DB: s.db, By: operator, Out: &said, Warn: s.console.err, Progress: s.console.progress}
+	i.Service.Now = func() time.Time { return now }
+	if err := i.Load(ctx, paths); err != nil {
 		return err
 	}
 	for line := range strings.Lines(said.String()) {

@@ -12,13 +12,13 @@ import (
 )
 
 type retainCommand struct {
-	After time.Duration `default:"8760h" help:"How long after a visit what is known of the guest is kept; 8760h is a year. (${default})"`
+	After time.Duration `default:"8760h" help:"How long to keep a guest's personal data after the visit; 8760h is a year. (${default})"`
 	vacuum
 }
 
 // vacuum is what can be asked of commands that erase.
 type vacuum struct {
-	Vacuum bool `help:"Then VACUUM: of PostgreSQL the tables with guests in them, beside the servers; an SQLite file is rewritten, and nobody can book meanwhile. Needed on SQLite once, if something was erased with a version before this flag."`
+	Vacuum bool `help:"Then VACUUM: on PostgreSQL the tables that hold guests, beside the servers. On SQLite it rewrites the file, and nobody can book meanwhile; needed once, if a version before this flag erased something."`
 }
 
 // wipe takes what was erased out of the database's files.
@@ -31,11 +31,11 @@ func (v vacuum) wipe(ctx context.Context, db *storage.DB) error {
 }
 
 func (cmd *retainCommand) Help() string {
-	return `Erases contact, memo, additional request, funnel, procedures and what else may say
-something about the guest of visits that ended so long ago, and then the guests
-who have no others, and what people who never came said of marketing. When and where a visit was and what happened to it stays. It
-works in small transactions, also while serving; broken off, run it again. Run it
-daily.`
+	return `Erases contact, memo, additional request, funnel, procedures and whatever else may
+describe the guest of a visit that ended so long ago; then guests without any other
+visit, and the marketing preferences of people who never came. When and where a
+visit was, and what happened to it, stays. It works in small transactions, also
+while serving; if it is interrupted, run it again. Run it daily.`
 }
 
 func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -59,25 +59,25 @@ func (cmd *retainCommand) Run(ctx context.Context, s *settings, c *console) (err
 }
 
 type eraseCommand struct {
-	Merchant     string `placeholder:"ID" help:"Only at this merchant; else at all."`
+	Merchant     string `placeholder:"ID" help:"Only at this merchant; by default at all."`
 	GoogleUserID string `placeholder:"ID" help:"Google's id of the user."`
 	Email        string `placeholder:"ADDRESS" help:"The email address."`
-	Phone        string `placeholder:"NUMBER" help:"The telephone number, however it is written. It finds one chart at each merchant: families share numbers, and the other charts that have it are listed."`
+	Phone        string `placeholder:"NUMBER" help:"The telephone number, in any notation. It finds one chart at each merchant. Families share numbers, so the command lists the other charts that have it."`
 	Visitor      string `placeholder:"ID" help:"The clinic's visitorId."`
-	Cancel       bool   `help:"Cancel visits to come first. Without it they are refused, and listed."`
+	Cancel       bool   `help:"Cancel upcoming visits first. Without this flag the command refuses while there are any, and lists them."`
 	vacuum
 }
 
 func (cmd *eraseCommand) Help() string {
-	return `Erases one person, who is found by any of the names given: the chart, what it is
-found by, what the visits say of them, and whether they want to hear from
-merchants. The visits stay, without a guest. Charts that only share the number are
-listed: name them with --visitor to erase them too. Prefer the environment variables,
-such as HOLDFAST_PHONE: arguments can be seen by others on the machine.
+	return `Finds one person by any of the names given, and erases the chart, its lookup keys,
+the personal data in the visits, and the marketing preference. The visits stay,
+without a guest. The command lists charts that only share the number: name them
+with --visitor to erase them, too. Prefer the environment variables, such as
+HOLDFAST_PHONE: others on the machine can see arguments.
 
-A retried CreateBooking gets the booking as it is then, without the guest. The
-catalogue's list of banned guests is not changed. An SQLite file and its -wal do
-not have it any more when this ends; of PostgreSQL see --vacuum.`
+A retried CreateBooking gets the booking in its current state, without the guest.
+The catalogue's list of banned guests does not change. When the command ends, an
+SQLite file and its -wal no longer contain the data; for PostgreSQL see --vacuum.`
 }
 
 func (cmd *eraseCommand) Run(ctx context.Context, s *settings, c *console) (err error) {

@@ -15,10 +15,10 @@ type feedResetCommand struct {
 }
 
 func (cmd *feedResetCommand) Help() string {
-	return `An import refuses a feed that is older than the last complete one of its kind.
-If that one claimed a time that has not come, every later feed is refused; this is
-the way back. Nothing that is on sale changes, and no booking. Import a complete
-feed next: it withdraws what it leaves out, whatever fed it.`
+	return `An import refuses a feed that is older than the last complete one of its kind. If
+that one was dated in the future, every later feed is refused; this command is the
+way out. It changes nothing that is on sale and no booking. Import a complete feed
+next: it withdraws what it leaves out, whichever feed brought it.`
 }
 
 func (cmd *feedResetCommand) Run(ctx context.Context, s *settings, c *console) (err error) {

@@ -10,16 +10,16 @@ import (
 )
 
 type healthCommand struct {
-	Address string `default:"127.0.0.1:8080" help:"Where the server listens; of all addresses of the machine, this one's own. (${default})"`
-	TLSCert string `type:"path" placeholder:"FILE" help:"Set if the server serves HTTPS. The file is not read."`
+	Address string `default:"127.0.0.1:8080" help:"Where the server listens; if on all addresses, health asks this machine's own. (${default})"`
+	TLSCert string `type:"path" placeholder:"FILE" help:"Set it if the server serves HTTPS. health does not read the file."`
 }
 
 func (cmd *healthCommand) Help() string {
 	return `Asks a server on this machine for /livez, and exits with 0 if it answers within 3
-seconds: for a container, whose image has neither shell nor curl. It has the
-settings of serve, so that in the same environment it asks the right address. It
-shows no credentials, and does not ask for the database: a server need not be
-restarted because that is away.`
+seconds. It is for containers, whose image has neither shell nor curl. It takes the
+settings of serve, so in the same environment it asks the right address. It sends
+no credentials and does not check the database: a server need not be restarted
+because its database is down.`
 }
 
 // healthWithin is how long an answer may take.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/booking"
+	"holdfast/inventory"
 	"holdfast/letters"
 	"holdfast/storage"
 )
@@ -95,7 +96,7 @@ func (t *table) change(c change, loc *time.Location) error {
 	all := maps.Clone(after)
 	maps.Copy(all, before)
 	for i, name := range slices.Sorted(maps.Keys(all)) {
-		at, who, what := onClock(c.At, "2006-01-02 15:04:05"), c.who(), string(c.Action)
+		at, who, what := inventory.OnClock(c.At, "2006-01-02 15:04:05"), c.who(), string(c.Action)
 		if i > 0 {
 			at, who, what = " ", " ", " "
 		}
@@ -124,7 +125,7 @@ func shown(name string, value json.RawMessage, loc *time.Location) string {
 	case value == nil:
 		return ""
 	case strings.HasSuffix(name, "_sec") && json.Unmarshal(value, &sec) == nil:
-		return onClock(time.Unix(sec, 0).In(loc), "2006-01-02 15:04")
+		return inventory.OnClock(time.Unix(sec, 0).In(loc), "2006-01-02 15:04")
 	case json.Unmarshal(value, &text) == nil:
 		return text
 	case name != "occupied_resources" || json.Unmarshal(value, &stretches) != nil:
@@ -132,7 +133,7 @@ func shown(name string, value json.RawMessage, loc *time.Location) string {
 	}
 	lines := make([]string, len(stretches))
 	for i, r := range stretches {
-		lines[i] = period(r.StartSec, r.EndSec, loc)
+		lines[i] = inventory.Period(r.StartSec, r.EndSec, loc)
 		if r.ZoneID != "" {
 			lines[i] += " zone " + r.ZoneID
 		}

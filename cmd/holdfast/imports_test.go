@@ -19,15 +19,19 @@ var permitted = map[string][]string{
 	"holdfast/inventory/catalogue": {"holdfast/inventory", "holdfast/letters"},
 	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
-	"holdfast/storage/storagetest": {"holdfast/storage"},
+	"holdfast/storage/storagetest": {"holdfast/storage", "holdfast/booking", "holdfast/inventory"},
+	"holdfast/importer":            {"holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/letters", "holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
+	"holdfast/api/edge":            {"holdfast/booking"},
+	"holdfast/api/google":          {"holdfast/api/edge", "holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
+	"holdfast/api/clinic":          {"holdfast/api/edge", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/api/docs":            {},
-	"holdfast/api":                 {"holdfast/api/docs", "holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
+	"holdfast/api":                 {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/api/docs", "holdfast/booking"},
 	"holdfast/cmd/bench":           {"holdfast/storage/storagetest"},
 	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/booking", "holdfast/conform", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/storage", "holdfast/letters",
+		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters",
 	},
 }
 
@@ -37,15 +41,15 @@ var only = map[string][]string{
 	"github.com/jackc/":          {"holdfast/storage", "holdfast/storage/storagetest"},
 	"modernc.org/":               {"holdfast/storage"},
 	"github.com/pressly/":        {"holdfast/storage"},
-	"github.com/labstack/":       {"holdfast/api"},
-	"google.golang.org/protobuf": {"holdfast/api", "holdfast/api/mapsbooking", "holdfast/conform"},
+	"github.com/labstack/":       {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic"},
+	"google.golang.org/protobuf": {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/mapsbooking", "holdfast/conform"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"golang.org/x/text/":         {"holdfast/letters"},
 	"github.com/nyaruka/":        {"holdfast/booking"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture"},
+	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture"},
 }
 
 func TestImportsPointDown(t *testing.T) {

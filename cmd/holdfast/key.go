@@ -12,14 +12,14 @@ import (
 
 type keyCommand struct {
 	Create keyCreateCommand `cmd:"" help:"Print a new API key for a merchant, alone on standard output. It is stored hashed and cannot be shown again."`
-	List   keyListCommand   `cmd:"" help:"List the keys of a merchant, or all, by their ids; never the keys."`
-	Rotate keyRotateCommand `cmd:"" help:"Print a new key in place of one, which can still be exchanged until --overlap has passed."`
-	Revoke keyRevokeCommand `cmd:"" help:"End a key and the tokens that it gave, at once."`
+	List   keyListCommand   `cmd:"" help:"List the ids of a merchant's keys, or of all; never the keys."`
+	Rotate keyRotateCommand `cmd:"" help:"Replace a key: print a new one. The old one works until --overlap has passed."`
+	Revoke keyRevokeCommand `cmd:"" help:"End a key and its tokens at once."`
 }
 
 type keyCreateCommand struct {
-	Merchant string `required:"" placeholder:"ID" help:"The merchant's id, of a clinic or of a feed."`
-	Name     string `placeholder:"TEXT" help:"What the key is for, for people."`
+	Merchant string `required:"" placeholder:"ID" help:"The id of the merchant, a clinic or one from a feed."`
+	Name     string `placeholder:"TEXT" help:"What the key is for, in your words."`
 }
 
 func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -40,7 +40,7 @@ func (cmd *keyCreateCommand) Run(ctx context.Context, s *settings, c *console) (
 }
 
 type keyListCommand struct {
-	Merchant string `placeholder:"ID" help:"Only this merchant's; else all merchants'."`
+	Merchant string `placeholder:"ID" help:"Only this merchant's; by default all merchants'."`
 	JSON     bool   `help:"Print one JSON array."`
 }
 
@@ -78,8 +78,8 @@ func moment(sec int64) string {
 }
 
 type keyRotateCommand struct {
-	ID      string        `arg:"" help:"The key's id, as key list shows it, or the start of it."`
-	Overlap time.Duration `default:"24h" help:"How long the old key can still be exchanged. (${default})"`
+	ID      string        `arg:"" help:"The key's id as key list shows it, or the beginning of it."`
+	Overlap time.Duration `default:"24h" help:"How long the old key still works. (${default})"`
 }
 
 func (cmd *keyRotateCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
@@ -103,7 +103,7 @@ func (cmd *keyRotateCommand) Run(ctx context.Context, s *settings, c *console) (
 }
 
 type keyRevokeCommand struct {
-	ID string `arg:"" help:"The key's id, as key list shows it, or the start of it."`
+	ID string `arg:"" help:"The key's id as key list shows it, or the beginning of it."`
 }
 
 func (cmd *keyRevokeCommand) Run(ctx context.Context, s *settings, c *console) (err error) {

@@ -32,8 +32,8 @@ func main() {
 // settings belong to every command. Each is a flag and an environment variable.
 type settings struct {
 	Database     string        `default:"holdfast.db" placeholder:"FILE|postgres://…" help:"SQLite file, or URL of a PostgreSQL database. (${default})"`
-	DatabaseWait time.Duration `default:"30s" help:"How long to wait for a PostgreSQL that takes bookings, if there is none yet: it is starting, or failing over; 0 is not at all. (${default})"`
-	LogFormat    string        `default:"text" enum:"text,json" help:"How log lines are written on standard error: text or json. (${default})"`
+	DatabaseWait time.Duration `default:"30s" help:"How long to wait for a PostgreSQL that accepts writes, if there is none yet because it is starting or failing over; 0 does not wait. (${default})"`
+	LogFormat    string        `default:"text" enum:"text,json" help:"The format of log lines on standard error: text or json. (${default})"`
 
 	log *slog.Logger
 }
@@ -42,19 +42,19 @@ type commands struct {
 	settings
 
 	Serve     serveCommand     `cmd:"" help:"Serve Google's Booking Server API and the clinic Open API."`
-	Health    healthCommand    `cmd:"" help:"Ask a server on this machine whether it answers; exit 1 if not."`
+	Health    healthCommand    `cmd:"" help:"Ask a server on this machine whether it runs; exit 1 if not."`
 	Import    importCommand    `cmd:"" help:"Load catalogues (YAML or JSON) and Google feeds (JSON, plain or gzip), also while serving."`
-	FeedReset feedResetCommand `cmd:"" help:"Forget which feed of a kind was loaded last, so that the next one is taken."`
-	Key       keyCommand       `cmd:"" help:"Make, list, replace and end API keys of clinics."`
+	FeedReset feedResetCommand `cmd:"" help:"Forget which feed of a kind was loaded last, so that the next one is accepted."`
+	Key       keyCommand       `cmd:"" help:"Create, list, replace and revoke API keys of clinics."`
 	Bookings  bookingsCommand  `cmd:"" help:"Show who is coming."`
-	Booking   bookingCommand   `cmd:"" help:"Confirm, decline or cancel a booking, note a no-show, or show its history."`
-	Prune     pruneCommand     `cmd:"" help:"Delete slots that are over and that nobody has booked."`
-	Retain    retainCommand    `cmd:"" help:"Erase what is known of guests whose visits were long ago."`
-	Erase     eraseCommand     `cmd:"" help:"Erase what is known of one person."`
+	Booking   bookingCommand   `cmd:"" help:"Confirm, decline or cancel a booking, record a no-show, or show its history."`
+	Prune     pruneCommand     `cmd:"" help:"Delete past slots that nobody booked."`
+	Retain    retainCommand    `cmd:"" help:"Erase the personal data of guests whose visits were long ago."`
+	Erase     eraseCommand     `cmd:"" help:"Erase the personal data of one person."`
 	Backup    backupCommand    `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
 	Verify    verifyCommand    `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform   conformCommand   `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
-	Demo      demoCommand      `cmd:"" help:"Show the whole story on a fresh database: book, retry, contest, move, refuse, verify."`
+	Demo      demoCommand      `cmd:"" help:"Demonstrate everything on a fresh database: book, retry, compete, move, refuse, verify."`
 }
 
 // console is where a command writes: answers to out, all else to err.

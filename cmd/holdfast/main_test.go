@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -33,13 +34,16 @@ func TestMain(m *testing.M) {
 // each runs the test with an empty database of each kind.
 func each(t *testing.T, test func(t *testing.T, p program)) {
 	t.Helper()
-	for name, target := range map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres} {
-		t.Run(name, func(t *testing.T) { test(t, program{database: target(t)}) })
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) { test(t, program{database: kind.New(t)}) })
 	}
 }
 
 // program is holdfast on one database.
-type program struct{ database string }
+type program struct {
+	database string
+	binary   string // another build of it, to compare; "": this one
+}
 
 // result is what a run of the program came to.
 type result struct {
@@ -50,9 +54,20 @@ type result struct {
 // run runs a command to its end.
 func (p program) run(t *testing.T, args ...string) result {
 	t.Helper()
+	return p.runWith(t.Context(), args...)
+}
+
+func (p program) runWith(ctx context.Context, args ...string) result {
 	var out, err bytes.Buffer
-	status := run(t.Context(), append(args, "--database", p.database), &out, &err)
-	return result{status, out.String(), err.String()}
+	args = append(args, "--database", p.database)
+	if p.binary == "" {
+		status := run(ctx, args, &out, &err)
+		return result{status, out.String(), err.String()}
+	}
+	cmd := exec.CommandContext(ctx, p.binary, args...)
+	cmd.Stdout, cmd.Stderr = &out, &err
+	_ = cmd.Run() // the status says it
+	return result{cmd.ProcessState.ExitCode(), out.String(), err.String()}
 }
 
 // ok runs a command that must succeed and returns what it printed.

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"holdfast/api"
+	"holdfast/api/edge"
 	"holdfast/storage"
 )
 
@@ -23,7 +23,7 @@ import (
 // made up: routes, status codes and causes are lists of ours.
 type metrics struct {
 	registry *prometheus.Registry
-	counters *api.Counters
+	counters *edge.Counters
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	retries  prometheus.Counter
@@ -35,7 +35,7 @@ type metrics struct {
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		counters: &api.Counters{},
+		counters: &edge.Counters{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_requests_total", Help: "Requests answered, by route, status code and, where one was refused, cause or field.",
 		}, []string{"route", "code", "cause"}),
@@ -90,13 +90,34 @@ func (m *metrics) committed(g storage.Group) {
 }
 
 // observe notes one answer.
-func (m *metrics) observe(a api.Answer) {
+func (m *metrics) observe(a edge.Answer) {
 	cause := a.Cause
 	if cause == "" {
 		cause = a.Field
 	}
 	m.requests.WithLabelValues(a.Route, strconv.Itoa(a.Status), cause).Inc()
 	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
+}
+
+// connectionCounts are the counts of a listener, as metrics.
+type connectionCounts struct{ of *edge.Listener }
+
+var (
+	openConnections   = prometheus.NewDesc("holdfast_connections", "Connections that are open.", nil, nil)
+	closedConnections = prometheus.NewDesc("holdfast_connections_closed_total", "Connections that were closed because there were too many.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (connectionCounts) Describe(out chan<- *prometheus.Desc) {
+	out <- openConnections
+	out <- closedConnections
+}
+
+// Collect implements prometheus.Collector.
+func (c connectionCounts) Collect(out chan<- prometheus.Metric) {
+	open, closed := c.of.Counts()
+	out <- prometheus.MustNewConstMetric(openConnections, prometheus.GaugeValue, float64(open))
+	out <- prometheus.MustNewConstMetric(closedConnections, prometheus.CounterValue, float64(closed))
 }
 
 // How many connections there are to the internal address at most, and how long a
@@ -127,9 +148,9 @@ func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log 
 	mux.HandleFunc("GET /debug/pprof/profile", brief(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", brief(pprof.Trace))
-	limited := newConnections(listener, internalConnections, 0, internalConnections, nil, log)
+	limited := edge.Listen(listener, edge.Limits{Most: internalConnections, Each: internalConnections}, log)
 	srv := &http.Server{
-		Handler: mux, ConnState: limited.state,
+		Handler: mux, ConnState: limited.ConnState,
 		ReadHeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		// The first ends also what is profiled; pprof adds that to the second by itself.
 		ReadTimeout: longestProfile + time.Second, WriteTimeout: 5 * time.Second,

@@ -11,7 +11,7 @@ import (
 
 	"log/slog"
 
-	"holdfast/api"
+	"holdfast/api/edge"
 	"holdfast/storage/storagetest"
 )
 
@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 		if err := m.watch(db.DB); err != nil {
 			t.Fatal(err)
 		}
-		m.observe(api.Answer{Route: "/v3/CreateBooking", Status: 200, Cause: "SLOT_UNAVAILABLE", Took: 30 * time.Millisecond})
+		m.observe(edge.Answer{Route: "/v3/CreateBooking", Status: 200, Cause: "SLOT_UNAVAILABLE", Took: 30 * time.Millisecond})
 		m.counters.Mismatches.Add(1)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

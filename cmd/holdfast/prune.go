@@ -8,14 +8,13 @@ import (
 )
 
 type pruneCommand struct {
-	Keep time.Duration `default:"720h" help:"How long after its start a slot that nobody has booked is kept; 720h are 30 days. (${default})"`
+	Keep time.Duration `default:"720h" help:"How long to keep unbooked slots after they start; 720h is 30 days. (${default})"`
 }
 
 func (cmd *pruneCommand) Help() string {
-	return `Deletes the slots that started so long ago and that nobody has booked or blocked:
-what feeds have published and nobody wanted. Bookings stay, and so do their
-slots. It works in small transactions, also while serving; broken off, run it
-again. Run it daily.`
+	return `Deletes slots that started so long ago and that nobody has booked or blocked: most
+of what feeds publish. Bookings and their slots stay. It works in small
+transactions, also while serving; if it is interrupted, run it again. Run it daily.`
 }
 
 func (cmd *pruneCommand) Run(ctx context.Context, s *settings, c *console) (err error) {

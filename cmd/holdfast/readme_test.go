@@ -21,23 +21,26 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// The documents are tested, so that none can go stale: the README's session is
-// run as a reader would run it, and what the others name has to exist.
+// The documents are tested, so that none can go stale: the sessions run as a reader would run
+// them, and whatever a document names has to exist.
 
 // root is the top of the source tree.
 const root = "../.."
 
-// sessionAddress is where the README says that its server listens.
+// sessionAddress is where the documents say that their servers listen.
 const sessionAddress = "127.0.0.1:8080"
 
-// sessions are the documents that are run.
-var sessions = []string{"README.md", "docs/clinic.md"}
+// sessions are the documents that are run on each database.
+var sessions = []string{"docs/session.md", "docs/clinic.md"}
+
+// demoStarts is what comes before the README's blocks: its demo, once the story is over.
+const demoStarts = "bin/holdfast demo >bin/holdfast.log &\nuntil grep -q 'Still serving' bin/holdfast.log; do sleep 0.1; done\n"
 
 var update = flag.Bool("update", false, "write the answers of the documents' sessions anew, those on SQLite")
 
-// TestReadmeSession runs the blocks marked console of the README and of the
-// clinic's day, those of each document in one shell, and compares what each
-// command prints. Blocks marked sh are not run.
+// TestReadmeSession runs the blocks marked console of the README, beside its demo, and of the
+// sessions on each database, those of each document in one shell, and compares what each command
+// prints. It does not run blocks marked sh.
 func TestReadmeSession(t *testing.T) {
 	for _, program := range []string{"bash", "curl", "sed"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -50,11 +53,28 @@ func TestReadmeSession(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	play := func(t *testing.T, name, before, database string) {
+		steps := readSession(t, name)
+		answers := hold(t, before, steps, binary, database)
+		got, want := plainer{}, plainer{}
+		clinic := document(t, "docs/examples/clinic.yaml")
+		same := true
+		for i, s := range steps {
+			if g, w := got.plain(answers[i], clinic), want.plain(s.want, clinic); g != w {
+				same = false
+				t.Errorf("%s:%d: $ %s\ngot:\n%s\nwant:\n%s", name, s.line, s.command, g, w)
+			}
+		}
+		if *update && !same && database == onSQLite {
+			writeSession(t, name, answers)
+		}
+	}
+	t.Run("README.md", func(t *testing.T) { play(t, "README.md", demoStarts, onSQLite) })
 	for _, on := range []struct {
 		name     string
 		database func(*testing.T) string
 	}{
-		{"SQLite", func(*testing.T) string { return "holdfast.db" }},
+		{"SQLite", func(*testing.T) string { return onSQLite }},
 		{"Postgres", func(t *testing.T) string { return storagetest.Postgres(t) }},
 		{"Postgres behind PgBouncer", func(t *testing.T) string { // as docs/operations.md says
 			target := storagetest.Postgres(t)
@@ -65,25 +85,13 @@ func TestReadmeSession(t *testing.T) {
 		}},
 	} {
 		for _, name := range sessions {
-			t.Run(on.name+"/"+name, func(t *testing.T) {
-				steps := readSession(t, name)
-				answers := hold(t, steps, binary, on.database(t))
-				got, want := plainer{}, plainer{}
-				clinic := document(t, "docs/examples/clinic.yaml")
-				same := true
-				for i, s := range steps {
-					if g, w := got.plain(answers[i], clinic), want.plain(s.want, clinic); g != w {
-						same = false
-						t.Errorf("%s:%d: $ %s\ngot:\n%s\nwant:\n%s", name, s.line, s.command, g, w)
-					}
-				}
-				if *update && !same && on.name == "SQLite" {
-					writeSession(t, name, answers)
-				}
-			})
+			t.Run(on.name+"/"+name, func(t *testing.T) { play(t, name, "", on.database(t)) })
 		}
 	}
 }
+
+// onSQLite is the database that the sessions have unless another is set.
+const onSQLite = "holdfast.db"
 
 // step is one command of the session and what it prints.
 type step struct {
@@ -103,39 +111,50 @@ func readSession(t *testing.T, name string) []step {
 		case !inside:
 		case isCommand:
 			steps = append(steps, step{line: i + 1, command: command})
+		case continues(steps[len(steps)-1].command):
+			steps[len(steps)-1].command += "\n" + line
 		default:
 			steps[len(steps)-1].want += line + "\n"
 		}
 	}
-	if len(steps) < 10 {
+	if least := map[bool]int{true: 1, false: 10}[name == "README.md"]; len(steps) < least {
 		t.Fatalf("the session of %s has %d commands", name, len(steps))
 	}
 	return steps
 }
 
+// continues reports whether a command goes on in the next line: a quote is open.
+func continues(command string) bool { return strings.Count(command, "'")%2 == 1 }
+
 // writeSession puts other answers behind the commands of a document.
 func writeSession(t *testing.T, name string, answers []string) {
 	t.Helper()
 	var lines []string
-	inside, n := false, 0
+	inside, n, command := false, 0, ""
 	for _, line := range strings.Split(document(t, name), "\n") {
 		switch {
 		case strings.HasPrefix(line, "```"):
 			inside = line == "```console"
-		case inside && strings.HasPrefix(line, "$ "):
+		case !inside:
+		case continues(command):
+			command += "\n" + line
+		case strings.HasPrefix(line, "$ "):
+			command = line
+		default:
+			continue // an answer
+		}
+		if inside && command != "" && !continues(command) {
 			line = strings.TrimSuffix(line+"\n"+answers[n], "\n")
-			n++
-		case inside:
-			continue
+			n, command = n+1, ""
 		}
 		lines = append(lines, line)
 	}
 	must(t, os.WriteFile(filepath.Join(root, name), []byte(strings.Join(lines, "\n")), 0o600))
 }
 
-// hold runs the session in a copy of the part of the source tree that it needs,
-// on a free port. It returns what each command printed, standard error too.
-func hold(t *testing.T, steps []step, binary, database string) []string {
+// hold runs the session, with something before it, in a copy of the part of the source tree that
+// it needs, on a free port. It returns what each command printed, standard error too.
+func hold(t *testing.T, before string, steps []step, binary, database string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.CopyFS(filepath.Join(dir, "docs", "examples"), os.DirFS(filepath.Join(root, "docs", "examples"))))
@@ -145,7 +164,7 @@ func hold(t *testing.T, steps []step, binary, database string) []string {
 	address := freeAddress(t)
 	const mark = "-- end of an answer --"
 	// Whatever becomes of the session, its server ends with it.
-	script := "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+	script := "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + before
 	for _, s := range steps {
 		script += strings.ReplaceAll(s.command, sessionAddress, address) + "\nprintf '%s\\n' '" + mark + "'\n"
 	}
@@ -219,15 +238,15 @@ func (p plainer) plain(answer, catalogue string) string {
 	return objectID.ReplaceAllStringFunc(answer, number("schedule id"))
 }
 
-// Every command and every setting that --help shows is in the README's tables.
+// Every command and every setting that --help shows is in the tables of docs/settings.md.
 func TestReadmeHasEverySetting(t *testing.T) {
-	readme := document(t, "README.md")
+	settings := document(t, "docs/settings.md")
 	variable := regexp.MustCompile(`\$(HOLDFAST_[A-Z_]+)`)
 	seen := map[string]bool{}
 	for _, command := range commandsOf(t) {
 		help := helpOf(t, strings.Fields(command)...)
-		if name, _, _ := strings.Cut(command, " "); !strings.Contains(readme, "| `"+name+" ") && !strings.Contains(readme, "| `"+name+"`") {
-			t.Errorf("README.md does not have the command %q", name)
+		if name, _, _ := strings.Cut(command, " "); !strings.Contains(settings, "| `"+name+" ") && !strings.Contains(settings, "| `"+name+"`") {
+			t.Errorf("docs/settings.md does not have the command %q", name)
 		}
 		for _, found := range variable.FindAllStringSubmatch(help, -1) {
 			seen[found[1]] = true
@@ -235,8 +254,8 @@ func TestReadmeHasEverySetting(t *testing.T) {
 	}
 	for name := range seen {
 		flag := "--" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "HOLDFAST_")), "_", "-")
-		if !strings.Contains(readme, "`"+name+"`") || !strings.Contains(readme, "`"+flag+"`") {
-			t.Errorf("README.md does not have %s and %s", flag, name)
+		if !strings.Contains(settings, "`"+name+"`") || !strings.Contains(settings, "`"+flag+"`") {
+			t.Errorf("docs/settings.md does not have %s and %s", flag, name)
 		}
 	}
 	if len(seen) < 10 {
@@ -253,9 +272,13 @@ func TestReadmeHasEveryCall(t *testing.T) {
 			run += s.command + "\n"
 		}
 	}
-	routes := regexp.MustCompile(`route\(e, http\.Method(\w+), "([^"]+)"`).FindAllStringSubmatch(document(t, "api/api.go"), -1)
-	if len(routes) < 10 {
-		t.Fatalf("found %d routes in api/api.go", len(routes))
+	var routes [][]string
+	for _, file := range []string{"api/api.go", "api/google/google.go", "api/clinic/clinic.go"} {
+		found := regexp.MustCompile(`edge\.(Get|Post)\("([^"]+)"`).FindAllStringSubmatch(document(t, file), -1)
+		if len(found) < 2 {
+			t.Fatalf("found %d routes in %s", len(found), file)
+		}
+		routes = append(routes, found...)
 	}
 	for _, r := range routes {
 		method, path := strings.ToUpper(r[1]), r[2]

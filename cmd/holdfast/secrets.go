@@ -13,7 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"holdfast/api"
+	"holdfast/api/google"
 )
 
 // secrets are what the server proves who it is with, and what its callers do:
@@ -24,14 +24,14 @@ type secrets struct {
 	certFile, keyFile string // "" for plain HTTP
 	log               *slog.Logger
 
-	credentials *api.Credentials
+	credentials *google.Credentials
 	certificate atomic.Pointer[tls.Certificate]
 }
 
 // newSecrets reads all of them; at start each has to be good.
 func newSecrets(cmd *serveCommand, log *slog.Logger) (*secrets, error) {
-	s := &secrets{credentialsFile: cmd.GoogleCredentialsFile, certFile: cmd.TLSCert, keyFile: cmd.TLSKey, log: log, credentials: api.NewCredentials()}
-	all, err := api.ParseCredentials(cmd.GoogleCredentials)
+	s := &secrets{credentialsFile: cmd.GoogleCredentialsFile, certFile: cmd.TLSCert, keyFile: cmd.TLSKey, log: log, credentials: google.NewCredentials()}
+	all, err := google.ParseCredentials(cmd.GoogleCredentials)
 	if err != nil {
 		return nil, fmt.Errorf("--google-credentials: %w", err)
 	}
@@ -54,7 +54,7 @@ func (s *secrets) readCredentials() error {
 	if err != nil {
 		return fmt.Errorf("--google-credentials-file: %w", err)
 	}
-	all, err := api.ParseCredentialsFile(string(text))
+	all, err := google.ParseCredentialsFile(string(text))
 	if err != nil {
 		return fmt.Errorf("--google-credentials-file: %w", err)
 	}
@@ -62,7 +62,7 @@ func (s *secrets) readCredentials() error {
 	return nil
 }
 
-func (s *secrets) replaceCredentials(all []api.Credential) {
+func (s *secrets) replaceCredentials(all []google.Credential) {
 	s.credentials.Replace(all)
 	for i, c := range all {
 		if c.Weak() {

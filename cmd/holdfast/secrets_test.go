@@ -26,7 +26,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/api"
+	"holdfast/api/google"
 	"holdfast/storage/storagetest"
 )
 
@@ -172,9 +172,9 @@ func TestReminders(t *testing.T) {
 	now := time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)
 	day := func(n int) time.Time { return now.Add(time.Duration(n) * 24 * time.Hour) }
 	var log bytes.Buffer
-	s := &secrets{log: slog.New(slog.NewTextHandler(&log, nil)), credentials: api.NewCredentials(
-		api.Credential{User: "a", Password: "b", Expires: day(-1)}, api.Credential{User: "a", Password: "c"},
-		api.Credential{User: "a", Password: "d", Expires: day(29)}, api.Credential{User: "a", Password: "e", Expires: day(30)},
+	s := &secrets{log: slog.New(slog.NewTextHandler(&log, nil)), credentials: google.NewCredentials(
+		google.Credential{User: "a", Password: "b", Expires: day(-1)}, google.Credential{User: "a", Password: "c"},
+		google.Credential{User: "a", Password: "d", Expires: day(29)}, google.Credential{User: "a", Password: "e", Expires: day(30)},
 	)}
 	s.certificate.Store(&tls.Certificate{Leaf: &x509.Certificate{NotAfter: day(7).Add(-time.Second)}})
 	s.remind(now)

@@ -17,22 +17,23 @@ import (
 	"time"
 
 	"holdfast/api"
+	"holdfast/api/edge"
 	"holdfast/booking"
 	"holdfast/storage"
 )
 
 type serveCommand struct {
 	Address               string        `default:"127.0.0.1:8080" help:"Where to listen. (${default})"`
-	GoogleCredentials     string        `xor:"google" placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"What Google calls /v3 with. Give the old and the new pair while rotating. Without any, every /v3 call is refused. Prefer the environment variable: arguments can be seen by others on the machine."`
-	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: USER:PASSWORD a line, and behind it, if known, the day on which it expires, like 2027-01-31. Read again on SIGHUP."`
+	GoogleCredentials     string        `xor:"google" placeholder:"USER:PASSWORD[,USER:PASSWORD]" help:"The credentials that Google calls /v3 with. Give the old and the new pair while you replace them. Without any, every /v3 call is refused. Prefer the environment variable: others on the machine can see arguments."`
+	GoogleCredentialsFile string        `xor:"google" type:"path" placeholder:"FILE" help:"The same from a file: one USER:PASSWORD per line, optionally followed by its expiry date, like 2027-01-31. Read again on SIGHUP."`
 	LeaseDuration         time.Duration `default:"10m" help:"How long CreateLease may hold a slot. (${default})"`
-	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's word before it is declined; 0 is until it starts. (${default})"`
-	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not say. (${default})"`
-	MaxAnonymousLeases    int           `default:"100" help:"How many leases without a Google user may be held at one merchant. (${default})"`
-	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are good at a time; over that the oldest ends. (${default})"`
-	MaxBlocks             int           `default:"20" help:"How many blocks that differ the desk may lay over one time of a zone. (${default})"`
-	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/, without credentials: an address that only operators reach. Without it they are not served."`
-	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8. Without any it is not read."`
+	DeclineAfter          time.Duration `default:"24h" help:"How long a booking may wait for the merchant's confirmation before it is declined; 0 waits until it starts. (${default})"`
+	MaxLeases             int           `default:"10" help:"How many leases one Google user may hold at a merchant whose catalogue does not set it. (${default})"`
+	MaxAnonymousLeases    int           `default:"100" help:"How many leases without a Google user one merchant may have. (${default})"`
+	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are valid at a time; beyond that the oldest ends. (${default})"`
+	MaxBlocks             int           `default:"20" help:"How many different blocks may cover one time of a zone. (${default})"`
+	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/ without credentials. Use an address that only operators can reach. By default they are not served."`
+	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For to trust, like 10.0.0.0/8. Without any it is ignored."`
 	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
 	TLSKey                string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
 }
@@ -101,7 +102,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	service.Store = weakened(service.Store)
 	srv := newServer(api.Config{
 		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
-		Attempts: api.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
+		Attempts: edge.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
 		Counters: watched.counters, Observe: watched.observe,
 	})
 	srv.TLSConfig = secrets.tlsConfig()
@@ -111,9 +112,10 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	}
 	// Half of what the system lets us open is for the database and everything else.
 	most := min(maxConnections, maxFiles()/2)
-	limited := newConnections(listener, most, most/8, min(maxConnectionsEach, most/4), proxies, c.log)
-	srv.ConnState, srv.ConnContext = limited.state, limited.context
-	watched.registry.MustRegister(limited)
+	limits := edge.Limits{Most: most, Reserved: most / 8, Each: min(maxConnectionsEach, most/4), Trusted: proxies}
+	limited := edge.Listen(listener, limits, c.log)
+	srv.ConnState, srv.ConnContext = limited.ConnState, limited.ConnContext
+	watched.registry.MustRegister(connectionCounts{limited})
 	// What runs beside the server ends with it.
 	beside, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -137,6 +139,14 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, limited, c.log)
 }
+
+// How many connections are open at most: in all, of which an eighth is for Google
+// alone, and of one address without anybody's credentials on them. Each costs some
+// 20 kB, or 50 kB with TLS.
+const (
+	maxConnections     = 2048
+	maxConnectionsEach = 256
+)
 
 // How often one address may show wrong credentials: so many at once, and one more
 // in every such time.

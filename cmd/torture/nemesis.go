@@ -49,8 +49,8 @@ type event struct {
 }
 
 // schedule draws up what the nemesis does during so many operations, the same for
-// the same seed.
-func schedule(seed uint64, operations int, counts map[blow]int) []event {
+// the same seed. Servers that die at a point do so at these.
+func schedule(seed uint64, operations int, counts map[blow]int, points []string) []event {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	operations = operations * 9 / 10 // the last blow needs somebody to fall on
 	var all []event

@@ -77,7 +77,11 @@ func (t *trial) play(ctx context.Context, n int, plan rounds) error {
 		return err
 	}
 	seed := t.seed + uint64(n) //nolint:gosec // rounds are counted from 1
-	events := schedule(seed, plan.operations, plan.counts)
+	deaths := plan.points
+	if deaths == nil {
+		deaths = points
+	}
+	events := schedule(seed, plan.operations, plan.counts, deaths)
 	var clients, nemesis sync.WaitGroup
 	for i := range plan.clients {
 		c := &client{r: r, n: i, rng: rand.New(rand.NewPCG(seed, uint64(100+i)))}

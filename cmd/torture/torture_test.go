@@ -239,11 +239,11 @@ func TestSlotModel(t *testing.T) {
 }
 
 func TestScheduleComesFromTheSeed(t *testing.T) {
-	first := schedule(7, 1000, quick)
-	if !reflect.DeepEqual(first, schedule(7, 1000, quick)) {
+	first := schedule(7, 1000, quick, points)
+	if !reflect.DeepEqual(first, schedule(7, 1000, quick, points)) {
 		t.Error("the same seed gives another schedule")
 	}
-	if reflect.DeepEqual(first, schedule(8, 1000, quick)) {
+	if reflect.DeepEqual(first, schedule(8, 1000, quick, points)) {
 		t.Error("another seed gives the same schedule")
 	}
 	counts, named := map[blow]int{}, map[string]bool{}
@@ -419,6 +419,30 @@ func TestAgain(t *testing.T) {
 	}
 	if _, err := again(4, history("k", look, "", nil), nil); err == nil {
 		t.Error("a look is not asked again")
+	}
+}
+
+// The last lines of a selftest say what went wrong, so that nobody has to search a
+// long log.
+func TestSurprises(t *testing.T) {
+	innocent, accused := newReport(), newReport()
+	accused.wrong = []accusation{{what: "lost", text: "booking 7"}}
+	healthy, broken := variant{promise: "none"}, variant{promise: "P9 a move is atomic", name: "move-in-two-transactions"}
+	outside := variant{promise: "P3", outside: "synchronous_commit=off"}
+	for _, c := range []struct {
+		v    variant
+		rep  *report
+		want string
+	}{
+		{healthy, innocent, ""},
+		{broken, accused, ""},
+		{healthy, accused, "NOT GOOD: the healthy server was accused: lost: booking 7"},
+		{broken, innocent, "NOT GOOD: move-in-two-transactions (P9 a move is atomic) was not caught in 20 rounds."},
+		{outside, innocent, "NOT GOOD: synchronous_commit=off (P3) was not caught in 20 rounds."},
+	} {
+		if got := c.v.surprise(c.rep); got != c.want {
+			t.Errorf("%s: %q, want %q", c.v.broken(), got, c.want)
+		}
 	}
 }
 

@@ -26,7 +26,8 @@ type rounds struct {
 	operations, clients int
 	limit               time.Duration
 	counts              map[blow]int
-	verify              bool // read the whole database afterwards
+	points              []string // where servers die, if not at any of points
+	verify              bool     // read the whole database afterwards
 }
 
 // calm reports whether one server lives through all of it.

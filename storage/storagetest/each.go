@@ -11,9 +11,12 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"holdfast/booking"
+	"holdfast/inventory"
 	"holdfast/storage"
 )
 
@@ -21,6 +24,18 @@ import (
 type Database struct {
 	*storage.DB
 	Target string // to open it again, as holdfast --database takes it
+}
+
+// PutClinic imports a clinic's catalogue at nowSec.
+func (d Database) PutClinic(ctx context.Context, m inventory.Merchant, nowSec int64) error {
+	return PutClinic(ctx, d.DB, m, nowSec)
+}
+
+// PutClinic is [Database.PutClinic] of any database.
+func PutClinic(ctx context.Context, db *storage.DB, m inventory.Merchant, nowSec int64) error {
+	s := &booking.Service{Store: db, Now: func() time.Time { return time.Unix(nowSec, 0) }}
+	_, err := s.ReplaceClinic(ctx, booking.By{Actor: booking.ByOperator}, m)
+	return err
 }
 
 // Main runs a package's tests, ends their PostgreSQL and returns the exit
@@ -37,6 +52,21 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// Kind is a kind of database.
+type Kind struct {
+	Name string
+	New  func(testing.TB) string // the target of an empty one
+}
+
+// Kinds are the kinds that tests run on: both, but with -short SQLite alone.
+func Kinds() []Kind {
+	kinds := []Kind{{"SQLite", SQLite}, {"Postgres", Postgres}}
+	if testing.Short() {
+		return kinds[:1]
+	}
+	return kinds
+}
+
 // Each runs the test on each kind of database, as a subtest of that name.
 func Each(t *testing.T, test func(t *testing.T, db Database)) {
 	t.Helper()
@@ -46,12 +76,9 @@ func Each(t *testing.T, test func(t *testing.T, db Database)) {
 // EachWith is Each with options of the test's choice.
 func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Database)) {
 	t.Helper()
-	for _, kind := range []struct {
-		name   string
-		target func(testing.TB) string
-	}{{"SQLite", SQLite}, {"Postgres", Postgres}} {
-		t.Run(kind.name, func(t *testing.T) {
-			target := kind.target(t)
+	for _, kind := range Kinds() {
+		t.Run(kind.Name, func(t *testing.T) {
+			target := kind.New(t)
 			test(t, Database{DB: Open(t, target, o), Target: target})
 		})
 	}
@@ -98,7 +125,7 @@ var sqliteTemplate struct {
 // which is removed when the test ends.
 func SQLite(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "holdfast.db")
+	path := filepath.Join(sqliteDir(t), "holdfast.db")
 	sqliteTemplate.Do(func() {
 		if sqliteTemplate.err = create(path); sqliteTemplate.err == nil {
 			sqliteTemplate.file, sqliteTemplate.err = os.ReadFile(path)
@@ -111,6 +138,29 @@ func SQLite(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// sqlitePrefix, followed by the process id and a random part, names the directory of
+// a SQLite file in memory.
+const sqlitePrefix = "holdfast-sqlite-"
+
+// sqliteDir is an empty directory, in memory if there is room.
+func sqliteDir(t testing.TB) string {
+	t.Helper()
+	memory, ok := inMemory()
+	if !ok {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, fmt.Sprintf("%s%d-", sqlitePrefix, os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // create makes the schema and closes the database again.

@@ -264,28 +264,34 @@ func makeDir(owner *syscall.Credential) (string, error) {
 	return dir, nil
 }
 
-// baseDir is where directories for servers are made: not in a TMPDIR with a long
-// name, because a socket's path may have about 100 bytes and no more.
+// baseDir is where directories for servers are made: for tests in memory, if there
+// is room, else not in a TMPDIR with a long name, because a socket's path may have
+// about 100 bytes and no more.
 func baseDir() string {
+	if dir, ok := inMemory(); ok {
+		return dir
+	}
 	if base := os.TempDir(); len(base) <= 40 {
 		return base
 	}
 	return "/tmp"
 }
 
-// removeLeftovers removes the directories of servers whose process is dead and
-// whose supervisor was killed too. Should such a server still run, it notices
-// within a minute that its files are gone, and ends.
+// removeLeftovers removes what processes left that are dead: the directories of
+// servers whose supervisor was killed too, and SQLite files in memory. Should such a
+// server still run, it notices within a minute that its files are gone, and ends.
 func removeLeftovers() {
-	dirs, err := filepath.Glob(filepath.Join(baseDir(), dirPrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range dirs {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
-		id, err := strconv.Atoi(pid)
-		if err == nil && errors.Is(syscall.Kill(id, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir) // it may be another user's, who will do it
+	for _, prefix := range []string{dirPrefix, sqlitePrefix} {
+		dirs, err := filepath.Glob(filepath.Join(baseDir(), prefix+"*"))
+		if err != nil {
+			continue
+		}
+		for _, dir := range dirs {
+			pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+			id, err := strconv.Atoi(pid)
+			if err == nil && errors.Is(syscall.Kill(id, 0), syscall.ESRCH) {
+				_ = os.RemoveAll(dir) // it may be another user's, who will do it
+			}
 		}
 	}
 }
