@@ -9,7 +9,7 @@ export CGO_ENABLED = 0
 unwatched = modernc.org/libc modernc.org/libc/... modernc.org/memory modernc.org/sqlite/lib
 race = -race $(foreach p,$(unwatched),-gcflags=$(p)=-race=false)
 
-.PHONY: help check test lint vulnerable abuse abuse-selftest ha demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
+.PHONY: help check test lint vulnerable abuse abuse-selftest alerts ha demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,3 +67,7 @@ generate: ## write the Go code of api/mapsbooking/*.proto anew
 
 docs-vendor: ## fetch the renderer of /docs again (needs npm; api/docs/vendor.sh)
 	sh api/docs/vendor.sh
+
+alerts: ## test the alert rules in deploy/prometheus (needs Debian's prometheus, for promtool)
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules deploy/prometheus/alerts_test.yml

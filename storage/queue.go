@@ -234,3 +234,10 @@ func (q *queue) close(commit func()) {
 		q.idle.Wait()
 	}
 }
+
+// Queued is how many operations wait or run, and how many may.
+func (db *DB) Queued() (operations, places int) {
+	db.queue.Lock()
+	defer db.queue.Unlock()
+	return db.queue.accepted, db.queue.places
+}

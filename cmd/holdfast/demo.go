@@ -74,7 +74,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	go func() {
 		served <- serve(serving, newServer(api.Config{
 			Bookings: newService(db), Credentials: google.NewCredentials(google.Credential{User: demoUser, Password: demoPassword}), Healthy: db.Ping, Log: quiet,
-		}), listener, quiet)
+		}), listener, &readiness{db: db}, 0, quiet)
 	}()
 	defer func() { stop(); err = errors.Join(err, <-served) }()
 

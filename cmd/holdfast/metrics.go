@@ -120,6 +120,56 @@ func (c connectionCounts) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(closedConnections, prometheus.CounterValue, float64(closed))
 }
 
+// health is what is asked for when metrics are: whether the server is ready, how far
+// standbys are behind, and how full the queue is.
+type health struct {
+	ready *readiness
+	db    *storage.DB
+}
+
+var (
+	readyDesc    = prometheus.NewDesc("holdfast_ready", "1 if /readyz says so.", nil, nil)
+	standbysDesc = prometheus.NewDesc("holdfast_replication_standbys", "Standbys that are connected to PostgreSQL.", nil, nil)
+	behindDesc   = prometheus.NewDesc("holdfast_replication_behind_seconds", "How far the slowest standby is behind. 0 if the role may not see it (GRANT pg_monitor).", nil, nil)
+	waitingDesc  = prometheus.NewDesc("holdfast_replication_waiting", "1 if COMMITs wait for a standby and none is connected.", nil, nil)
+	queuedDesc   = prometheus.NewDesc("holdfast_queue_operations", "Operations that wait for the database or run.", nil, nil)
+	placesDesc   = prometheus.NewDesc("holdfast_queue_places", "How many of them there may be; over that they are refused.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (h *health) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{readyDesc, standbysDesc, behindDesc, waitingDesc, queuedDesc, placesDesc} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector. What the database does not say now is left
+// out.
+func (h *health) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*readyWithin)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, value float64) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	yes := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	gauge(readyDesc, yes(h.ready.check(ctx) == nil))
+	queued, places := h.db.Queued()
+	gauge(queuedDesc, float64(queued))
+	gauge(placesDesc, float64(places))
+	standbys, err := h.db.Replication(ctx)
+	if err != nil {
+		return
+	}
+	gauge(standbysDesc, float64(standbys.Standbys))
+	gauge(behindDesc, standbys.Behind.Seconds())
+	gauge(waitingDesc, yes(standbys.Waiting))
+}
+
 // How many connections there are to the internal address at most, and how long a
 // profile or a trace may be.
 const (
@@ -138,10 +188,13 @@ func brief(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serveInternal serves /metrics and /debug/pprof/ on an address of their own,
-// which is not for the world, until the context ends.
-func (m *metrics) serveInternal(ctx context.Context, listener net.Listener, log *slog.Logger) error {
+// serveInternal serves what operators ask, on an address of its own that is not for the
+// world, until the context ends.
+func serveInternal(ctx context.Context, listener net.Listener, m *metrics, ready *readiness, i info, log *slog.Logger) error {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", ready.serve)
+	mux.HandleFunc("GET /info", i.serve)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", brief(pprof.Index))
 	// Not pprof.Cmdline: arguments may have credentials in them.

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"holdfast/api"
 	"holdfast/api/edge"
 	"holdfast/booking"
@@ -33,6 +35,7 @@ type serveCommand struct {
 	MaxTokens             int           `default:"20" help:"How many access tokens of one API key are valid at a time; beyond that the oldest ends. (${default})"`
 	MaxBlocks             int           `default:"20" help:"How many different blocks may cover one time of a zone. (${default})"`
 	InternalAddress       string        `placeholder:"HOST:PORT" help:"Where to serve /metrics and /debug/pprof/ without credentials. Use an address that only operators can reach. By default they are not served."`
+	Drain                 time.Duration `default:"0s" help:"How long to go on serving after SIGTERM, while /readyz already says no: as long as a load balancer takes to notice. (${default})"`
 	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For to trust, like 10.0.0.0/8. Without any it is ignored."`
 	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
 	TLSKey                string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
@@ -57,7 +60,7 @@ func collectSeldom() {
 
 // Run serves until the context ends, then answers what it has accepted and
 // stops.
-func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err error) {
+func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parsed *kong.Context) (err error) {
 	collectSeldom()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -66,15 +69,12 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err != nil {
 		return err
 	}
+	if err := cmd.check(); err != nil {
+		return err
+	}
 	proxies, err := networks(cmd.TrustedProxies)
 	if err != nil {
 		return fmt.Errorf("--trusted-proxies: %w", err)
-	}
-	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 {
-		return errors.New("--lease-duration must be above zero, --decline-after not below")
-	}
-	if min(cmd.MaxLeases, cmd.MaxAnonymousLeases, cmd.MaxTokens, cmd.MaxBlocks) < 1 {
-		return errors.New("--max-leases, --max-anonymous-leases, --max-tokens and --max-blocks must be above zero")
 	}
 	watched := newMetrics()
 	options := s.options()
@@ -94,7 +94,8 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	if err := watched.watch(db); err != nil {
 		return err
 	}
-	watched.registry.MustRegister(secrets)
+	ready := &readiness{db: db}
+	watched.registry.MustRegister(secrets, &health{ready: ready, db: db})
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
 	service.MaxLeases, service.MaxAnonymousLeases = cmd.MaxLeases, cmd.MaxAnonymousLeases
@@ -117,7 +118,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 	srv.ConnState, srv.ConnContext = limited.ConnState, limited.ConnContext
 	watched.registry.MustRegister(connectionCounts{limited})
 	// What runs beside the server ends with it.
-	beside, stop := context.WithCancel(ctx)
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer func() { stop(); running.Wait() }()
 	running.Go(func() { secrets.watch(beside, hangups) })
@@ -131,13 +132,28 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console) (err 
 		}
 		c.log.Info("serving metrics", "address", internal.Addr().String())
 		running.Go(func() {
-			if err := watched.serveInternal(beside, internal, c.log); err != nil {
+			if err := serveInternal(beside, internal, watched, ready, newInfo(parsed, time.Now()), c.log); err != nil {
 				c.log.Error("serve metrics", "error", err.Error())
 			}
 		})
 	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
-	return serve(ctx, srv, limited, c.log)
+	return serve(ctx, srv, limited, ready, cmd.Drain, c.log)
+}
+
+// check returns what is wrong with the settings themselves.
+func (cmd *serveCommand) check() error {
+	var errs []error
+	if _, err := networks(cmd.TrustedProxies); err != nil {
+		errs = append(errs, fmt.Errorf("--trusted-proxies: %w", err))
+	}
+	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 || cmd.Drain < 0 {
+		errs = append(errs, errors.New("--lease-duration must be above zero, --decline-after and --drain not below"))
+	}
+	if min(cmd.MaxLeases, cmd.MaxAnonymousLeases, cmd.MaxTokens, cmd.MaxBlocks) < 1 {
+		errs = append(errs, errors.New("--max-leases, --max-anonymous-leases, --max-tokens and --max-blocks must be above zero"))
+	}
+	return errors.Join(errs...)
 }
 
 // How many connections are open at most: in all, of which an eighth is for Google
@@ -258,12 +274,15 @@ func tidyNumbers(ctx context.Context, service *booking.Service, log *slog.Logger
 // stop.
 const stopWithin = 10 * time.Second
 
-// serve serves until ctx ends, then finishes what was accepted.
-func serve(ctx context.Context, srv *http.Server, listener net.Listener, log *slog.Logger) error {
+// serve serves until ctx ends. Then it is no longer ready, goes on for drain, so that
+// whoever asks for that sends requests elsewhere, and finishes what was accepted.
+func serve(ctx context.Context, srv *http.Server, listener net.Listener, ready *readiness, drain time.Duration, log *slog.Logger) error {
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		log.Info("stopping")
+		ready.stopping.Store(true)
+		<-time.After(drain)
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		stopped <- shutdown(limited, srv)
