@@ -106,13 +106,6 @@ func Open(t testing.TB, target string, o storage.Options) *storage.DB {
 	return db
 }
 
-// Postgres returns the URL of an empty database with the current schema, which
-// is dropped when the test ends.
-func Postgres(t testing.TB) string {
-	t.Helper()
-	return PostgresDatabase(t, PostgresTemplate(t, "holdfast", create))
-}
-
 // sqliteTemplate is an empty database file with the current schema: copying it
 // is much faster than migrating.
 var sqliteTemplate struct {

@@ -134,6 +134,13 @@ func Stop() {
 		}
 		return
 	}
+	spares.Lock()
+	defer spares.Unlock()
+	for _, target := range spares.urls {
+		if err := drop(target); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
 	templates.Lock()
 	defer templates.Unlock()
 	for _, made := range templates.made {
