@@ -78,8 +78,7 @@ func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Databa
 	t.Helper()
 	for _, kind := range Kinds() {
 		t.Run(kind.Name, func(t *testing.T) {
-			target := kind.New(t)
-			test(t, Database{DB: Open(t, target, o), Target: target})
+			test(t, Prepared(t, kind, "", o, func(Database) {}))
 		})
 	}
 }
@@ -104,6 +103,13 @@ func Open(t testing.TB, target string, o storage.Options) *storage.DB {
 		}
 	})
 	return db
+}
+
+// Postgres returns the URL of an empty database with the current schema, which
+// is dropped when the test ends.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return PostgresDatabase(t, PostgresTemplate(t, "holdfast", create))
 }
 
 // sqliteTemplate is an empty database file with the current schema: copying it

@@ -127,19 +127,15 @@ func Stop() {
 		server.err = errors.New("PostgreSQL asked for after storagetest.Stop")
 		return
 	}
+	if err := endSpares(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	server.err = errors.New("PostgreSQL asked for after storagetest.Stop")
 	if server.stop != nil {
 		if err := server.stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
 		}
 		return
-	}
-	spares.Lock()
-	defer spares.Unlock()
-	for _, target := range spares.urls {
-		if err := drop(target); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
 	}
 	templates.Lock()
 	defer templates.Unlock()
