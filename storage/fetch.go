@@ -25,15 +25,15 @@ import (
 // is looked at: it would find the slot full that the first one took. Bookings come
 // before the guests and the slots that they lead to. Slots come last: many requests
 // want the same, so they are locked for the shortest time.
-func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
-	g := newGroup(db.dialect, ops)
-	return g, g.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
+func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*batch, error) {
+	b := newBatch(db.dialect, ops)
+	return b, b.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
 }
 
 // fetch takes the steps in their order.
-func (g *group) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *group) error) error {
+func (b *batch) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *batch) error) error {
 	for _, step := range steps {
-		if err := step(tx, g); err != nil {
+		if err := step(tx, b); err != nil {
 			return err
 		}
 	}
@@ -42,9 +42,9 @@ func (g *group) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *group) error) error 
 
 // fetchBlocks reads the blocks that are there already. Nobody makes another of them
 // meanwhile: its slots are locked.
-func (db *DB) fetchBlocks(tx *gorm.DB, g *group) error {
+func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 	asked := map[booking.BlockKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.Blocks.MerchantID != "" {
 			asked[v.touches.Blocks] = true
 		}
@@ -52,18 +52,18 @@ func (db *DB) fetchBlocks(tx *gorm.DB, g *group) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	return db.readInto(tx, g, `SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.merchant_id = k.merchant_id
+	return db.readInto(tx, b, `SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.merchant_id = k.merchant_id
 		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
 // pending are the views that need more than the booking of their token.
-func (g *group) pending() []*view {
-	return slices.DeleteFunc(slices.Clone(g.views), func(v *view) bool { return v.stale || g.prior(v.touches) != nil })
+func (b *batch) pending() []*view {
+	return slices.DeleteFunc(slices.Clone(b.views), func(v *view) bool { return v.stale || b.prior(v.touches) != nil })
 }
 
-func (db *DB) fetchTokens(tx *gorm.DB, g *group) error {
+func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 	claims := map[tokenKey]tokenRow{}
-	for _, v := range g.views {
+	for _, v := range b.views {
 		if c := v.touches.Claim; c != nil {
 			if _, twice := claims[tokenKey{c.Caller, c.Token}]; !twice {
 				claims[tokenKey{c.Caller, c.Token}] = rowOfClaim(*c)
@@ -86,12 +86,12 @@ func (db *DB) fetchTokens(tx *gorm.DB, g *group) error {
 		return err
 	}
 	for _, r := range made {
-		g.claimed[r.key()] = claims[r.key()]
+		b.claimed[r.key()] = claims[r.key()]
 	}
 	if len(made) == len(rows) {
 		return nil
 	}
-	rows = slices.DeleteFunc(rows, func(r tokenRow) bool { _, ours := g.claimed[r.key()]; return ours })
+	rows = slices.DeleteFunc(rows, func(r tokenRow) bool { _, ours := b.claimed[r.key()]; return ours })
 	prior, err := query[tokenRow](db.dialect, tx, `SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t
 		WHERE t.caller = k.caller AND t.token = k.token`, setOf(rows))
 	if err != nil {
@@ -102,14 +102,14 @@ func (db *DB) fetchTokens(tx *gorm.DB, g *group) error {
 	}
 	subjects := make([]uuid.UUID, len(prior))
 	for i, r := range prior {
-		g.tokens[r.key()] = r
+		b.tokens[r.key()] = r
 		subjects[i] = r.BookingID
 	}
-	return db.readInto(tx, g, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
+	return db.readInto(tx, b, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
 }
 
-// readInto adds the bookings that a statement finds to the group.
-func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
+// readInto adds the bookings that a statement finds to the batch.
+func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	rows, err := query[bookingRow](db.dialect, tx, text, sets...)
 	if err != nil {
 		return fmt.Errorf("read bookings: %w", err)
@@ -124,8 +124,8 @@ func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
 		items[it.BookingID] = append(items[it.BookingID], it)
 	}
 	found, err := assemble(rows, items)
-	for _, b := range found {
-		g.setBooking(b)
+	for _, one := range found {
+		b.setBooking(one)
 	}
 	return err
 }
@@ -133,13 +133,13 @@ func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
 // fetchCatalogueVersions makes sure that the operations were planned with their
 // merchants' newest catalogues, and forgets a copy in memory that is not. Those
 // that must not change meanwhile are locked, shared.
-func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
+func (db *DB) fetchCatalogueVersions(tx *gorm.DB, b *batch) error {
 	type row struct {
 		ID      string
 		Version int64
 	}
 	steady := map[string]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if id := v.touches.MerchantID; id != "" {
 			steady[id] = steady[id] || v.touches.Steady
 		}
@@ -167,7 +167,7 @@ func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
 			versions[r.ID] = r.Version
 		}
 	}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if id := v.touches.MerchantID; id != "" && versions[id] != v.touches.CatalogueVersion {
 			db.catalogue.Delete(id)
 			v.stale = true
@@ -176,10 +176,10 @@ func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
 	return nil
 }
 
-func (db *DB) fetchBookings(tx *gorm.DB, g *group) error {
+func (db *DB) fetchBookings(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.ScheduleKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		for _, id := range v.touches.Bookings {
 			ids[id] = true
 		}
@@ -191,29 +191,29 @@ func (db *DB) fetchBookings(tx *gorm.DB, g *group) error {
 		return nil
 	}
 	one := slices.Collect(maps.Keys(ids))
-	before := maps.Clone(g.bookings) // of tokens: they are not locked
-	err := db.readInto(tx, g, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
+	before := maps.Clone(b.bookings) // of tokens: they are not locked
+	err := db.readInto(tx, b, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
 		UNION SELECT s.id FROM {1} k CROSS JOIN bookings s WHERE s.merchant_id = k.merchant_id AND s.schedule_id = k.schedule_id)
 		ORDER BY b.id`+db.dialect.lock, idSet(one), setOf(slices.Collect(maps.Keys(named))))
 	if err != nil {
 		return err
 	}
-	for id, b := range g.bookings {
-		if _, token := before[id]; !token || ids[id] || named[booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}] {
-			g.was[id] = b
+	for id, one := range b.bookings {
+		if _, token := before[id]; !token || ids[id] || named[booking.ScheduleKey{MerchantID: one.MerchantID, ScheduleID: one.ScheduleID}] {
+			b.was[id] = one
 		}
 	}
-	g.held, err = holdsOf(db.dialect, tx, slices.Collect(maps.Keys(g.was)))
-	g.holds = maps.Clone(g.held)
+	b.held, err = holdsOf(db.dialect, tx, slices.Collect(maps.Keys(b.was)))
+	b.holds = maps.Clone(b.held)
 	return err
 }
 
 // fetchGuestKeys claims the guests' keys, so that two first requests of one guest
 // meet here. The keys that nobody had are said to be the new guest's of the first
 // operation that announced them, until it is known whose they are.
-func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
+func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
 	claims := map[booking.GuestKey]guestKeyRow{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		for _, k := range v.touches.GuestKeys {
 			if _, twice := claims[k]; !twice {
 				claims[k] = guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest}
@@ -232,12 +232,12 @@ func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
 		return fmt.Errorf("claim guest keys: %w", err)
 	}
 	for _, r := range made {
-		g.newKeys[r.key()] = r.GuestID
+		b.newKeys[r.key()] = r.GuestID
 	}
 	if len(made) == len(rows) {
 		return nil
 	}
-	rows = slices.DeleteFunc(rows, func(r guestKeyRow) bool { _, ours := g.newKeys[r.key()]; return ours })
+	rows = slices.DeleteFunc(rows, func(r guestKeyRow) bool { _, ours := b.newKeys[r.key()]; return ours })
 	there, err := query[guestKeyRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
 		WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`+db.dialect.lockOf("o"), setOf(rows))
 	if err != nil {
@@ -247,26 +247,26 @@ func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
 		return errVanished
 	}
 	for _, r := range there {
-		g.keys[r.key()] = r.GuestID
+		b.keys[r.key()] = r.GuestID
 	}
 	return nil
 }
 
 // fetchGuests locks whoever the keys, the visitors' names and the bookings belong to, so that a new
 // booking and a change of another one of the same guest meet here.
-func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
+func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.VisitorKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.Visitor.VisitorID != "" {
 			named[v.touches.Visitor] = true
 		}
 	}
-	for _, id := range g.keys {
+	for _, id := range b.keys {
 		ids[id] = true
 	}
-	for _, b := range g.was {
-		ids[b.GuestID] = true
+	for _, one := range b.was {
+		ids[one.GuestID] = true
 	}
 	if len(ids)+len(named) == 0 {
 		return nil
@@ -283,10 +283,10 @@ func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
 		return fmt.Errorf("lock guests: %w", err)
 	}
 	for _, r := range rows {
-		g.setGuest(booking.Guest(r))
+		b.setGuest(booking.Guest(r))
 	}
 	for k := range named {
-		if id, found := g.visitors[k]; found && g.guests[id].ID == uuid.Nil { // joined to it while this waited
+		if id, found := b.visitors[k]; found && b.guests[id].ID == uuid.Nil { // joined to it while this waited
 			return errVanished
 		}
 	}
@@ -294,28 +294,28 @@ func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
 }
 
 // fetchVisits reads what the guests have at the announced times already.
-func (db *DB) fetchVisits(tx *gorm.DB, g *group) error {
+func (db *DB) fetchVisits(tx *gorm.DB, b *batch) error {
 	type row struct {
 		GuestID        uuid.UUID
 		FromSec, ToSec int64
 	}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.FromSec >= v.touches.ToSec {
 			continue
 		}
 		for id := range v.owners() {
 			s := span{v.touches.FromSec, v.touches.ToSec}
-			if known, twice := g.known[id]; twice {
+			if known, twice := b.known[id]; twice {
 				s = span{min(s.from, known.from), max(s.to, known.to)}
 			}
-			g.known[id] = s
+			b.known[id] = s
 		}
 	}
-	if len(g.known) == 0 {
+	if len(b.known) == 0 {
 		return nil
 	}
 	var rows []row
-	for id, s := range g.known {
+	for id, s := range b.known {
 		rows = append(rows, row{id, s.from, s.to})
 	}
 	found, err := query[bookingRow](db.dialect, tx, `SELECT b.id, b.guest_id, b.state, b.service_id, b.staff_id, b.room_id, b.party_size,
@@ -325,11 +325,11 @@ func (db *DB) fetchVisits(tx *gorm.DB, g *group) error {
 		return fmt.Errorf("read visits: %w", err)
 	}
 	for _, r := range found {
-		b, err := r.booking(nil)
+		one, err := r.booking(nil)
 		if err != nil {
 			return fmt.Errorf("visit %s: %w", r.ID, err)
 		}
-		g.setVisit(visitOf(b))
+		b.setVisit(visitOf(one))
 	}
 	return nil
 }
@@ -345,47 +345,47 @@ var liveStates = func() string {
 
 // fetchSlots locks the announced slots and those of the bookings' holds, all in
 // one ascending pass.
-func (db *DB) fetchSlots(tx *gorm.DB, g *group) error {
-	for _, v := range g.pending() {
+func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
+	for _, v := range b.pending() {
 		for k := range v.announced() {
-			g.locked[k] = true
+			b.locked[k] = true
 		}
 		for _, s := range v.touches.Shares {
-			s.ToSec = max(s.ToSec, g.spans[s.Key()].ToSec)
-			g.spans[s.Key()] = s
-			delete(g.locked, s.Key()) // it is no slot
+			s.ToSec = max(s.ToSec, b.spans[s.Key()].ToSec)
+			b.spans[s.Key()] = s
+			delete(b.locked, s.Key()) // it is no slot
 		}
 	}
-	for _, s := range g.spans {
+	for _, s := range b.spans {
 		for _, k := range s.Locks() {
-			g.locked[k] = true
+			b.locked[k] = true
 		}
 	}
-	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(g.locked), inventory.SlotKey.Compare))
+	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(b.locked), inventory.SlotKey.Compare))
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if err := g.setSlot(r); err != nil {
+		if err := b.setSlot(r); err != nil {
 			return err
 		}
 	}
 	for _, k := range made {
-		g.newSlots[k] = true
+		b.newSlots[k] = true
 	}
 	if err := db.at("after the slots"); err != nil {
 		return err
 	}
-	return db.fetchShares(tx, g)
+	return db.fetchShares(tx, b)
 }
 
 // fetchShares reads the rows of the announced shares. Their days are locked, so that
 // nobody else takes any; a statement of its own is needed, because that which locks
 // sees what was before it had to wait.
-func (db *DB) fetchShares(tx *gorm.DB, g *group) error {
-	around, err := rowsOfShares(db.dialect, tx, slices.Collect(maps.Values(g.spans)), "s.taken > 0 OR s.offered > 0")
-	for k, s := range g.spans {
-		g.rows[k] = around.of(s)
+func (db *DB) fetchShares(tx *gorm.DB, b *batch) error {
+	around, err := rowsOfShares(db.dialect, tx, slices.Collect(maps.Values(b.spans)), "s.taken > 0 OR s.offered > 0")
+	for k, s := range b.spans {
+		b.rows[k] = around.of(s)
 	}
 	return err
 }
@@ -465,9 +465,9 @@ func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition stri
 	return around, nil
 }
 
-func (g *group) setSlot(r slotRow) error {
+func (b *batch) setSlot(r slotRow) error {
 	s, err := r.slot()
-	g.slots[r.key()] = slot{Slot: s, offered: r.Offered}
+	b.slots[r.key()] = slot{Slot: s, offered: r.Offered}
 	return err
 }
 

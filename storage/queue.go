@@ -68,19 +68,19 @@ func (db *DB) InTx(_ context.Context, touches booking.Footprint, f func(booking.
 // now is for limits and measurements: nothing is decided by it.
 func now() time.Time { return time.Now() } //nolint:forbidigo // see above
 
-// commit runs what waits, group by group, until nothing does.
+// commit runs what waits, batch by batch, until nothing does.
 func (db *DB) commit() {
 	for {
-		ops := db.queue.take(db.group)
+		ops := db.queue.take(db.batch)
 		if ops == nil {
 			return
 		}
 		started := now()
 		first := slices.MinFunc(ops, func(a, b *operation) int { return a.since.Compare(b.since) }).since
 		deadline := first.Add(db.limit)
-		g, err := db.together(ops, deadline)
-		db.observed(Group{Size: len(ops), Waited: started.Sub(first), Took: now().Sub(started)})
-		db.settle(ops, g, err, deadline)
+		b, err := db.together(ops, deadline)
+		db.observed(Batch{Size: len(ops), Waited: started.Sub(first), Took: now().Sub(started)})
+		db.settle(ops, b, err, deadline)
 	}
 }
 
@@ -168,7 +168,7 @@ func (q *queue) leave(op *operation) {
 	}
 }
 
-// slotsAtOnce bounds how many slots the operations of one group announce.
+// slotsAtOnce bounds how many slots the operations of one batch announce.
 const slotsAtOnce = 4000
 
 // take returns up to n operations, one of each list in turn; nil, and the

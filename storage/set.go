@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// A statement of a group works on rows of many operations at once. They go in as
+// A statement of a batch works on rows of many operations at once. They go in as
 // a table expression: on PostgreSQL arrays, one argument for each column, so that
 // the text is the same whatever the number of rows and is prepared once; on SQLite
 // VALUES, one argument for each value, which costs it less than reading JSON does.

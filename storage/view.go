@@ -12,15 +12,15 @@ import (
 	"holdfast/inventory"
 )
 
-// view is what one operation sees of its group, which is what it announced and
+// view is what one operation sees of its batch, which is what it announced and
 // nothing else, and what it did.
 type view struct {
-	group   *group
+	batch   *batch
 	op      *operation
 	touches booking.Footprint
 	prior   *idempotency.Claim
 	stale   bool // planned with an old catalogue
-	running bool // what the group has done so far stands until it ends
+	running bool // what the batch has done so far stands until it ends
 	may     map[inventory.SlotKey]bool
 
 	taken    []inventory.Change
@@ -34,12 +34,12 @@ type view struct {
 
 	err      error
 	panicked *Panic
-	stray    error // it touched what its group has not fetched for it
+	stray    error // it touched what its batch has not fetched for it
 }
 
-func newView(g *group, op *operation, touches booking.Footprint) *view {
+func newView(b *batch, op *operation, touches booking.Footprint) *view {
 	return &view{
-		group: g, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
+		batch: b, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
 		holds: map[uuid.UUID][]inventory.Hold{}, bookings: map[uuid.UUID]booking.Booking{},
 	}
 }
@@ -57,11 +57,11 @@ func (v *view) acknowledges() bool {
 }
 
 // prior is the claim that stands under an operation's token, before it runs.
-func (g *group) prior(k booking.Footprint) *idempotency.Claim {
+func (b *batch) prior(k booking.Footprint) *idempotency.Claim {
 	if k.Claim == nil {
 		return nil
 	}
-	r, stands := g.tokens[tokenKey{k.Claim.Caller, k.Claim.Token}]
+	r, stands := b.tokens[tokenKey{k.Claim.Caller, k.Claim.Token}]
 	if !stands {
 		return nil
 	}
@@ -71,13 +71,13 @@ func (g *group) prior(k booking.Footprint) *idempotency.Claim {
 // ids are the announced bookings that exist.
 func (v *view) ids() []uuid.UUID {
 	ids := v.touches.Bookings
-	if id, found := v.group.schedules[v.touches.Schedule]; found && v.touches.Schedule.ScheduleID != "" {
+	if id, found := v.batch.schedules[v.touches.Schedule]; found && v.touches.Schedule.ScheduleID != "" {
 		ids = append(slices.Clip(ids), id)
 	}
 	return ids
 }
 
-// announced are the slots that the operation may touch, as the group stands.
+// announced are the slots that the operation may touch, as the batch stands.
 func (v *view) announced() map[inventory.SlotKey]bool {
 	if v.may != nil {
 		return v.may
@@ -92,7 +92,7 @@ func (v *view) announced() map[inventory.SlotKey]bool {
 		}
 	}
 	for _, id := range v.ids() {
-		for _, h := range v.group.holds[id] {
+		for _, h := range v.batch.holds[id] {
 			for _, k := range h.Keys() {
 				keys[k] = true
 			}
@@ -114,7 +114,7 @@ func (v *view) owners() map[uuid.UUID]bool {
 		owners[g.ID] = true
 	}
 	for _, id := range v.ids() {
-		if b, found := v.group.bookings[id]; found {
+		if b, found := v.batch.bookings[id]; found {
 			owners[b.GuestID] = true
 		}
 	}
@@ -138,13 +138,13 @@ func (v *view) Booking(id uuid.UUID) (booking.Booking, bool) {
 	if !slices.Contains(v.ids(), id) && (v.prior == nil || v.prior.Subject != id) {
 		return booking.Booking{}, false
 	}
-	b, found := v.group.bookings[id]
+	b, found := v.batch.bookings[id]
 	return b, found
 }
 
 // Schedule implements [booking.Tx].
 func (v *view) Schedule() (booking.Booking, bool) {
-	return v.Booking(v.group.schedules[v.touches.Schedule])
+	return v.Booking(v.batch.schedules[v.touches.Schedule])
 }
 
 // Holds implements [booking.Tx].
@@ -155,14 +155,14 @@ func (v *view) Holds(id uuid.UUID) []inventory.Hold {
 	if !slices.Contains(v.ids(), id) {
 		return nil
 	}
-	return v.group.holds[id]
+	return v.batch.holds[id]
 }
 
 // Guests implements [booking.Tx].
 func (v *view) Guests() map[booking.GuestKey]booking.Guest {
 	guests := map[booking.GuestKey]booking.Guest{}
 	for _, k := range v.touches.GuestKeys {
-		if g, found := v.group.guests[v.group.keys[k]]; found {
+		if g, found := v.batch.guests[v.batch.keys[k]]; found {
 			guests[k] = g
 		}
 	}
@@ -174,11 +174,11 @@ func (v *view) Visitor() (booking.Guest, bool) {
 	if v.touches.Visitor.VisitorID == "" {
 		return booking.Guest{}, false
 	}
-	g, found := v.group.guests[v.group.visitors[v.touches.Visitor]]
+	g, found := v.batch.guests[v.batch.visitors[v.touches.Visitor]]
 	return g, found
 }
 
-// Visits implements [booking.Tx]. An operation of the group may have changed
+// Visits implements [booking.Tx]. An operation of the batch may have changed
 // whose visits these are; then the operation has to run alone.
 func (v *view) Visits() []booking.Visit {
 	asked := span{v.touches.FromSec, v.touches.ToSec}
@@ -187,10 +187,10 @@ func (v *view) Visits() []booking.Visit {
 	}
 	var visits []booking.Visit
 	for id := range v.owners() {
-		if !v.group.known[id].covers(asked) {
+		if !v.batch.known[id].covers(asked) {
 			v.stray = fmt.Errorf("visits of guest %s were not announced", id)
 		}
-		for _, visit := range v.group.visits[id] {
+		for _, visit := range v.batch.visits[id] {
 			if visit.EndSec > asked.from && visit.StartSec < asked.to {
 				visits = append(visits, visit)
 			}
@@ -210,7 +210,7 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 			found[key] = inventory.Slot{SlotKey: key, Rows: v.rows(key)}
 			continue
 		}
-		if !announced[key] || !v.group.locked[key] {
+		if !announced[key] || !v.batch.locked[key] {
 			v.stray = fmt.Errorf("slot %s at %d was not announced", key.Resource, key.StartSec)
 			return nil, v.stray
 		}
@@ -221,9 +221,9 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 	return found, nil
 }
 
-// rows are those of a share's span, with what the group has taken of them so far.
+// rows are those of a share's span, with what the batch has taken of them so far.
 func (v *view) rows(span inventory.SlotKey) []inventory.Row {
-	rows := slices.Clone(v.group.rows[span])
+	rows := slices.Clone(v.batch.rows[span])
 	for i, r := range rows {
 		if s, locked := v.slot(r.SlotKey); locked {
 			rows[i].Taken = s.Taken
@@ -235,7 +235,7 @@ func (v *view) rows(span inventory.SlotKey) []inventory.Row {
 func (v *view) slot(key inventory.SlotKey) (slot, bool) {
 	s, ok := v.slots[key]
 	if !ok {
-		s, ok = v.group.slots[key]
+		s, ok = v.batch.slots[key]
 	}
 	return s, ok
 }
@@ -261,10 +261,10 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) {
 	v.holds[owner] = append(stay, made...)
 }
 
-// Blocks implements [booking.Tx]. Those of the group are among them.
+// Blocks implements [booking.Tx]. Those of the batch are among them.
 func (v *view) Blocks() []booking.Booking {
 	var found []booking.Booking
-	for _, b := range v.group.bookings {
+	for _, b := range v.batch.bookings {
 		if b.State == booking.Blocked && v.touches.Blocks == (booking.BlockKey{MerchantID: b.MerchantID, StartSec: b.StartSec, EndSec: b.EndSec}) {
 			found = append(found, b)
 		}

@@ -16,8 +16,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Group is what one database transaction was shared by.
-type Group struct {
+// Batch is what one database transaction was shared by.
+type Batch struct {
 	Size   int           // operations
 	Waited time.Duration // by the first of them, for its turn
 	Took   time.Duration // from its turn to its answer
@@ -28,12 +28,12 @@ type Group struct {
 //
 // A fault of the database that running again does not mend is the fault of one of them:
 // then each is run alone. So is one that touched what it did not announce.
-func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) {
+func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) {
 	alone := ops
 	switch {
 	case err == nil:
 		alone = nil
-		for _, v := range g.views {
+		for _, v := range b.views {
 			if v.stray != nil {
 				alone = append(alone, v.op)
 				continue
@@ -56,8 +56,8 @@ func (db *DB) settle(ops []*operation, g *group, err error, deadline time.Time) 
 	}
 	for _, op := range alone {
 		one := []*operation{op}
-		g, err := db.together(one, deadline)
-		db.settle(one, g, err, deadline)
+		b, err := db.together(one, deadline)
+		db.settle(one, b, err, deadline)
 	}
 }
 
@@ -70,28 +70,28 @@ func (db *DB) aside(ops []*operation, deadline time.Time) {
 			db.asides <- struct{}{}
 			defer func() { <-db.asides }()
 			one := []*operation{op}
-			g, err := db.together(one, deadline)
-			db.settle(one, g, err, deadline)
+			b, err := db.together(one, deadline)
+			db.settle(one, b, err, deadline)
 		})
 	}
 }
 
-// errHeldUp: the operations of a group have waited for a lock as long as a group
+// errHeldUp: the operations of a batch have waited for a lock as long as a batch
 // may.
 var errHeldUp = errors.New("somebody holds a lock for long")
 
-// prepare tells the database how a group wants to be served: without waiting long
+// prepare tells the database how a batch wants to be served: without waiting long
 // for a lock, if there are others to be served, and by indexes. A plan is made
 // when a table has few rows, and kept while it grows.
 func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
-	if db.dialect.group == "" {
+	if db.dialect.batch == "" {
 		return nil
 	}
 	patience := db.limit * 2 / 3
 	if len(ops) > 1 {
 		patience = db.limit / 10
 	}
-	return tx.Exec(db.dialect.group, strconv.FormatInt(patience.Milliseconds(), 10)).Error
+	return tx.Exec(db.dialect.batch, strconv.FormatInt(patience.Milliseconds(), 10)).Error
 }
 
 // errNothing ends a transaction in which nothing is to be written.
@@ -107,16 +107,16 @@ var errNothing = errors.New("nothing to write")
 //
 // All of it ends at the deadline, but for what repeat does about a COMMIT
 // without an answer.
-func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err error) {
+func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err error) {
 	defer func() {
 		if v := recover(); v != nil { // ours: those of operations are caught in run
 			err = &Panic{Value: v, stack: debug.Stack()}
 		}
 	}()
-	// The group of the run before this one, whose COMMIT was perhaps sent and got no
+	// The batch of the run before this one, whose COMMIT was perhaps sent and got no
 	// answer. Its operations must not simply run again on what it has left: a CreateBooking
 	// would find its own visit in its guest's way.
-	var last *group
+	var last *batch
 	err = db.repeat(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
 			return err
@@ -140,15 +140,15 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 				return db.outlast(tx)
 			}
 		}
-		g, last = next, nil
-		for _, v := range g.views {
-			g.run(v)
+		b, last = next, nil
+		for _, v := range b.views {
+			b.run(v)
 		}
-		if !g.dirty {
+		if !b.dirty {
 			return &refusal{errNothing}
 		}
-		last = g
-		return g.write(tx)
+		last = b
+		return b.write(tx)
 	})
 	var refused *refusal
 	if errors.As(err, &refused) {
@@ -156,18 +156,18 @@ func (db *DB) together(ops []*operation, deadline time.Time) (g *group, err erro
 	}
 	if errors.Is(err, errNothing) {
 		err = nil
-		if slices.ContainsFunc(g.views, (*view).acknowledges) {
+		if slices.ContainsFunc(b.views, (*view).acknowledges) {
 			err = db.Settled(context.Background()) // with no lock held
 		}
 	}
-	return g, err
+	return b, err
 }
 
-// stored reports whether the group's transaction has happened after all. It has
-// if a booking is there that only this group could make; that there is none
+// stored reports whether the batch's transaction has happened after all. It has
+// if a booking is there that only this batch could make; that there is none
 // proves nothing.
-func (g *group) stored(tx *gorm.DB) (bool, error) {
-	for _, p := range g.puts {
+func (b *batch) stored(tx *gorm.DB) (bool, error) {
+	for _, p := range b.puts {
 		if p.booking.Version == 1 {
 			var n int64
 			err := tx.Raw("SELECT COUNT(*) FROM bookings WHERE id = ?", p.booking.ID).Scan(&n).Error
@@ -180,22 +180,22 @@ func (g *group) stored(tx *gorm.DB) (bool, error) {
 	return false, nil
 }
 
-// group is what the operations of one transaction see of the database, and what
+// batch is what the operations of one transaction see of the database, and what
 // those did that succeeded: it is filled by fetch, changed in memory as they
 // run, and stored by write.
-type group struct {
+type batch struct {
 	dialect dialect
 	views   []*view
 
-	tokens    map[tokenKey]tokenRow // that stand, before this group or by it
-	claimed   map[tokenKey]tokenRow // the rows that this group has made
+	tokens    map[tokenKey]tokenRow // that stand, before this batch or by it
+	claimed   map[tokenKey]tokenRow // the rows that this batch has made
 	bookings  map[uuid.UUID]booking.Booking
 	was       map[uuid.UUID]booking.Booking // as they were
 	schedules map[booking.ScheduleKey]uuid.UUID
 	holds     map[uuid.UUID][]inventory.Hold
 	held      map[uuid.UUID][]inventory.Hold // as they were
 	keys      map[booking.GuestKey]uuid.UUID // whose they are
-	newKeys   map[booking.GuestKey]uuid.UUID // the rows that this group has made, and whose they say they are
+	newKeys   map[booking.GuestKey]uuid.UUID // the rows that this batch has made, and whose they say they are
 	guests    map[uuid.UUID]booking.Guest
 	visitors  map[booking.VisitorKey]uuid.UUID
 	visits    map[uuid.UUID]map[uuid.UUID]booking.Visit // by guest and booking
@@ -204,7 +204,7 @@ type group struct {
 	locked    map[inventory.SlotKey]bool
 	spans     map[inventory.SlotKey]inventory.Span  // of shares, by their keys
 	rows      map[inventory.SlotKey][]inventory.Row // of the spans, as they were
-	newSlots  map[inventory.SlotKey]bool            // the rows that this group has made, false once they are of use
+	newSlots  map[inventory.SlotKey]bool            // the rows that this batch has made, false once they are of use
 
 	dirty     bool // there is something to write
 	taken     []inventory.Change
@@ -214,8 +214,8 @@ type group struct {
 
 type tokenKey struct{ caller, token string }
 
-func newGroup(d dialect, ops []*operation) *group {
-	g := &group{
+func newBatch(d dialect, ops []*operation) *batch {
+	b := &batch{
 		dialect: d,
 		tokens:  map[tokenKey]tokenRow{}, claimed: map[tokenKey]tokenRow{},
 		bookings: map[uuid.UUID]booking.Booking{}, was: map[uuid.UUID]booking.Booking{}, schedules: map[booking.ScheduleKey]uuid.UUID{},
@@ -227,9 +227,9 @@ func newGroup(d dialect, ops []*operation) *group {
 		spans: map[inventory.SlotKey]inventory.Span{}, rows: map[inventory.SlotKey][]inventory.Row{},
 	}
 	for _, op := range ops {
-		g.views = append(g.views, newView(g, op, op.touches))
+		b.views = append(b.views, newView(b, op, op.touches))
 	}
-	return g
+	return b
 }
 
 // slot is a slot as the database has it: offered decides how far a capacity
@@ -262,105 +262,105 @@ type put struct {
 }
 
 // run runs an operation on its view and keeps what it did, if it succeeded.
-func (g *group) run(v *view) {
+func (b *batch) run(v *view) {
 	defer func() {
 		if p := recover(); p != nil {
 			v.panicked = &Panic{Value: p, stack: debug.Stack()}
 		}
 	}()
-	if v.prior = g.prior(v.touches); v.prior == nil && v.stale {
+	if v.prior = b.prior(v.touches); v.prior == nil && v.stale {
 		v.err = booking.ErrStale
 		return
 	}
 	v.running = true
 	v.err = v.op.f(v)
-	if len(g.views) == 1 {
+	if len(b.views) == 1 {
 		v.stray = nil // it is alone already
 	}
 	if !v.failed() {
-		g.keep(v)
+		b.keep(v)
 	}
 }
 
 // keep makes what an operation did part of what those after it see and of what
 // is written.
-func (g *group) keep(v *view) {
+func (b *batch) keep(v *view) {
 	if c := v.touches.Claim; c != nil && v.prior == nil {
 		row := rowOfClaim(*c)
 		if v.subject != uuid.Nil {
 			row.BookingID = v.subject
 		}
-		g.tokens[row.key()] = row
-		g.dirty = true
+		b.tokens[row.key()] = row
+		b.dirty = true
 	}
 	if len(v.taken) > 0 {
 		for k := range v.announced() {
-			if g.newSlots[k] {
-				g.newSlots[k] = false
+			if b.newSlots[k] {
+				b.newSlots[k] = false
 			}
 		}
 	}
 	for k, s := range v.slots {
-		g.slots[k] = s
+		b.slots[k] = s
 	}
 	for id, holds := range v.holds {
-		g.holds[id] = holds
+		b.holds[id] = holds
 	}
-	g.taken = append(g.taken, v.taken...)
+	b.taken = append(b.taken, v.taken...)
 	if v.guest != nil {
-		g.keepGuest(*v.guest, v.touches.GuestKeys, v.others)
+		b.keepGuest(*v.guest, v.touches.GuestKeys, v.others)
 	}
 	for _, p := range v.puts {
-		g.keepBooking(p.booking)
+		b.keepBooking(p.booking)
 	}
-	g.puts = append(g.puts, v.puts...)
+	b.puts = append(b.puts, v.puts...)
 	if len(v.taken)+len(v.holds)+len(v.puts) > 0 || v.guest != nil {
-		g.dirty = true
+		b.dirty = true
 	}
 }
 
-func (g *group) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) {
-	if _, there := g.guests[guest.ID]; !there {
-		g.known[guest.ID] = always
+func (b *batch) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) {
+	if _, there := b.guests[guest.ID]; !there {
+		b.known[guest.ID] = always
 	}
-	g.setGuest(guest)
-	g.putGuests[guest.ID] = true
+	b.setGuest(guest)
+	b.putGuests[guest.ID] = true
 	for _, k := range keys {
-		if _, owned := g.keys[k]; !owned && !slices.Contains(others, k) {
-			g.keys[k] = guest.ID
+		if _, owned := b.keys[k]; !owned && !slices.Contains(others, k) {
+			b.keys[k] = guest.ID
 		}
 	}
 }
 
-func (g *group) setGuest(guest booking.Guest) {
-	g.guests[guest.ID] = guest
+func (b *batch) setGuest(guest booking.Guest) {
+	b.guests[guest.ID] = guest
 	chart := guest.ID
 	if guest.JoinedTo != nil {
 		chart = *guest.JoinedTo
 	}
-	g.visitors[booking.VisitorKey{MerchantID: guest.MerchantID, VisitorID: guest.VisitorID}] = chart
+	b.visitors[booking.VisitorKey{MerchantID: guest.MerchantID, VisitorID: guest.VisitorID}] = chart
 }
 
-func (g *group) keepBooking(b booking.Booking) {
-	if before, there := g.bookings[b.ID]; there {
-		delete(g.visits[before.GuestID], b.ID)
+func (b *batch) keepBooking(after booking.Booking) {
+	if before, there := b.bookings[after.ID]; there {
+		delete(b.visits[before.GuestID], after.ID)
 	}
-	g.setBooking(b)
-	if slices.Contains(booking.Live, b.State) {
-		g.setVisit(visitOf(b))
+	b.setBooking(after)
+	if slices.Contains(booking.Live, after.State) {
+		b.setVisit(visitOf(after))
 	}
 }
 
-func (g *group) setBooking(b booking.Booking) {
-	g.bookings[b.ID] = b
-	g.schedules[booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}] = b.ID
+func (b *batch) setBooking(one booking.Booking) {
+	b.bookings[one.ID] = one
+	b.schedules[booking.ScheduleKey{MerchantID: one.MerchantID, ScheduleID: one.ScheduleID}] = one.ID
 }
 
-func (g *group) setVisit(v booking.Visit) {
-	if g.visits[v.GuestID] == nil {
-		g.visits[v.GuestID] = map[uuid.UUID]booking.Visit{}
+func (b *batch) setVisit(v booking.Visit) {
+	if b.visits[v.GuestID] == nil {
+		b.visits[v.GuestID] = map[uuid.UUID]booking.Visit{}
 	}
-	g.visits[v.GuestID][v.BookingID] = v
+	b.visits[v.GuestID][v.BookingID] = v
 }
 
 func visitOf(b booking.Booking) booking.Visit {

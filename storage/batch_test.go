@@ -49,7 +49,7 @@ func (g *gate) await(n int) {
 func TestFairness(t *testing.T) {
 	const crowd = 500
 	g := newGate(crowd + 1)
-	storagetest.EachWith(t, storage.Options{Limit: time.Minute, Committers: 1, Group: 64, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+	storagetest.EachWith(t, storage.Options{Limit: time.Minute, Committers: 1, Batch: 64, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
 		g.waiting = 0
 		var mu sync.Mutex
 		var order []string
