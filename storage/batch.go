@@ -144,7 +144,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 		for _, v := range b.views {
 			b.run(v)
 		}
-		if !b.dirty {
+		if !b.changed() {
 			return &refusal{errNothing}
 		}
 		last = b
@@ -163,9 +163,9 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 	return b, err
 }
 
-// stored reports whether the batch's transaction has happened after all. It has
-// if a booking is there that only this batch could make; that there is none
-// proves nothing.
+// stored reports whether the batch's transaction has happened after all. A booking
+// whose id only this batch can have used proves that. Its absence proves nothing: a
+// batch need not make one.
 func (b *batch) stored(tx *gorm.DB) (bool, error) {
 	for _, p := range b.puts {
 		if p.booking.Version == 1 {
@@ -181,50 +181,34 @@ func (b *batch) stored(tx *gorm.DB) (bool, error) {
 }
 
 // batch is what the operations of one transaction see of the database, and what
-// those did that succeeded: it is filled by fetch, changed in memory as they
-// run, and stored by write.
+// those that succeeded did. fetch fills it, run changes it in memory, and write
+// stores it. For a kind of row there is a table here, a step of fetch, a line in
+// keep and a step of write.
 type batch struct {
 	dialect dialect
 	views   []*view
 
-	tokens    map[tokenKey]tokenRow // that stand, before this batch or by it
-	claimed   map[tokenKey]tokenRow // the rows that this batch has made
-	bookings  map[uuid.UUID]booking.Booking
-	was       map[uuid.UUID]booking.Booking // as they were
-	schedules map[booking.ScheduleKey]uuid.UUID
-	holds     map[uuid.UUID][]inventory.Hold
-	held      map[uuid.UUID][]inventory.Hold // as they were
-	keys      map[booking.GuestKey]uuid.UUID // whose they are
-	newKeys   map[booking.GuestKey]uuid.UUID // the rows that this batch has made, and whose they say they are
-	guests    map[uuid.UUID]booking.Guest
-	visitors  map[booking.VisitorKey]uuid.UUID
-	visits    map[uuid.UUID]map[uuid.UUID]booking.Visit // by guest and booking
-	known     map[uuid.UUID]span                        // for what time a guest's visits are known
-	slots     map[inventory.SlotKey]slot
-	locked    map[inventory.SlotKey]bool
-	spans     map[inventory.SlotKey]inventory.Span  // of shares, by their keys
-	rows      map[inventory.SlotKey][]inventory.Row // of the spans, as they were
-	newSlots  map[inventory.SlotKey]bool            // the rows that this batch has made, false once they are of use
+	tokens   table[tokenKey, tokenRow]
+	bookings table[uuid.UUID, booking.Booking]
+	holds    table[uuid.UUID, []inventory.Hold] // by booking
+	keys     table[booking.GuestKey, guestKeyRow]
+	guests   table[uuid.UUID, booking.Guest]
+	slots    table[inventory.SlotKey, slot]
+	puts     []put // every version of every booking, in the order in which they came about
 
-	dirty     bool // there is something to write
-	taken     []inventory.Change
-	puts      []put
-	putGuests map[uuid.UUID]bool
+	schedules map[booking.ScheduleKey]uuid.UUID // bookings by the clinic's name
+	visitors  map[booking.VisitorKey]uuid.UUID  // charts by the clinic's name
+	agendas   map[uuid.UUID]agenda              // by guest
+	locked    map[inventory.SlotKey]bool        // also keys that have no row: nobody publishes one meanwhile
+	shares    map[inventory.SlotKey]sharedSpan  // by the keys of their spans
 }
 
-type tokenKey struct{ caller, token string }
+type tokenKey struct{ Caller, Token string }
 
 func newBatch(d dialect, ops []*operation) *batch {
 	b := &batch{
-		dialect: d,
-		tokens:  map[tokenKey]tokenRow{}, claimed: map[tokenKey]tokenRow{},
-		bookings: map[uuid.UUID]booking.Booking{}, was: map[uuid.UUID]booking.Booking{}, schedules: map[booking.ScheduleKey]uuid.UUID{},
-		holds: map[uuid.UUID][]inventory.Hold{}, held: map[uuid.UUID][]inventory.Hold{},
-		keys: map[booking.GuestKey]uuid.UUID{}, newKeys: map[booking.GuestKey]uuid.UUID{},
-		guests: map[uuid.UUID]booking.Guest{}, visitors: map[booking.VisitorKey]uuid.UUID{}, putGuests: map[uuid.UUID]bool{},
-		visits: map[uuid.UUID]map[uuid.UUID]booking.Visit{}, known: map[uuid.UUID]span{},
-		slots: map[inventory.SlotKey]slot{}, locked: map[inventory.SlotKey]bool{}, newSlots: map[inventory.SlotKey]bool{},
-		spans: map[inventory.SlotKey]inventory.Span{}, rows: map[inventory.SlotKey][]inventory.Row{},
+		dialect: d, schedules: map[booking.ScheduleKey]uuid.UUID{}, visitors: map[booking.VisitorKey]uuid.UUID{},
+		agendas: map[uuid.UUID]agenda{}, locked: map[inventory.SlotKey]bool{}, shares: map[inventory.SlotKey]sharedSpan{},
 	}
 	for _, op := range ops {
 		b.views = append(b.views, newView(b, op, op.touches))
@@ -248,6 +232,12 @@ func (s *slot) take(spots int) {
 	}
 }
 
+// agenda is what a batch knows of a guest's live visits.
+type agenda struct {
+	known  span                        // for this time all of them are here
+	visits map[uuid.UUID]booking.Visit // by booking
+}
+
 // span is a time, [from, to) in Unix seconds.
 type span struct{ from, to int64 }
 
@@ -255,10 +245,22 @@ var always = span{-1 << 63, 1<<63 - 1}
 
 func (s span) covers(o span) bool { return s.from <= o.from && o.to <= s.to }
 
+// sharedSpan is a time of a share, with the rows that count in it, as they were.
+type sharedSpan struct {
+	inventory.Span
+	rows []inventory.Row
+}
+
 // put is a booking that an operation wrote, with its event.
 type put struct {
 	booking booking.Booking
 	event   booking.Event
+}
+
+// changed reports whether there is anything to write. Rows that fetch inserted do not
+// count: without anything else they go when the transaction is rolled back.
+func (b *batch) changed() bool {
+	return len(b.tokens.now)+len(b.slots.now)+len(b.holds.now)+len(b.guests.now)+len(b.puts) > 0
 }
 
 // run runs an operation on its view and keeps what it did, if it succeeded.
@@ -275,7 +277,7 @@ func (b *batch) run(v *view) {
 	v.running = true
 	v.err = v.op.f(v)
 	if len(b.views) == 1 {
-		v.stray = nil // it is alone already
+		v.stray = nil // to run it alone once more would change nothing
 	}
 	if !v.failed() {
 		b.keep(v)
@@ -290,50 +292,41 @@ func (b *batch) keep(v *view) {
 		if v.subject != uuid.Nil {
 			row.BookingID = v.subject
 		}
-		b.tokens[row.key()] = row
-		b.dirty = true
+		b.tokens.set(row.key(), row)
 	}
-	if len(v.taken) > 0 {
+	if len(v.slots.rows) > 0 {
 		for k := range v.announced() {
-			if b.newSlots[k] {
-				b.newSlots[k] = false
-			}
+			b.slots.need(k)
 		}
 	}
-	for k, s := range v.slots {
-		b.slots[k] = s
-	}
-	for id, holds := range v.holds {
-		b.holds[id] = holds
-	}
-	b.taken = append(b.taken, v.taken...)
+	v.slots.keep()
+	v.holds.keep()
 	if v.guest != nil {
 		b.keepGuest(*v.guest, v.touches.GuestKeys, v.others)
 	}
-	for _, p := range v.puts {
-		b.keepBooking(p.booking)
+	for _, one := range v.bookings.rows {
+		b.keepBooking(one)
 	}
 	b.puts = append(b.puts, v.puts...)
-	if len(v.taken)+len(v.holds)+len(v.puts) > 0 || v.guest != nil {
-		b.dirty = true
-	}
 }
 
 func (b *batch) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) {
-	if _, there := b.guests[guest.ID]; !there {
-		b.known[guest.ID] = always
+	if _, there := b.guests.get(guest.ID); !there {
+		a := b.agendas[guest.ID]
+		a.known = always // who is new has no visits but those of this batch
+		b.agendas[guest.ID] = a
 	}
-	b.setGuest(guest)
-	b.putGuests[guest.ID] = true
+	b.guests.set(guest.ID, guest)
+	b.nameVisitor(guest)
 	for _, k := range keys {
-		if _, owned := b.keys[k]; !owned && !slices.Contains(others, k) {
-			b.keys[k] = guest.ID
+		if _, owned := b.keys.get(k); !owned && !slices.Contains(others, k) {
+			b.keys.set(k, guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: guest.ID})
 		}
 	}
 }
 
-func (b *batch) setGuest(guest booking.Guest) {
-	b.guests[guest.ID] = guest
+// nameVisitor has the clinic's name of a guest lead to the guest's chart.
+func (b *batch) nameVisitor(guest booking.Guest) {
 	chart := guest.ID
 	if guest.JoinedTo != nil {
 		chart = *guest.JoinedTo
@@ -342,25 +335,25 @@ func (b *batch) setGuest(guest booking.Guest) {
 }
 
 func (b *batch) keepBooking(after booking.Booking) {
-	if before, there := b.bookings[after.ID]; there {
-		delete(b.visits[before.GuestID], after.ID)
+	if before, there := b.bookings.get(after.ID); there {
+		delete(b.agendas[before.GuestID].visits, after.ID)
 	}
-	b.setBooking(after)
+	b.bookings.set(after.ID, after)
+	b.nameSchedule(after)
 	if slices.Contains(booking.Live, after.State) {
 		b.setVisit(visitOf(after))
 	}
 }
 
-func (b *batch) setBooking(one booking.Booking) {
-	b.bookings[one.ID] = one
+// nameSchedule has the clinic's name of a booking lead to the booking.
+func (b *batch) nameSchedule(one booking.Booking) {
 	b.schedules[booking.ScheduleKey{MerchantID: one.MerchantID, ScheduleID: one.ScheduleID}] = one.ID
 }
 
 func (b *batch) setVisit(v booking.Visit) {
-	if b.visits[v.GuestID] == nil {
-		b.visits[v.GuestID] = map[uuid.UUID]booking.Visit{}
-	}
-	b.visits[v.GuestID][v.BookingID] = v
+	a := b.agendas[v.GuestID]
+	a.visits = with(a.visits, v.BookingID, v)
+	b.agendas[v.GuestID] = a
 }
 
 func visitOf(b booking.Booking) booking.Visit {

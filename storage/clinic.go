@@ -217,11 +217,8 @@ func (db *DB) makeRoom(tx *gorm.DB, changes []inventory.Change) error {
 			rows = append(rows, row{c.Resource, c.StartSec, c.Spots})
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	err := exec(db.dialect, tx, len(rows), `UPDATE slots SET capacity = CASE WHEN capacity < taken + k.spots THEN taken + k.spots ELSE capacity END
-		FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`, setOf(rows))
+	err := change(db.dialect, tx, `UPDATE slots SET capacity = CASE WHEN capacity < taken + k.spots THEN taken + k.spots ELSE capacity END
+		FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`, rows)
 	if err != nil {
 		return fmt.Errorf("make room: %w", err)
 	}

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,54 +55,103 @@ func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
+// lockedBookings are the bookings that operations may change: of those that were read, not
+// the ones that a token leads to.
+func (b *batch) lockedBookings() (found []booking.Booking) {
+	seen := map[uuid.UUID]bool{}
+	for _, v := range b.pending() {
+		for _, id := range v.ids() {
+			if one, there := b.bookings.was[id]; there && !seen[id] {
+				seen[id] = true
+				found = append(found, one)
+			}
+		}
+	}
+	return found
+}
+
 // pending are the views that need more than the booking of their token.
 func (b *batch) pending() []*view {
 	return slices.DeleteFunc(slices.Clone(b.views), func(v *view) bool { return v.stale || b.prior(v.touches) != nil })
 }
 
+// claimable is a row that is made before anybody knows whether it is needed, because
+// its unique key is what others have to wait at.
+type claimable[K comparable, R any] interface {
+	key() K
+	compare(R) int // by key
+}
+
+// claim inserts rows; of several with the same key, the first. Where another transaction
+// is inserting one with that key, the statement waits for it: if it commits, its row is
+// read instead, and if it rolls back, ours is inserted.
+func claim[K comparable, R claimable[K, R]](d dialect, tx *gorm.DB, t *table[K, R], rows []R, insert, read string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(rows, R.compare)
+	rows = slices.CompactFunc(rows, func(a, b R) bool { return a.compare(b) == 0 })
+	made, err := query[R](d, tx, insert, setOf(rows))
+	if err != nil {
+		return err
+	}
+	ours := map[K]bool{}
+	for _, r := range made {
+		ours[r.key()] = true
+	}
+	var rest []R
+	for _, r := range rows {
+		if ours[r.key()] {
+			t.inserted(r.key(), r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	there, err := query[R](d, tx, read, setOf(rest))
+	if err != nil {
+		return err
+	}
+	if len(there) < len(rest) {
+		return errVanished
+	}
+	for _, r := range there {
+		t.fetched(r.key(), r)
+	}
+	return nil
+}
+
+var claimTokens = "INSERT INTO idempotency_tokens (" + namesOf[tokenRow]() + ") SELECT " + namesOf[tokenRow]() +
+	" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token"
+
+// readTokens takes no lock: of a token that is there nothing changes but its fingerprint,
+// which goes when the guest is erased.
+const readTokens = "SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t WHERE t.caller = k.caller AND t.token = k.token"
+
 func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
-	claims := map[tokenKey]tokenRow{}
+	var claims []tokenRow
 	for _, v := range b.views {
 		if c := v.touches.Claim; c != nil {
-			if _, twice := claims[tokenKey{c.Caller, c.Token}]; !twice {
-				claims[tokenKey{c.Caller, c.Token}] = rowOfClaim(*c)
-			}
+			claims = append(claims, rowOfClaim(*c))
 		}
 	}
 	if len(claims) == 0 {
 		return nil
 	}
-	rows := slices.SortedFunc(maps.Values(claims), func(a, b tokenRow) int {
-		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Token, b.Token))
-	})
-	s := setOf(rows)
-	made, err := query[tokenRow](db.dialect, tx, "INSERT INTO idempotency_tokens ("+s.names()+") SELECT "+s.names()+
-		" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token", s)
-	if err != nil {
+	if err := claim(db.dialect, tx, &b.tokens, claims, claimTokens, readTokens); err != nil {
 		return fmt.Errorf("claim tokens: %w", err)
 	}
 	if err := db.at("after the token"); err != nil {
 		return err
 	}
-	for _, r := range made {
-		b.claimed[r.key()] = claims[r.key()]
-	}
-	if len(made) == len(rows) {
+	if len(b.tokens.was) == 0 {
 		return nil
 	}
-	rows = slices.DeleteFunc(rows, func(r tokenRow) bool { _, ours := b.claimed[r.key()]; return ours })
-	prior, err := query[tokenRow](db.dialect, tx, `SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t
-		WHERE t.caller = k.caller AND t.token = k.token`, setOf(rows))
-	if err != nil {
-		return fmt.Errorf("read tokens: %w", err)
-	}
-	if len(prior) < len(rows) {
-		return errVanished
-	}
-	subjects := make([]uuid.UUID, len(prior))
-	for i, r := range prior {
-		b.tokens[r.key()] = r
-		subjects[i] = r.BookingID
+	var subjects []uuid.UUID
+	for _, r := range b.tokens.was {
+		subjects = append(subjects, r.BookingID)
 	}
 	return db.readInto(tx, b, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
 }
@@ -125,7 +173,8 @@ func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	}
 	found, err := assemble(rows, items)
 	for _, one := range found {
-		b.setBooking(one)
+		b.bookings.fetched(one.ID, one)
+		b.nameSchedule(one)
 	}
 	return err
 }
@@ -190,64 +239,34 @@ func (db *DB) fetchBookings(tx *gorm.DB, b *batch) error {
 	if len(ids)+len(named) == 0 {
 		return nil
 	}
-	one := slices.Collect(maps.Keys(ids))
-	before := maps.Clone(b.bookings) // of tokens: they are not locked
 	err := db.readInto(tx, b, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
 		UNION SELECT s.id FROM {1} k CROSS JOIN bookings s WHERE s.merchant_id = k.merchant_id AND s.schedule_id = k.schedule_id)
-		ORDER BY b.id`+db.dialect.lock, idSet(one), setOf(slices.Collect(maps.Keys(named))))
+		ORDER BY b.id`+db.dialect.lock, idSet(slices.Collect(maps.Keys(ids))), setOf(slices.Collect(maps.Keys(named))))
 	if err != nil {
 		return err
 	}
-	for id, one := range b.bookings {
-		if _, token := before[id]; !token || ids[id] || named[booking.ScheduleKey{MerchantID: one.MerchantID, ScheduleID: one.ScheduleID}] {
-			b.was[id] = one
-		}
-	}
-	b.held, err = holdsOf(db.dialect, tx, slices.Collect(maps.Keys(b.was)))
-	b.holds = maps.Clone(b.held)
+	b.holds.was, err = holdsOf(db.dialect, tx, idsOfBookings(b.lockedBookings()))
 	return err
 }
+
+const claimGuestKeys = `INSERT INTO guest_keys (merchant_id, key, guest_id, normalized)
+	SELECT merchant_id, key, guest_id, true FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key`
+
+const lockGuestKeys = `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
+	WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`
 
 // fetchGuestKeys claims the guests' keys, so that two first requests of one guest
 // meet here. The keys that nobody had are said to be the new guest's of the first
 // operation that announced them, until it is known whose they are.
 func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
-	claims := map[booking.GuestKey]guestKeyRow{}
+	var claims []guestKeyRow
 	for _, v := range b.pending() {
 		for _, k := range v.touches.GuestKeys {
-			if _, twice := claims[k]; !twice {
-				claims[k] = guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest}
-			}
+			claims = append(claims, guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest})
 		}
 	}
-	if len(claims) == 0 {
-		return nil
-	}
-	rows := slices.SortedFunc(maps.Values(claims), func(a, b guestKeyRow) int {
-		return cmp.Or(cmp.Compare(a.MerchantID, b.MerchantID), cmp.Compare(a.Key, b.Key))
-	})
-	made, err := query[guestKeyRow](db.dialect, tx, `INSERT INTO guest_keys (merchant_id, key, guest_id, normalized)
-		SELECT merchant_id, key, guest_id, true FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key, guest_id`, setOf(rows))
-	if err != nil {
+	if err := claim(db.dialect, tx, &b.keys, claims, claimGuestKeys, lockGuestKeys+db.dialect.lockOf("o")); err != nil {
 		return fmt.Errorf("claim guest keys: %w", err)
-	}
-	for _, r := range made {
-		b.newKeys[r.key()] = r.GuestID
-	}
-	if len(made) == len(rows) {
-		return nil
-	}
-	rows = slices.DeleteFunc(rows, func(r guestKeyRow) bool { _, ours := b.newKeys[r.key()]; return ours })
-	there, err := query[guestKeyRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
-		WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`+db.dialect.lockOf("o"), setOf(rows))
-	if err != nil {
-		return fmt.Errorf("lock guest keys: %w", err)
-	}
-	if len(there) < len(rows) {
-		return errVanished
-	}
-	for _, r := range there {
-		b.keys[r.key()] = r.GuestID
 	}
 	return nil
 }
@@ -262,10 +281,10 @@ func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 			named[v.touches.Visitor] = true
 		}
 	}
-	for _, id := range b.keys {
-		ids[id] = true
+	for _, k := range b.keys.was {
+		ids[k.GuestID] = true
 	}
-	for _, one := range b.was {
+	for _, one := range b.lockedBookings() {
 		ids[one.GuestID] = true
 	}
 	if len(ids)+len(named) == 0 {
@@ -283,11 +302,14 @@ func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 		return fmt.Errorf("lock guests: %w", err)
 	}
 	for _, r := range rows {
-		b.setGuest(booking.Guest(r))
+		b.guests.fetched(r.ID, booking.Guest(r))
+		b.nameVisitor(booking.Guest(r))
 	}
 	for k := range named {
-		if id, found := b.visitors[k]; found && b.guests[id].ID == uuid.Nil { // joined to it while this waited
-			return errVanished
+		if id, found := b.visitors[k]; found {
+			if _, locked := b.guests.was[id]; !locked { // joined to it while this waited
+				return errVanished
+			}
 		}
 	}
 	return nil
@@ -305,18 +327,18 @@ func (db *DB) fetchVisits(tx *gorm.DB, b *batch) error {
 		}
 		for id := range v.owners() {
 			s := span{v.touches.FromSec, v.touches.ToSec}
-			if known, twice := b.known[id]; twice {
-				s = span{min(s.from, known.from), max(s.to, known.to)}
+			if a, twice := b.agendas[id]; twice {
+				s = span{min(s.from, a.known.from), max(s.to, a.known.to)}
 			}
-			b.known[id] = s
+			b.agendas[id] = agenda{known: s}
 		}
 	}
-	if len(b.known) == 0 {
+	if len(b.agendas) == 0 {
 		return nil
 	}
 	var rows []row
-	for id, s := range b.known {
-		rows = append(rows, row{id, s.from, s.to})
+	for id, a := range b.agendas {
+		rows = append(rows, row{id, a.known.from, a.known.to})
 	}
 	found, err := query[bookingRow](db.dialect, tx, `SELECT b.id, b.guest_id, b.state, b.service_id, b.staff_id, b.room_id, b.party_size,
 		b.start_sec, b.end_sec, b.expires_sec, b.contact FROM {0} k CROSS JOIN bookings b WHERE b.guest_id = k.guest_id AND b.end_sec > k.from_sec
@@ -351,12 +373,12 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 			b.locked[k] = true
 		}
 		for _, s := range v.touches.Shares {
-			s.ToSec = max(s.ToSec, b.spans[s.Key()].ToSec)
-			b.spans[s.Key()] = s
+			s.ToSec = max(s.ToSec, b.shares[s.Key()].ToSec)
+			b.shares[s.Key()] = sharedSpan{Span: s}
 			delete(b.locked, s.Key()) // it is no slot
 		}
 	}
-	for _, s := range b.spans {
+	for _, s := range b.shares {
 		for _, k := range s.Locks() {
 			b.locked[k] = true
 		}
@@ -366,12 +388,14 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 		return err
 	}
 	for _, r := range rows {
-		if err := b.setSlot(r); err != nil {
+		s, err := r.slot()
+		if err != nil {
 			return err
 		}
+		b.slots.fetched(r.key(), slot{Slot: s, offered: r.Offered})
 	}
 	for _, k := range made {
-		b.newSlots[k] = true
+		b.slots.inserted(k, b.slots.was[k])
 	}
 	if err := db.at("after the slots"); err != nil {
 		return err
@@ -383,9 +407,13 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 // nobody else takes any; a statement of its own is needed, because that which locks
 // sees what was before it had to wait.
 func (db *DB) fetchShares(tx *gorm.DB, b *batch) error {
-	around, err := rowsOfShares(db.dialect, tx, slices.Collect(maps.Values(b.spans)), "s.taken > 0 OR s.offered > 0")
-	for k, s := range b.spans {
-		b.rows[k] = around.of(s)
+	spans := make([]inventory.Span, 0, len(b.shares))
+	for _, s := range b.shares {
+		spans = append(spans, s.Span)
+	}
+	around, err := rowsOfShares(db.dialect, tx, spans, "s.taken > 0 OR s.offered > 0")
+	for k, s := range b.shares {
+		b.shares[k] = sharedSpan{s.Span, around.of(s.Span)}
 	}
 	return err
 }
@@ -463,12 +491,6 @@ func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition stri
 		around.add(r)
 	}
 	return around, nil
-}
-
-func (b *batch) setSlot(r slotRow) error {
-	s, err := r.slot()
-	b.slots[r.key()] = slot{Slot: s, offered: r.Offered}
-	return err
 }
 
 // slotAt is a slot's key as a row.

@@ -23,10 +23,9 @@ type view struct {
 	running bool // what the batch has done so far stands until it ends
 	may     map[inventory.SlotKey]bool
 
-	taken    []inventory.Change
-	slots    map[inventory.SlotKey]slot
-	holds    map[uuid.UUID][]inventory.Hold
-	bookings map[uuid.UUID]booking.Booking
+	slots    draft[inventory.SlotKey, slot]
+	holds    draft[uuid.UUID, []inventory.Hold]
+	bookings draft[uuid.UUID, booking.Booking]
 	guest    *booking.Guest
 	others   []booking.GuestKey // announced, and not to become the guest's
 	puts     []put
@@ -39,8 +38,8 @@ type view struct {
 
 func newView(b *batch, op *operation, touches booking.Footprint) *view {
 	return &view{
-		batch: b, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
-		holds: map[uuid.UUID][]inventory.Hold{}, bookings: map[uuid.UUID]booking.Booking{},
+		batch: b, op: op, touches: touches, slots: draft[inventory.SlotKey, slot]{table: &b.slots},
+		holds: draft[uuid.UUID, []inventory.Hold]{table: &b.holds}, bookings: draft[uuid.UUID, booking.Booking]{table: &b.bookings},
 	}
 }
 
@@ -61,7 +60,7 @@ func (b *batch) prior(k booking.Footprint) *idempotency.Claim {
 	if k.Claim == nil {
 		return nil
 	}
-	r, stands := b.tokens[tokenKey{k.Claim.Caller, k.Claim.Token}]
+	r, stands := b.tokens.get(tokenKey{k.Claim.Caller, k.Claim.Token})
 	if !stands {
 		return nil
 	}
@@ -92,7 +91,8 @@ func (v *view) announced() map[inventory.SlotKey]bool {
 		}
 	}
 	for _, id := range v.ids() {
-		for _, h := range v.batch.holds[id] {
+		holds, _ := v.batch.holds.get(id)
+		for _, h := range holds {
 			for _, k := range h.Keys() {
 				keys[k] = true
 			}
@@ -114,7 +114,7 @@ func (v *view) owners() map[uuid.UUID]bool {
 		owners[g.ID] = true
 	}
 	for _, id := range v.ids() {
-		if b, found := v.batch.bookings[id]; found {
+		if b, found := v.batch.bookings.get(id); found {
 			owners[b.GuestID] = true
 		}
 	}
@@ -132,14 +132,10 @@ func (v *view) Claimed(idempotency.Claim) (idempotency.Claim, bool) {
 
 // Booking implements [booking.Tx].
 func (v *view) Booking(id uuid.UUID) (booking.Booking, bool) {
-	if b, ours := v.bookings[id]; ours {
-		return b, true
-	}
-	if !slices.Contains(v.ids(), id) && (v.prior == nil || v.prior.Subject != id) {
+	if !v.bookings.has(id) && !slices.Contains(v.ids(), id) && (v.prior == nil || v.prior.Subject != id) {
 		return booking.Booking{}, false
 	}
-	b, found := v.batch.bookings[id]
-	return b, found
+	return v.bookings.get(id)
 }
 
 // Schedule implements [booking.Tx].
@@ -149,20 +145,19 @@ func (v *view) Schedule() (booking.Booking, bool) {
 
 // Holds implements [booking.Tx].
 func (v *view) Holds(id uuid.UUID) []inventory.Hold {
-	if holds, ours := v.holds[id]; ours {
-		return holds
-	}
-	if !slices.Contains(v.ids(), id) {
+	if !v.holds.has(id) && !slices.Contains(v.ids(), id) {
 		return nil
 	}
-	return v.batch.holds[id]
+	holds, _ := v.holds.get(id)
+	return holds
 }
 
 // Guests implements [booking.Tx].
 func (v *view) Guests() map[booking.GuestKey]booking.Guest {
 	guests := map[booking.GuestKey]booking.Guest{}
 	for _, k := range v.touches.GuestKeys {
-		if g, found := v.batch.guests[v.batch.keys[k]]; found {
+		owner, _ := v.batch.keys.get(k)
+		if g, found := v.batch.guests.get(owner.GuestID); found {
 			guests[k] = g
 		}
 	}
@@ -174,8 +169,7 @@ func (v *view) Visitor() (booking.Guest, bool) {
 	if v.touches.Visitor.VisitorID == "" {
 		return booking.Guest{}, false
 	}
-	g, found := v.batch.guests[v.batch.visitors[v.touches.Visitor]]
-	return g, found
+	return v.batch.guests.get(v.batch.visitors[v.touches.Visitor])
 }
 
 // Visits implements [booking.Tx]. An operation of the batch may have changed
@@ -187,10 +181,11 @@ func (v *view) Visits() []booking.Visit {
 	}
 	var visits []booking.Visit
 	for id := range v.owners() {
-		if !v.batch.known[id].covers(asked) {
+		agenda := v.batch.agendas[id]
+		if !agenda.known.covers(asked) {
 			v.stray = fmt.Errorf("visits of guest %s were not announced", id)
 		}
-		for _, visit := range v.batch.visits[id] {
+		for _, visit := range agenda.visits {
 			if visit.EndSec > asked.from && visit.StartSec < asked.to {
 				visits = append(visits, visit)
 			}
@@ -214,7 +209,7 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 			v.stray = fmt.Errorf("slot %s at %d was not announced", key.Resource, key.StartSec)
 			return nil, v.stray
 		}
-		if s, ok := v.slot(key); ok {
+		if s, ok := v.slots.get(key); ok {
 			found[key] = s.Slot
 		}
 	}
@@ -223,32 +218,23 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 
 // rows are those of a share's span, with what the batch has taken of them so far.
 func (v *view) rows(span inventory.SlotKey) []inventory.Row {
-	rows := slices.Clone(v.batch.rows[span])
+	rows := slices.Clone(v.batch.shares[span].rows)
 	for i, r := range rows {
-		if s, locked := v.slot(r.SlotKey); locked {
+		if s, locked := v.slots.get(r.SlotKey); locked {
 			rows[i].Taken = s.Taken
 		}
 	}
 	return rows
 }
 
-func (v *view) slot(key inventory.SlotKey) (slot, bool) {
-	s, ok := v.slots[key]
-	if !ok {
-		s, ok = v.batch.slots[key]
-	}
-	return s, ok
-}
-
 // Take implements [inventory.Tx].
 func (v *view) Take(changes []inventory.Change) {
 	for _, c := range changes {
-		s, _ := v.slot(c.SlotKey)
+		s, _ := v.slots.get(c.SlotKey)
 		s.take(c.Spots)
 		s.Blocked += c.Blocks
-		v.slots[c.SlotKey] = s
+		v.slots.set(c.SlotKey, s)
 	}
-	v.taken = append(v.taken, changes...)
 }
 
 // SetHolds implements [inventory.Tx].
@@ -258,13 +244,13 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) {
 			return g.Resource.ID == h.Resource.ID && g.StartSec == h.StartSec
 		})
 	})
-	v.holds[owner] = append(stay, made...)
+	v.holds.set(owner, append(stay, made...))
 }
 
 // Blocks implements [booking.Tx]. Those of the batch are among them.
 func (v *view) Blocks() []booking.Booking {
 	var found []booking.Booking
-	for _, b := range v.batch.bookings {
+	for _, b := range v.batch.bookings.all() {
 		if b.State == booking.Blocked && v.touches.Blocks == (booking.BlockKey{MerchantID: b.MerchantID, StartSec: b.StartSec, EndSec: b.EndSec}) {
 			found = append(found, b)
 		}
@@ -282,7 +268,7 @@ func (v *view) PutGuest(g booking.Guest, others ...booking.GuestKey) { v.guest, 
 // PutBooking implements [booking.Tx].
 func (v *view) PutBooking(b booking.Booking, e booking.Event) {
 	v.puts = append(v.puts, put{booking: b, event: e})
-	v.bookings[b.ID] = b
+	v.bookings.set(b.ID, b)
 }
 
 var _ booking.Tx = (*view)(nil)

@@ -29,27 +29,14 @@ func (b *batch) write(tx *gorm.DB) error {
 }
 
 func (b *batch) writeTokens(tx *gorm.DB) error {
-	var unused, others []tokenRow
-	for key, row := range b.claimed {
-		switch stands, ok := b.tokens[key]; {
-		case !ok:
-			unused = append(unused, row)
-		case !reflect.DeepEqual(stands, row): // the first with it was refused
-			others = append(others, stands)
-		}
+	if err := remove(b.dialect, tx, "idempotency_tokens", setOf(b.tokens.unused())); err != nil {
+		return fmt.Errorf("give back tokens: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(b.dialect, tx, len(unused), `DELETE FROM idempotency_tokens WHERE (caller, token) IN (SELECT k.caller, k.token FROM {0} k)`, setOf(unused))
-		if err != nil {
-			return fmt.Errorf("give back tokens: %w", err)
-		}
-	}
-	if len(others) > 0 {
-		err := exec(b.dialect, tx, len(others), `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
-			created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, setOf(others))
-		if err != nil {
-			return fmt.Errorf("give tokens: %w", err)
-		}
+	// Where the first operation with a token was refused, it is a later one's.
+	err := change(b.dialect, tx, `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
+		created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, b.tokens.amended(tokenRow.same))
+	if err != nil {
+		return fmt.Errorf("give tokens: %w", err)
 	}
 	return nil
 }
@@ -68,25 +55,17 @@ func (b *batch) writeSlots(tx *gorm.DB) error {
 		Blocks     int
 	}
 	var rows []row
-	for _, c := range sum(b.taken) {
-		rows = append(rows, row{c.Resource, c.StartSec, c.Spots, c.Blocks})
-	}
-	if len(rows) > 0 {
-		if err := exec(b.dialect, tx, len(rows), takeSlots, setOf(rows)); err != nil {
-			return fmt.Errorf("take slots: %w", err)
+	for _, k := range slices.SortedFunc(maps.Keys(b.slots.now), inventory.SlotKey.Compare) {
+		was, now := b.slots.was[k], b.slots.now[k]
+		if r := (row{k.Resource, k.StartSec, now.Taken - was.Taken, now.Blocked - was.Blocked}); r.Spots != 0 || r.Blocks != 0 {
+			rows = append(rows, r)
 		}
 	}
-	var unused []inventory.SlotKey
-	for k, still := range b.newSlots {
-		if still {
-			unused = append(unused, k)
-		}
+	if err := change(b.dialect, tx, takeSlots, rows); err != nil {
+		return fmt.Errorf("take slots: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(b.dialect, tx, len(unused), `DELETE FROM slots WHERE (resource_id, start_sec) IN (SELECT k.resource_id, k.start_sec FROM {0} k)`, slotSet(unused))
-		if err != nil {
-			return fmt.Errorf("delete slots nobody took: %w", err)
-		}
+	if err := remove(b.dialect, tx, "slots", slotSet(b.slots.unused())); err != nil {
+		return fmt.Errorf("delete slots nobody took: %w", err)
 	}
 	return nil
 }
@@ -107,46 +86,32 @@ func sum(changes []inventory.Change) []inventory.Change {
 	return total
 }
 
+// putGuests writes guests, and of those that are there what may change.
+var putGuests = "INSERT INTO guests (" + namesOf[guestRow]() + ") SELECT " + namesOf[guestRow]() + ` FROM {0} k WHERE true
+	ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
+	given_name = excluded.given_name, family_name = excluded.family_name`
+
 func (b *batch) writeGuests(tx *gorm.DB) error {
-	var unused, others []guestKeyRow
-	for key, says := range b.newKeys {
-		row := guestKeyRow{MerchantID: key.MerchantID, Key: key.Key, GuestID: b.keys[key]}
-		switch _, owned := b.keys[key]; {
-		case !owned:
-			unused = append(unused, row)
-		case row.GuestID != says:
-			others = append(others, row)
-		}
+	if err := remove(b.dialect, tx, "guest_keys", setOf(b.keys.unused())); err != nil {
+		return fmt.Errorf("give back guest keys: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(b.dialect, tx, len(unused), `DELETE FROM guest_keys WHERE (merchant_id, key) IN (SELECT k.merchant_id, k.key FROM {0} k)`, setOf(unused))
-		if err != nil {
-			return fmt.Errorf("give back guest keys: %w", err)
-		}
-	}
-	if len(others) > 0 {
-		err := exec(b.dialect, tx, len(others), `UPDATE guest_keys SET guest_id = k.guest_id FROM {0} k
-			WHERE guest_keys.merchant_id = k.merchant_id AND guest_keys.key = k.key`, setOf(others))
-		if err != nil {
-			return fmt.Errorf("give guest keys: %w", err)
-		}
-	}
-	if len(b.putGuests) == 0 {
-		return nil
-	}
-	rows := make([]guestRow, 0, len(b.putGuests))
-	for id := range b.putGuests {
-		rows = append(rows, guestRow(b.guests[id]))
-	}
-	s := setOf(rows)
-	err := exec(b.dialect, tx, len(rows), "INSERT INTO guests ("+s.names()+") SELECT "+s.names()+` FROM {0} k WHERE true
-		ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
-		given_name = excluded.given_name, family_name = excluded.family_name`, s)
+	err := change(b.dialect, tx, `UPDATE guest_keys SET guest_id = k.guest_id FROM {0} k
+		WHERE guest_keys.merchant_id = k.merchant_id AND guest_keys.key = k.key`, b.keys.amended(guestKeyRow.same))
 	if err != nil {
+		return fmt.Errorf("give guest keys: %w", err)
+	}
+	rows := make([]guestRow, 0, len(b.guests.now))
+	for _, guest := range b.guests.now {
+		rows = append(rows, guestRow(guest))
+	}
+	if err := change(b.dialect, tx, putGuests, rows); err != nil {
 		return fmt.Errorf("write guests: %w", err)
 	}
 	return nil
 }
+
+// nextVersion writes bookings over the versions that they were made from.
+var nextVersion = "UPDATE bookings SET " + setOf([]bookingRow{}).list("%s = k.%s", ", ") + " FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was"
 
 // writeBookings writes each booking as the last operation left it.
 func (b *batch) writeBookings(tx *gorm.DB) error {
@@ -164,7 +129,7 @@ func (b *batch) writeBookings(tx *gorm.DB) error {
 			continue
 		}
 		first[p.booking.ID] = true
-		one := b.bookings[p.booking.ID]
+		one := b.bookings.now[p.booking.ID]
 		row, err := rowOfBooking(one)
 		if err != nil {
 			return err
@@ -174,20 +139,15 @@ func (b *batch) writeBookings(tx *gorm.DB) error {
 			continue
 		}
 		changed = append(changed, next{bookingRow: row, Was: p.booking.Version - 1})
-		if !reflect.DeepEqual(b.was[one.ID].Resources, one.Resources) {
+		if !reflect.DeepEqual(b.bookings.was[one.ID].Resources, one.Resources) {
 			moved, items = append(moved, one.ID), append(items, rowsOfOccupied(one)...)
 		}
 	}
 	if err := insert(b.dialect, tx, "bookings", made); err != nil {
 		return fmt.Errorf("write bookings: %w", err)
 	}
-	if len(changed) > 0 {
-		s := setOf([]bookingRow{})
-		err := exec(b.dialect, tx, len(changed), "UPDATE bookings SET "+s.list("%s = k.%s", ", ")+
-			" FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was", setOf(changed))
-		if err != nil {
-			return fmt.Errorf("update bookings: %w", err)
-		}
+	if err := change(b.dialect, tx, nextVersion, changed); err != nil {
+		return fmt.Errorf("update bookings: %w", err)
 	}
 	if len(moved) > 0 {
 		text, args := b.dialect.render("DELETE FROM occupied_resources WHERE booking_id IN (SELECT k.id FROM {0} k)", []set{idSet(moved)})
@@ -204,18 +164,17 @@ func (b *batch) writeBookings(tx *gorm.DB) error {
 // writeHolds writes what is different between the holds that were and those
 // that are.
 func (b *batch) writeHolds(tx *gorm.DB) error {
-	var gone, made []holdRow
-	for id, holds := range b.holds {
-		was, is := rowsOfHolds(id, b.held[id]), rowsOfHolds(id, holds)
-		gone = append(gone, without(was, is)...)
-		made = append(made, without(is, was)...)
-	}
-	if len(gone) > 0 {
-		err := exec(b.dialect, tx, len(gone), `DELETE FROM holds WHERE (booking_id, resource_id, start_sec) IN
-			(SELECT k.booking_id, k.resource_id, k.start_sec FROM {0} k)`, setOf(gone))
-		if err != nil {
-			return fmt.Errorf("give back holds: %w", err)
+	var gone []holdKey
+	var made []holdRow
+	for id, holds := range b.holds.now {
+		was, now := rowsOfHolds(id, b.holds.was[id]), rowsOfHolds(id, holds)
+		for _, r := range without(was, now) {
+			gone = append(gone, r.key())
 		}
+		made = append(made, without(now, was)...)
+	}
+	if err := remove(b.dialect, tx, "holds", setOf(gone)); err != nil {
+		return fmt.Errorf("give back holds: %w", err)
 	}
 	if err := insert(b.dialect, tx, "holds", made); err != nil {
 		return fmt.Errorf("write holds: %w", err)
