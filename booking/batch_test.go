@@ -48,7 +48,7 @@ func newGate() *gate {
 func (g *gate) options() storage.Options {
 	return storage.Options{
 		Committers: 1, Batch: 64,
-		Hold: func(waiting int) bool {
+		Gather: func(waiting int) bool {
 			g.Lock()
 			defer g.Unlock()
 			g.waiting = waiting

@@ -66,9 +66,9 @@ func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) 
 // and the others must not wait for it.
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
-		db.besides.Go(func() {
-			db.asides <- struct{}{}
-			defer func() { <-db.asides }()
+		db.asides.Go(func() {
+			db.asideAtOnce <- struct{}{}
+			defer func() { <-db.asideAtOnce }()
 			one := []*operation{op}
 			b, err := db.together(one, deadline)
 			db.settle(one, b, err, deadline)
