@@ -16,18 +16,19 @@ import (
 	"holdfast/inventory"
 )
 
-// Batch is what one database transaction was shared by.
+// Batch says of one transaction how many operations shared it, and how long it took.
 type Batch struct {
 	Size   int           // operations
-	Waited time.Duration // by the first of them, for its turn
-	Took   time.Duration // from its turn to its answer
+	Waited time.Duration // how long the first of them waited for its turn
+	Took   time.Duration // from that turn to the answer, with what was run again
 }
 
-// settle answers operations that have run together. An operation hears nothing before
-// that: what another one of its transaction did may still be undone with it.
+// settle answers operations that have run together. None is answered before the COMMIT:
+// until then a fault of any of them undoes all, also what the others have seen.
 //
-// A fault of the database that running again does not mend is the fault of one of them:
-// then each is run alone. So is one that touched what it did not announce.
+// If the database fails in a way that running again does not mend, one of them is to
+// blame, and nobody knows which: each is run alone, so that only that one fails. So is an
+// operation that touched what it had not announced: that was not locked.
 func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) {
 	alone := ops
 	switch {
@@ -61,9 +62,9 @@ func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) 
 	}
 }
 
-// aside runs each operation in a transaction of its own, beside the committers:
-// one of them waits for a lock that somebody holds for long, an import perhaps,
-// and the others must not wait for it.
+// aside runs each operation in a transaction of its own, beside the committers. One of
+// them needs a lock that somebody, an import perhaps, holds for long; nobody knows which,
+// and the others, and the batches behind this one, must not wait for it.
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
 		db.asides.Go(func() {
@@ -76,13 +77,12 @@ func (db *DB) aside(ops []*operation, deadline time.Time) {
 	}
 }
 
-// errHeldUp: the operations of a batch have waited for a lock as long as a batch
-// may.
+// errHeldUp: a batch has waited for a lock as long as it may.
 var errHeldUp = errors.New("somebody holds a lock for long")
 
-// prepare tells the database how a batch wants to be served: without waiting long
-// for a lock, if there are others to be served, and by indexes. A plan is made
-// when a table has few rows, and kept while it grows.
+// prepare sets how long the transaction waits for a lock: briefly if operations share it,
+// because they all wait. It also has every statement go by indexes, since PostgreSQL
+// keeps a plan that it made when a table was small, and goes on reading all of it.
 func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
 	if db.dialect.batch == "" {
 		return nil
@@ -101,21 +101,26 @@ var errNothing = errors.New("nothing to write")
 // [DB.repeat] does when the database fails, and returns what became of them.
 //
 // Everything they announce is fetched and locked with one statement for each
-// table, they run one after the other on that in memory, each seeing what those
-// before it did, and what they did is written with one statement for each table.
-// One that refuses leaves nothing.
+// table. They run one after the other on that, in memory, and each sees what those
+// before it did. What they did is written with one statement for each table. One that
+// refuses leaves nothing.
 //
-// All of it ends at the deadline, but for what repeat does about a COMMIT
-// without an answer.
+// So a lock is held for the time of a few statements, however many operations want it,
+// and no rule waits for the database while others wait for its locks.
+//
+// All of it ends at the deadline, except that repeat gives a fresh limit to what it runs
+// again after a COMMIT without an answer.
 func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err error) {
 	defer func() {
-		if v := recover(); v != nil { // ours: those of operations are caught in run
+		if v := recover(); v != nil { // our own panic: run catches those of operations
 			err = &Panic{Value: v, stack: debug.Stack()}
 		}
 	}()
-	// The batch of the run before this one, whose COMMIT was perhaps sent and got no
-	// answer. Its operations must not simply run again on what it has left: a CreateBooking
-	// would find its own visit in its guest's way.
+	// The batch of the run before this one, if that may have been committed: COMMIT was
+	// sent, and its answer got lost. Then its operations must not run again on what it has
+	// left: a CreateBooking would find its own visit in its guest's way. When fetch
+	// returns, the locks are ours and that transaction has ended, so what it has stored
+	// can be seen.
 	var last *batch
 	err = db.repeat(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
@@ -133,7 +138,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 			if err != nil {
 				return err
 			}
-			if done { // the outcomes stand, only what was claimed again is given back
+			if done { // the outcomes stand; only what fetch has just inserted has to go
 				if err := next.write(tx); err != nil {
 					return err
 				}
@@ -157,7 +162,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 	if errors.Is(err, errNothing) {
 		err = nil
 		if slices.ContainsFunc(b.views, (*view).acknowledges) {
-			err = db.Settled(context.Background()) // with no lock held
+			err = db.Settled(context.Background()) // after the rollback, so that nobody waits for our locks
 		}
 	}
 	return b, err

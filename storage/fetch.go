@@ -14,22 +14,23 @@ import (
 
 // fetch locks and reads what operations announced, in the order in which
 // everything is locked: tokens, bookings, guest keys, guests, resources (shared,
-// only while slots are made), slots, and blocks on those without a lock; each with one statement for all operations,
-// in ascending order. An operation whose token is known already needs nothing
-// but its booking.
+// only while slots are made) and slots; then it reads the blocks on those slots, which
+// need no lock. Each step is one statement for all operations, and locks in ascending
+// order. An operation whose token is known already needs nothing but its booking.
 //
-// The order is what keeps operations from waiting for each other in a circle, and it is
-// the same in all that writes (docs/architecture.md, lock order). A token comes first,
-// because a copy of a request has to find what the first one made before anything else
-// is looked at: it would find the slot full that the first one took. Bookings come
-// before the guests and the slots that they lead to. Slots come last: many requests
-// want the same, so they are locked for the shortest time.
+// The order keeps transactions from waiting for each other in a circle, and everything
+// that writes follows it (docs/architecture.md, lock order). Tokens come first: a copy of
+// a request has to find the booking of the first one before it looks at anything else,
+// or it would find the slot full that the first one took. Bookings come before the
+// guests and slots that they lead to: which ones is known only once they are locked.
+// Slots come last: many requests want the same ones, so they are locked for the shortest
+// time.
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*batch, error) {
 	b := newBatch(db.dialect, ops)
 	return b, b.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
 }
 
-// fetch takes the steps in their order.
+// fetch takes these steps, in this order.
 func (b *batch) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *batch) error) error {
 	for _, step := range steps {
 		if err := step(tx, b); err != nil {
@@ -39,8 +40,8 @@ func (b *batch) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *batch) error) error 
 	return nil
 }
 
-// fetchBlocks reads the blocks that are there already. Nobody makes another of them
-// meanwhile: its slots are locked.
+// fetchBlocks reads the blocks that are there already. Nobody can make another one of
+// the same time meanwhile: its slots are locked.
 func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 	asked := map[booking.BlockKey]bool{}
 	for _, v := range b.pending() {
@@ -55,8 +56,8 @@ func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
-// lockedBookings are the bookings that operations may change: of those that were read, not
-// the ones that a token leads to.
+// lockedBookings are those that operations may change. The bookings that known tokens
+// lead to are read, too, but are not locked.
 func (b *batch) lockedBookings() (found []booking.Booking) {
 	seen := map[uuid.UUID]bool{}
 	for _, v := range b.pending() {
@@ -179,9 +180,10 @@ func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	return err
 }
 
-// fetchCatalogueVersions makes sure that the operations were planned with their
-// merchants' newest catalogues, and forgets a copy in memory that is not. Those
-// that must not change meanwhile are locked, shared.
+// fetchCatalogueVersions finds out which operations were planned with an older catalogue
+// than their merchant's newest, and forgets the copy in memory that they came from. It
+// locks, shared, the merchants whose catalogue must not change meanwhile. The others need
+// no lock: an import changes room only under the locks of its slots.
 func (db *DB) fetchCatalogueVersions(tx *gorm.DB, b *batch) error {
 	type row struct {
 		ID      string
@@ -255,9 +257,10 @@ const claimGuestKeys = `INSERT INTO guest_keys (merchant_id, key, guest_id, norm
 const lockGuestKeys = `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
 	WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`
 
-// fetchGuestKeys claims the guests' keys, so that two first requests of one guest
-// meet here. The keys that nobody had are said to be the new guest's of the first
-// operation that announced them, until it is known whose they are.
+// fetchGuestKeys claims the guests' keys. Two first requests of one guest meet here, and
+// cannot make two charts. A key that nobody had is inserted as the new guest's of the
+// first operation that announced it; run finds out whose it really is, and write puts
+// that right.
 func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
 	var claims []guestKeyRow
 	for _, v := range b.pending() {
@@ -271,8 +274,9 @@ func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
 	return nil
 }
 
-// fetchGuests locks whoever the keys, the visitors' names and the bookings belong to, so that a new
-// booking and a change of another one of the same guest meet here.
+// fetchGuests locks the guests whom the keys, the visitors' names and the bookings belong
+// to. A new booking and a change of another one of the same guest meet here, so that
+// they cannot end up at the same time.
 func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.VisitorKey]bool{}
@@ -307,7 +311,7 @@ func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	}
 	for k := range named {
 		if id, found := b.visitors[k]; found {
-			if _, locked := b.guests.was[id]; !locked { // joined to it while this waited
+			if _, locked := b.guests.was[id]; !locked { // the chart was joined to that one while we waited for its lock
 				return errVanished
 			}
 		}
@@ -375,7 +379,7 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 		for _, s := range v.touches.Shares {
 			s.ToSec = max(s.ToSec, b.shares[s.Key()].ToSec)
 			b.shares[s.Key()] = sharedSpan{Span: s}
-			delete(b.locked, s.Key()) // it is no slot
+			delete(b.locked, s.Key()) // the key of a share, not of a slot
 		}
 	}
 	for _, s := range b.shares {
@@ -403,9 +407,9 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 	return db.fetchShares(tx, b)
 }
 
-// fetchShares reads the rows of the announced shares. Their days are locked, so that
-// nobody else takes any; a statement of its own is needed, because that which locks
-// sees what was before it had to wait.
+// fetchShares reads the rows of the announced shares. Nobody else can take any: their
+// days are locked. It takes a statement of its own, because the one that locks them sees
+// the other rows as they were before it had to wait.
 func (db *DB) fetchShares(tx *gorm.DB, b *batch) error {
 	spans := make([]inventory.Span, 0, len(b.shares))
 	for _, s := range b.shares {
@@ -508,8 +512,9 @@ func slotSet(keys []inventory.SlotKey) set {
 }
 
 // lockSlots locks the rows of keys, which are sorted, and makes those that are
-// missing of lanes and staff. It makes before it locks: who locked first and
-// then found a row to make could wait for somebody who waits for that lock.
+// missing of lanes and staff. It makes all of them before it locks any: inserting a row
+// that another transaction is inserting waits for it, and that one may be waiting for a
+// lock that we would hold.
 func (db *DB) lockSlots(tx *gorm.DB, keys []inventory.SlotKey) ([]slotRow, error) {
 	rows, _, err := db.makeAndLock(tx, keys)
 	return rows, err
@@ -542,9 +547,9 @@ func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow
 	return rows, made, nil
 }
 
-// makeSlots writes the rows of keys that are not there, and returns which it has
-// made. It locks their resources shared, so that an import that changes a
-// capacity waits for the rows made with the old one and then finds them.
+// makeSlots inserts the rows of keys that are missing, and returns those it has
+// made. It locks their resources, shared: an import that changes a capacity waits until
+// the rows with the old one are committed, and then finds them.
 func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) ([]inventory.SlotKey, error) {
 	have := make(map[slotAt]bool, len(there))
 	for _, at := range there {

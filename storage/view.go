@@ -12,16 +12,17 @@ import (
 	"holdfast/inventory"
 )
 
-// view is what one operation sees of its batch, which is what it announced and
-// nothing else, and what it did.
+// view is what one operation sees of its batch, and what it did. It sees only what it
+// announced: anything else may be here for another operation, and depend on which
+// operations happened to share the transaction.
 type view struct {
 	batch   *batch
 	op      *operation
 	touches booking.Footprint
 	prior   *idempotency.Claim
-	stale   bool // planned with an old catalogue
-	running bool // what the batch has done so far stands until it ends
-	may     map[inventory.SlotKey]bool
+	stale   bool                       // planned with an old catalogue
+	running bool                       // until it ends, no other operation changes anything
+	may     map[inventory.SlotKey]bool // what announced returned while it ran
 
 	slots    draft[inventory.SlotKey, slot]
 	holds    draft[uuid.UUID, []inventory.Hold]
@@ -29,7 +30,7 @@ type view struct {
 	guest    *booking.Guest
 	others   []booking.GuestKey // announced, and not to become the guest's
 	puts     []put
-	subject  uuid.UUID // whom the token names, if not whom it was announced with
+	subject  uuid.UUID // the booking that its token names, if not the announced one
 
 	err      error
 	panicked *Panic
@@ -172,8 +173,9 @@ func (v *view) Visitor() (booking.Guest, bool) {
 	return v.batch.guests.get(v.batch.visitors[v.touches.Visitor])
 }
 
-// Visits implements [booking.Tx]. An operation of the batch may have changed
-// whose visits these are; then the operation has to run alone.
+// Visits implements [booking.Tx]. An earlier operation of the batch may have changed whom
+// the announced bookings belong to. Then fetch has not read these visits, and the
+// operation has to run alone.
 func (v *view) Visits() []booking.Visit {
 	asked := span{v.touches.FromSec, v.touches.ToSec}
 	if asked.from >= asked.to {
@@ -195,8 +197,8 @@ func (v *view) Visits() []booking.Visit {
 	return visits
 }
 
-// Slots implements [inventory.Tx]. That an operation asks for a slot that it
-// did not announce, and that is therefore not locked, is our bug.
+// Slots implements [inventory.Tx]. A slot that the operation did not announce may not be
+// locked, so to ask for one is our bug.
 func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
 	announced := v.announced()
 	found := make(map[inventory.SlotKey]inventory.Slot, len(keys))

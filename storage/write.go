@@ -14,11 +14,11 @@ import (
 )
 
 // write stores what the operations that succeeded did, and deletes the rows that
-// fetch made only for those that did not; each with one statement for each table.
+// fetch inserted only for those that did not, with one statement for each table.
 //
-// Tokens, guest keys and slots are made by fetch, before anybody knows whether they are
-// needed: the row is the lock for which others wait. What a refused operation had made
-// must not stay, or its retry would be taken for a copy.
+// Fetch inserts tokens, guest keys and slots before anybody knows whether they are
+// needed, because the row is the lock that others wait for. A refused operation's must
+// not stay: its retry would be taken for a copy.
 func (b *batch) write(tx *gorm.DB) error {
 	for _, step := range []func(*gorm.DB) error{b.writeTokens, b.writeSlots, b.writeGuests, b.writeBookings, b.writeHolds, b.writeEvents} {
 		if err := step(tx); err != nil {
