@@ -127,9 +127,9 @@ func claim[K comparable, R claimable[K, R]](d dialect, tx *gorm.DB, t *table[K, 
 var claimTokens = "INSERT INTO idempotency_tokens (" + namesOf[tokenRow]() + ") SELECT " + namesOf[tokenRow]() +
 	" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token"
 
-// readTokens takes no lock: of a token that is there nothing changes but its fingerprint,
+// readClaims takes no lock: of a token that is there nothing changes but its fingerprint,
 // which goes when the guest is erased.
-const readTokens = "SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t WHERE t.caller = k.caller AND t.token = k.token"
+const readClaims = "SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t WHERE t.caller = k.caller AND t.token = k.token"
 
 func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 	var claims []tokenRow
@@ -141,7 +141,7 @@ func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 	if len(claims) == 0 {
 		return nil
 	}
-	if err := claim(db.dialect, tx, &b.tokens, claims, claimTokens, readTokens); err != nil {
+	if err := claim(db.dialect, tx, &b.tokens, claims, claimTokens, readClaims); err != nil {
 		return fmt.Errorf("claim tokens: %w", err)
 	}
 	if err := db.at("after the token"); err != nil {
