@@ -119,7 +119,7 @@ func eachRace(t *testing.T, test func(w *world)) {
 	t.Helper()
 	for _, k := range storagetest.Kinds() {
 		kind := k.Name
-		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Group: 1}, test) })
+		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Batch: 1}, test) })
 		t.Run(kind+"/as it comes", func(t *testing.T) { on(t, kind, storage.Options{}, test) })
 		t.Run(kind+"/gathered", func(t *testing.T) {
 			g := newGate()
@@ -138,7 +138,7 @@ func (w *world) together(n, others int, f func(i int)) {
 	}
 	w.gate.arm(n - others)
 	together(n, f)
-	if got := w.gate.groups[0].Size; got != n-others {
+	if got := w.gate.batches[0].Size; got != n-others {
 		w.t.Errorf("%d operations shared the first transaction, want %d", got, n-others)
 	}
 }

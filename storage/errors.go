@@ -24,8 +24,8 @@ const (
 	cutOff                  // the connection is gone: run again on another one
 )
 
-// errVanished: a row that stood in the way has gone meanwhile. Run again, and it
-// does not.
+// errVanished: a row that we had found, or that kept us from inserting ours, was gone or
+// another's when we came to lock it. Run again, the transaction goes by what is there.
 var errVanished = errors.New("a row has vanished meanwhile")
 
 // lockTimeout reports whether a statement has waited too long for a lock.

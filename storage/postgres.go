@@ -159,7 +159,7 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		lateral: true,
 		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
 		indexes: "SELECT " + byIndexes,
-		group:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
+		batch:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
 		// Without replication every COMMIT is durable before anybody sees it.
 		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
 		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
