@@ -164,7 +164,7 @@ postgresql:
     rewind: {username: rewinder}
   basebackup: [{checkpoint: fast}, no-sync]
   remove_data_directory_on_rewind_failure: true
-  parameters: {unix_socket_directories: %[7]s}
+  parameters: {unix_socket_directories: %[7]s, wal_retrieve_retry_interval: 500ms}
   pg_hba: [local all all trust, host all all 127.0.0.1/32 trust, host replication all 127.0.0.1/32 trust]
 `
 
