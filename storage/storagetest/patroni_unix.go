@@ -147,6 +147,7 @@ bootstrap:
     ttl: 20
     loop_wait: 3
     retry_timeout: 5
+    primary_start_timeout: 0
     synchronous_mode: true
     postgresql:
       use_pg_rewind: true
