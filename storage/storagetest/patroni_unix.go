@@ -185,7 +185,7 @@ func (p *Patroni) join(i int) error {
 		}
 	}
 	config := fmt.Sprintf(patroniConfig, n.name, n.rest, wires[0], wires[1], n.postgres, wires[2], n.dir, p.bin)
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil { //nolint:gosec // another user reads it, and it has no secrets
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return err
 	}
 	if err := p.resume(i); err != nil {
@@ -236,7 +236,7 @@ func (p *Patroni) balance() error {
 		config += fmt.Sprintf("  server %s %s check port %s\n", n.name, server, port)
 	}
 	file := filepath.Join(p.dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil { //nolint:gosec // another user reads it, and it has no secrets
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return err
 	}
 	_, err := p.run("haproxy", "haproxy", "-db", "-f", file)
@@ -420,7 +420,7 @@ func (p *Patroni) run(name, program string, args ...string) (*service, error) {
 		_ = s.cmd.Wait() // how it ended is in its log
 		close(s.ended)
 	}()
-	return s, os.WriteFile(s.pid, strconv.AppendInt(nil, int64(s.cmd.Process.Pid), 10), 0o644) //nolint:gosec // another user reads it
+	return s, os.WriteFile(s.pid, strconv.AppendInt(nil, int64(s.cmd.Process.Pid), 10), 0o644)
 }
 
 // end sends a signal, unless it has ended already, and waits for the end.
