@@ -39,9 +39,9 @@ abuse-selftest: ## take each bound away, and demand that a trial or test notices
 	go test -tags abuse -count=1 -timeout 30m -v -run 'TestBroken$$' ./cmd/holdfast
 
 ha: blows = 4
-ha: ha-quick ## the same with each event three times (eight minutes)
+ha: ha-quick ## ha-quick with each event three times, and PostgreSQL killed alone (eight minutes)
 
-ha-quick: ## PgBouncer; Patroni, etcd and HAProxy: a switchover, a kill, a partition (Debian's packages; four minutes)
+ha-quick: ## PgBouncer; Patroni, etcd and HAProxy: switchover, kill, partition (Debian packages of them; three minutes)
 	go test -tags ha -count=1 -timeout 10m -run 'TestPgBouncer' ./storage
 	go run ./cmd/torture -databases postgres -trials patroni -blows $(or $(blows),1)
 

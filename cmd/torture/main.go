@@ -9,6 +9,7 @@
 //	go run ./cmd/torture                                # a quick run on both databases
 //	go run ./cmd/torture -operations 1000000 -blows 50  # a long one
 //	go run ./cmd/torture -selftest                      # broken servers: each is caught
+//	go run ./cmd/torture -databases postgres -trials patroni -blows 4  # a cluster under Patroni
 //
 // It needs PostgreSQL's programs and Linux. docs/reliability.md has the promises
 // and what a run found.
