@@ -41,7 +41,7 @@ abuse-selftest: ## take each bound away, and demand that a trial or test notices
 ha: blows = 4
 ha: ha-quick ## ha-quick with each event three times, and PostgreSQL killed alone (eight minutes)
 
-ha-quick: ## PgBouncer; Patroni, etcd and HAProxy: switchover, kill, partition (Debian packages of them; three minutes)
+ha-quick: ## PgBouncer; Patroni, etcd and HAProxy: switchover, kill, partition (Debian packages of them; four minutes)
 	go test -tags ha -count=1 -timeout 10m -run 'TestPgBouncer' ./storage
 	go run ./cmd/torture -databases postgres -trials patroni -blows $(or $(blows),1)
 
