@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -55,6 +54,14 @@ const (
 )
 
 func (n *node) party() party { return party(n.name) }
+
+// admin is the URL of the node's admin database, as a superuser, whatever its role.
+func (n *node) admin() string {
+	return "postgres://postgres@" + n.postgres + "/postgres?sslmode=disable&connect_timeout=2"
+}
+
+// config is the file with Patroni's settings.
+func (n *node) config() string { return filepath.Join(n.dir, "patroni.yml") }
 
 // patroniReaper kills what a process leaves that did not live to end it itself.
 const patroniReaper = `read -r _; for f in *.pid */data/postmaster.pid; do [ -e "$f" ] && kill -9 "$(head -n 1 "$f")"; done 2>/dev/null; true`
@@ -119,8 +126,11 @@ func (p *Patroni) start(peer string) error {
 		return err
 	}
 	answers := func() (bool, error) {
-		status, err := httpCall(http.MethodGet, "http://"+p.etcd+"/health", "")
-		return status == http.StatusOK, err
+		conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.etcd)
+		if err != nil {
+			return false, err
+		}
+		return true, conn.Close()
 	}
 	if err := eventually("etcd answers", answers); err != nil {
 		return err
@@ -173,7 +183,6 @@ postgresql:
 // cluster, others copy it. It does not wait for that.
 func (p *Patroni) join(i int) error {
 	n, other := &p.nodes[i], &p.nodes[1-i]
-	file := filepath.Join(n.dir, "patroni.yml")
 	var wires [3]string
 	for w, ends := range []struct {
 		from, to party
@@ -185,22 +194,19 @@ func (p *Patroni) join(i int) error {
 		}
 	}
 	config := fmt.Sprintf(patroniConfig, n.name, n.rest, wires[0], wires[1], n.postgres, wires[2], n.dir, p.bin)
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+	if err := os.WriteFile(n.config(), []byte(config), 0o644); err != nil {
 		return err
 	}
 	if err := p.resume(i); err != nil {
 		return err
 	}
-	return eventually(n.name+" runs", func() (bool, error) {
-		status, err := httpCall(http.MethodGet, "http://"+n.rest+"/health", "")
-		return status == http.StatusOK, err
-	})
+	return eventually(n.name+" runs", func() (bool, error) { err := ping(n.admin()); return err == nil, err })
 }
 
 // resume starts the Patroni of a node that has joined before.
 func (p *Patroni) resume(i int) (err error) {
 	n := &p.nodes[i]
-	n.patroni, err = p.run(n.name, "patroni", filepath.Join(n.dir, "patroni.yml"))
+	n.patroni, err = p.run(n.name, "patroni", n.config())
 	return err
 }
 
@@ -301,7 +307,7 @@ func (p *Patroni) primary() (int, error) {
 }
 
 func (p *Patroni) writable(i int) bool {
-	n, err := Count("postgres://postgres@"+p.nodes[i].postgres+"/postgres?sslmode=disable&connect_timeout=2", "SELECT COUNT(*) WHERE NOT pg_is_in_recovery()")
+	n, err := Count(p.nodes[i].admin(), "SELECT COUNT(*) WHERE NOT pg_is_in_recovery()")
 	return err == nil && n == 1
 }
 
@@ -311,12 +317,16 @@ func (p *Patroni) Switchover() error {
 	if err != nil {
 		return err
 	}
-	from, to := p.nodes[i], p.nodes[1-i]
-	status, err := httpCall(http.MethodPost, "http://"+from.rest+"/switchover", fmt.Sprintf(`{"leader":%q,"candidate":%q}`, from.name, to.name))
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("switchover: Patroni answers %d", status)
+	from, to := &p.nodes[i], &p.nodes[1-i]
+	path, err := program("patronictl")
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, p.takes(1-i))
+	ctl := command(p.dir, p.owner, path, "-c", from.config(), "switchover", "holdfast", "--leader", from.name, "--candidate", to.name, "--force")
+	if out, err := ctl.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", path, err, out)
+	}
+	return p.takes(1 - i)
 }
 
 // KillPostgres kills every process of the primary's PostgreSQL at once.
@@ -397,13 +407,21 @@ type service struct {
 	ended chan struct{}
 }
 
-// run starts a program of Debian's, which logs into a file of that name.
-func (p *Patroni) run(name, program string, args ...string) (*service, error) {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/" + program); err != nil {
-			return nil, fmt.Errorf("%s is missing (Debian: apt-get install patroni etcd-server haproxy): %w", program, err)
+// program is the path of a program of Debian's, which may not be on everybody's PATH.
+func program(name string) (path string, err error) {
+	if path, err = exec.LookPath(name); err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
+			return "", fmt.Errorf("%s is missing (Debian: apt-get install patroni etcd-server haproxy): %w", name, err)
 		}
+	}
+	return path, nil
+}
+
+// run starts a program, which logs into a file of the name that it gets here.
+func (p *Patroni) run(name, of string, args ...string) (*service, error) {
+	path, err := program(of)
+	if err != nil {
+		return nil, err
 	}
 	log, err := os.OpenFile(filepath.Join(p.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -439,21 +457,6 @@ func (s *service) end(signal syscall.Signal) error {
 		err = errors.Join(err, gone)
 	}
 	return err
-}
-
-// httpCall returns the status of an answer.
-func httpCall(method, target, body string) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
 }
 
 // freePorts finds addresses on loopback that nobody listens on. They are not among
