@@ -22,6 +22,7 @@ const (
 	rolledBack              // certainly undone, by a conflict: run again
 	timedOut                // undone, after waiting too long or for want of disk or memory: once more
 	cutOff                  // the connection is gone: run again on another one
+	closed                  // the database takes no changes, because it is copied: see fence.go
 )
 
 // errVanished: a row that stood in the way has gone meanwhile. Run again, and it
@@ -42,6 +43,9 @@ func classify(err error) class {
 	}
 	if readOnly(err) {
 		return cutOff
+	}
+	if fenced(err) {
+		return closed
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
