@@ -156,7 +156,8 @@ const fenceWithin = 2 * time.Minute
 func (db *DB) patiently(ctx context.Context, f func(tx *gorm.DB) error) error {
 	for end := now().Add(fenceWithin); ; {
 		err := db.transact(ctx, 10*time.Second, f)
-		if err == nil || !errors.Is(err, booking.ErrUnavailable) || fenced(err) || now().After(end) {
+		var copied *CopiedError
+		if err == nil || !errors.Is(err, booking.ErrUnavailable) || errors.As(err, &copied) || now().After(end) {
 			return err
 		}
 		select {
