@@ -414,9 +414,9 @@ func (c *copying) transfer(ctx context.Context, arrived bool, from string) (sent
 		}
 		if !arrived {
 			// Another copy to the same database waits for this row, and then finds it.
-			insert := fmt.Sprintf("INSERT INTO copies (id, role, other, started_sec) VALUES ('%s', '%s', '%s', %d)",
-				c.id, copyTarget, strings.ReplaceAll(from, "'", "''"), now().Unix())
-			if _, err := conn.ExecContext(ctx, insert); err != nil {
+			_, err := conn.ExecContext(ctx, "INSERT INTO copies (id, role, other, started_sec) VALUES ($1, $2, $3, $4)",
+				c.id.String(), copyTarget, from, now().Unix())
+			if err != nil {
 				return fmt.Errorf("write to the target: %w", err)
 			}
 		}
@@ -487,7 +487,7 @@ func (r *copyReader) open(ctx context.Context, from interface {
 	for i := range r.cells {
 		r.cells[i] = new(any)
 	}
-	//nolint:rowserrcheck,sqlclosecheck // close does
+	//nolint:rowserrcheck // close does
 	r.rows, err = from.QueryContext(ctx, "SELECT "+r.table.list()+` FROM "`+r.table.name+`"`)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", r.table.name, err)
