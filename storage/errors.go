@@ -22,6 +22,7 @@ const (
 	rolledBack              // certainly undone, by a conflict: run again
 	timedOut                // undone, after waiting too long or for want of disk or memory: once more
 	cutOff                  // the connection is gone: run again on another one
+	closed                  // the database takes no changes, because it is copied: see fence.go
 )
 
 // errVanished: a row that we had found, or that kept us from inserting ours, was gone or
@@ -42,6 +43,9 @@ func classify(err error) class {
 	}
 	if readOnly(err) {
 		return cutOff
+	}
+	if fenced(err) {
+		return closed
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

@@ -74,6 +74,15 @@ type dialect struct {
 	check      func(ctx context.Context, db *DB) error
 	wipe       func(ctx context.Context, db *DB, rewrite bool) error
 	migration  migration
+
+	columns string                                                            // a query for all columns of all tables, and their types
+	foreign string                                                            // a query for which table refers to which
+	reading func(tables []string) []string                                    // behind the beginning of a copy's transactions
+	begin   string                                                            // the beginning of one that writes
+	copyIn  func(ctx context.Context, conn *sql.Conn, rows *copyReader) error // writes rows to their table
+	copied  []string                                                          // after all rows of a copy
+	fence   func(tables []string) []string                                    // keeps everybody from writing, see fence.go
+	unfence func(tables []string) []string
 }
 
 // lockOf and shareOf are lock and share of one table of several.
@@ -127,6 +136,8 @@ type Options struct {
 	// Gather, if not nil, is asked about each operation that comes, with how many are
 	// waiting now, whether to let them wait for more. Tests make batches with it.
 	Gather func(waiting int) bool
+
+	copying bool // opens also what has been copied, and what is no complete copy
 }
 
 // Open opens the database that target names, a postgres:// URL or the path of
@@ -199,7 +210,11 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 	}
 	db.asideAtOnce = make(chan struct{}, max(1, o.Connections/4))
 	db.queue = newQueue(o.Queue, o.Committers, o.Gather)
-	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
+	steps := []func(context.Context, *DB) error{db.dialect.check, migrate}
+	if !o.copying {
+		steps = append(steps, checkCopies)
+	}
+	for _, step := range steps {
 		if err := step(ctx, db); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
@@ -270,7 +285,8 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration,
+		columns: columnsSQLite, foreign: foreignSQLite, reading: readingSQLite, begin: "BEGIN IMMEDIATE", copyIn: copySQLite, fence: fenceSQLite, unfence: unfenceSQLite}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.

@@ -126,6 +126,8 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 		switch classify(err) {
 		case broken:
 			return fmt.Errorf("transaction: %w", err)
+		case closed:
+			return fmt.Errorf("%w: %w", booking.ErrUnavailable, errFenced)
 		case timedOut:
 			timeouts++
 		}
