@@ -9,7 +9,7 @@ export CGO_ENABLED = 0
 unwatched = modernc.org/libc modernc.org/libc/... modernc.org/memory modernc.org/sqlite/lib
 race = -race $(foreach p,$(unwatched),-gcflags=$(p)=-race=false)
 
-.PHONY: help check test lint vulnerable abuse abuse-selftest alerts ha demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
+.PHONY: help check test lint vulnerable abuse abuse-selftest alerts ha ha-quick demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,12 @@ abuse: ## flood and starve a real server, and watch its memory (ten minutes)
 abuse-selftest: ## take each bound away, and demand that a trial or test notices
 	go test -tags abuse -count=1 -timeout 30m -v -run 'TestBroken$$' ./cmd/holdfast
 
-ha: ## try what stands between holdfast and PostgreSQL (needs Debian's pgbouncer; a minute)
+ha: blows = 4
+ha: ha-quick ## ha-quick with each event three times, and PostgreSQL killed alone (eight minutes)
+
+ha-quick: ## PgBouncer; Patroni, etcd and HAProxy: switchover, kill, partition (Debian packages of them; four minutes)
 	go test -tags ha -count=1 -timeout 10m -run 'TestPgBouncer' ./storage
+	go run ./cmd/torture -databases postgres -trials patroni -blows $(or $(blows),1)
 
 demo: ## start a server with a clinic to try out, nothing to set up
 	go run ./cmd/holdfast demo

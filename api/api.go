@@ -33,6 +33,7 @@ type Config struct {
 	Log         *slog.Logger                // nil: nowhere
 	Counters    *edge.Counters              // nil: not wanted
 	Observe     func(edge.Answer)           // told of every answer; nil: nobody
+	Closed      func() error                // why nothing is served at the moment, or nil; nil: never
 }
 
 // New returns the handler of all routes.
@@ -44,7 +45,7 @@ func New(c Config) http.Handler {
 		c.Counters = &edge.Counters{}
 	}
 	return edge.New(
-		edge.Config{Attempts: c.Attempts, Proxies: c.Proxies, Log: c.Log, Observe: c.Observe},
+		edge.Config{Attempts: c.Attempts, Proxies: c.Proxies, Log: c.Log, Observe: c.Observe, Closed: c.Closed},
 		public,
 		slices.Concat(
 			google.Routes(google.Config{Bookings: c.Bookings, Credentials: c.Credentials, Healthy: c.Healthy, Log: c.Log, Counters: c.Counters}),

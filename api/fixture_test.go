@@ -106,12 +106,17 @@ func eachWith(t *testing.T, o options, test func(w *world)) {
 	if o.storage.Limit == 0 {
 		o.storage.Limit = time.Minute // a busy machine must not look like a broken promise
 	}
-	storagetest.EachWith(t, o.storage, func(t *testing.T, db storagetest.Database) {
-		w := newWorld(t, db, o)
-		w.must(load(t.Context(), db.DB, worldDir))
-		test(w)
-		w.check()
-	})
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Prepared(t, kind, "world", o.storage, func(db storagetest.Database) {
+				if err := load(t.Context(), db.DB, worldDir); err != nil {
+					t.Fatal(err)
+				}
+			}), o)
+			test(w)
+			w.check()
+		})
+	}
 }
 
 // worldDir has the catalogue and the feeds of every world.

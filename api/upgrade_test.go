@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"holdfast/storage"
 )
 
 // A server goes on when a newer one migrates its database underneath: statements
 // that it has prepared no longer fit, and PostgreSQL refuses each once. Nobody is
 // told of an error of ours for that.
 func TestSchemaChangesUnderneath(t *testing.T) {
-	each(t, func(w *world) {
+	// With an option, so that the database is the test's own: it does not forget its schema.
+	eachWith(t, options{storage: storage.Options{Connections: 16}}, func(w *world) {
 		book := func(n int) {
 			for i := range 3 {
 				for path, body := range map[string]string{

@@ -422,6 +422,7 @@ func TestBlockedDoctorBecomesExclusive(t *testing.T) {
 func TestCatalogueHistories(t *testing.T) {
 	each(t, func(w *world) {
 		rapid.Check(w.t, func(r *rapid.T) {
+			w.must(storagetest.Forget(w.db.Target))
 			m := testClinic()
 			m.ID = "clinic-" + uuid.NewString()
 			w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))

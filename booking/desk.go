@@ -24,6 +24,9 @@ type Schedule struct {
 
 // nameServices notes what the services of a merchant's visits are called.
 func (s *Service) nameServices(ctx context.Context, merchantID string, visits []Schedule) error {
+	if len(visits) == 0 {
+		return nil
+	}
 	m, err := s.Store.Merchant(ctx, merchantID)
 	if err != nil {
 		return fmt.Errorf("read catalogue: %w", err)

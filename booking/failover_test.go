@@ -26,7 +26,7 @@ func TestAcknowledgedSurvivesFailover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := storagetest.Open(t, target, storage.Options{Limit: time.Second, Committers: 24, Group: 1})
+	db := storagetest.Open(t, target, storage.Options{Limit: time.Second, Committers: 24, Batch: 1})
 	w := worldOn(t, storagetest.Database{DB: db, Target: target})
 	asked := w.everything()
 

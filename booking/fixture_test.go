@@ -98,7 +98,9 @@ const patience = time.Minute
 func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
 	t.Helper()
 	o.Limit = patience
-	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) { inWorld(t, db, test) })
+	for _, kind := range storagetest.Kinds() {
+		t.Run(kind.Name, func(t *testing.T) { inWorld(t, kind, o, test) })
+	}
 }
 
 // on is eachWith on one of the databases.
@@ -107,8 +109,8 @@ func on(t *testing.T, kind string, o storage.Options, test func(w *world)) {
 	if o.Limit == 0 {
 		o.Limit = patience
 	}
-	target := map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres}[kind](t)
-	inWorld(t, storagetest.Database{DB: storagetest.Open(t, target, o), Target: target}, test)
+	make := map[string]func(testing.TB) string{"SQLite": storagetest.SQLite, "Postgres": storagetest.Postgres}[kind]
+	inWorld(t, storagetest.Kind{Name: kind, New: make}, o, test)
 }
 
 // eachRace runs a test on each database with operations that share no
@@ -117,7 +119,7 @@ func eachRace(t *testing.T, test func(w *world)) {
 	t.Helper()
 	for _, k := range storagetest.Kinds() {
 		kind := k.Name
-		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Group: 1}, test) })
+		t.Run(kind+"/one by one", func(t *testing.T) { on(t, kind, storage.Options{Batch: 1}, test) })
 		t.Run(kind+"/as it comes", func(t *testing.T) { on(t, kind, storage.Options{}, test) })
 		t.Run(kind+"/gathered", func(t *testing.T) {
 			g := newGate()
@@ -136,25 +138,35 @@ func (w *world) together(n, others int, f func(i int)) {
 	}
 	w.gate.arm(n - others)
 	together(n, f)
-	if got := w.gate.groups[0].Size; got != n-others {
+	if got := w.gate.batches[0].Size; got != n-others {
 		w.t.Errorf("%d operations shared the first transaction, want %d", got, n-others)
 	}
 }
 
-func inWorld(t *testing.T, db storagetest.Database, test func(w *world)) {
+func inWorld(t *testing.T, kind storagetest.Kind, o storage.Options, test func(w *world)) {
 	t.Helper()
-	w := worldOn(t, db)
+	w := newWorld(t, storagetest.Prepared(t, kind, "clinic", o, func(db storagetest.Database) {
+		if err := db.PutClinic(context.Background(), testClinic(), eight.Unix()); err != nil {
+			t.Fatal(err)
+		}
+	}))
 	test(w)
 	w.verify()
 }
 
+// worldOn is a world on a database that has no clinic yet.
 func worldOn(t *testing.T, db storagetest.Database) *world {
 	t.Helper()
+	w := newWorld(t, db)
+	w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
+	return w
+}
+
+func newWorld(t *testing.T, db storagetest.Database) *world {
 	w := &world{t: t, db: db}
 	w.Service = &booking.Service{Store: db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID {
 		return uuid.Must(uuid.NewV7())
 	}}
-	w.must(db.PutClinic(context.Background(), testClinic(), eight.Unix()))
 	return w
 }
 

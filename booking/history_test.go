@@ -10,6 +10,7 @@ import (
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/storage/storagetest"
 )
 
 // Random histories of both channels and of imports, step by step against a
@@ -19,6 +20,7 @@ func TestHistories(t *testing.T) {
 	each(t, func(w *world) {
 		rapid.Check(w.t, func(r *rapid.T) {
 			// A clinic of its own for each history.
+			w.must(storagetest.Forget(w.db.Target))
 			m := testClinic()
 			m.ID = "clinic-" + uuid.NewString()
 			m.Groups[0].Timetable = nil

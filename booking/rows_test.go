@@ -229,6 +229,7 @@ func TestSharingSetting(t *testing.T) {
 func TestSharedHistories(t *testing.T) {
 	each(t, func(w *world) {
 		rapid.Check(w.t, func(r *rapid.T) {
+			w.must(storagetest.Forget(w.db.Target))
 			h := &sharedHistory{w: w, id: "feed-" + uuid.NewString(), generation: eight.Unix() - 1000, visits: map[uuid.UUID]inventory.Published{}}
 			ctx := w.t.Context()
 			_, err := w.db.PutFeedMerchants(ctx, feedMerchants(h.id), storage.Feed{GenerationSec: 1}, 1)

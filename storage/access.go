@@ -140,7 +140,7 @@ func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, ex
 			return fmt.Errorf("write token: %w", err)
 		}
 		var old [][]byte // what goes beyond the newest
-		err = tx.Raw("SELECT digest FROM clinic_tokens WHERE key_digest = ? ORDER BY created_sec DESC, seq DESC LIMIT ? OFFSET ?", keyDigest, batch, most).Scan(&old).Error
+		err = tx.Raw("SELECT digest FROM clinic_tokens WHERE key_digest = ? ORDER BY created_sec DESC, seq DESC LIMIT ? OFFSET ?", keyDigest, rowsAtOnce, most).Scan(&old).Error
 		if err != nil || len(old) == 0 {
 			return err
 		}

@@ -103,7 +103,7 @@ func (db *DB) Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.U
 	var ids []uuid.UUID
 	err := db.read.WithContext(ctx).Model(&bookingRow{}).
 		Where("state = ? AND (created_sec <= ? OR start_sec <= ?)", booking.Pending, sinceSec, nowSec).
-		Order("id").Limit(batch).Pluck("id", &ids).Error
+		Order("id").Limit(rowsAtOnce).Pluck("id", &ids).Error
 	return ids, unavailable(err)
 }
 
@@ -114,9 +114,9 @@ func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
 		return nil, fmt.Errorf("read bookings: %w", err)
 	}
 	items := map[uuid.UUID][]occupiedRow{}
-	for ids := idsOf(rows); len(ids) > 0; ids = ids[min(len(ids), batch):] {
+	for ids := idsOf(rows); len(ids) > 0; ids = ids[min(len(ids), rowsAtOnce):] {
 		var some []occupiedRow
-		if err := tx.Where("booking_id IN ?", ids[:min(len(ids), batch)]).Order("booking_id, seq").Find(&some).Error; err != nil {
+		if err := tx.Where("booking_id IN ?", ids[:min(len(ids), rowsAtOnce)]).Order("booking_id, seq").Find(&some).Error; err != nil {
 			return nil, fmt.Errorf("read occupied resources: %w", err)
 		}
 		for _, it := range some {
@@ -139,8 +139,8 @@ func assemble(rows []bookingRow, items map[uuid.UUID][]occupiedRow) ([]booking.B
 	return found, nil
 }
 
-// batch is how many rows are read or written with one statement.
-const batch = 1000
+// rowsAtOnce is how many rows are read or written with one statement.
+const rowsAtOnce = 1000
 
 func idsOf(rows []bookingRow) []uuid.UUID {
 	ids := make([]uuid.UUID, len(rows))

@@ -154,7 +154,7 @@ func (db *DB) lockRecounted(tx *gorm.DB, m *inventory.Merchant, nowSec int64, r 
 	ids := idsOfBookings(slices.DeleteFunc(there, stays))
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	var locked []booking.Booking
-	for some := range slices.Chunk(ids, batch) {
+	for some := range slices.Chunk(ids, rowsAtOnce) {
 		found, err := readBookings(tx, tx.Where("id IN ? AND end_sec > ? AND state IN ? ORDER BY id"+lock, some, nowSec, booking.Live))
 		if err != nil {
 			return nil, fmt.Errorf("lock visits: %w", err)
@@ -182,15 +182,15 @@ func (db *DB) recount(tx *gorm.DB, m *inventory.Merchant, r booking.Replacement,
 	op := &operation{touches: r.Footprint(m, some, held), f: func(tx booking.Tx) error { return r.Recount(tx, m, some) }}
 	// Guests are not fetched: nothing here looks at their visits, and to lock them now,
 	// after slots, would be out of order.
-	g := newGroup(db.dialect, []*operation{op})
-	if err := g.fetch(tx, db.fetchBookings, db.fetchSlots); err != nil {
+	b := newBatch(db.dialect, []*operation{op})
+	if err := b.fetch(tx, db.fetchBookings, db.fetchSlots); err != nil {
 		return err
 	}
 	if err := db.makeRoom(tx, r.Room(m, some, held)); err != nil {
 		return err
 	}
-	v := g.views[0]
-	g.run(v)
+	v := b.views[0]
+	b.run(v)
 	var conflict *booking.Conflict
 	switch {
 	case errors.As(v.err, &conflict):
@@ -200,7 +200,7 @@ func (db *DB) recount(tx *gorm.DB, m *inventory.Merchant, r booking.Replacement,
 	case v.err != nil:
 		return v.err
 	}
-	return g.write(tx)
+	return b.write(tx)
 }
 
 // makeRoom gives slots, which are locked, the room for what is to be taken of them
@@ -217,11 +217,8 @@ func (db *DB) makeRoom(tx *gorm.DB, changes []inventory.Change) error {
 			rows = append(rows, row{c.Resource, c.StartSec, c.Spots})
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	err := exec(db.dialect, tx, len(rows), `UPDATE slots SET capacity = CASE WHEN capacity < taken + k.spots THEN taken + k.spots ELSE capacity END
-		FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`, setOf(rows))
+	err := change(db.dialect, tx, `UPDATE slots SET capacity = CASE WHEN capacity < taken + k.spots THEN taken + k.spots ELSE capacity END
+		FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`, rows)
 	if err != nil {
 		return fmt.Errorf("make room: %w", err)
 	}
@@ -277,7 +274,7 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, slots []inventory
 				return err
 			}
 		}
-		for some := range slices.Chunk(keys[id], batch) {
+		for some := range slices.Chunk(keys[id], rowsAtOnce) {
 			if _, err := db.lockSlots(tx, some); err != nil {
 				return err
 			}

@@ -133,9 +133,9 @@ func readSchedules(tx, query *gorm.DB) ([]booking.Schedule, error) {
 		ids[b.GuestID] = true
 	}
 	guests := map[uuid.UUID]booking.Guest{}
-	for some := idsIn(ids); len(some) > 0; some = some[min(len(some), batch):] {
+	for some := idsIn(ids); len(some) > 0; some = some[min(len(some), rowsAtOnce):] {
 		var rows []guestRow
-		if err := tx.Where("id IN ?", some[:min(len(some), batch)]).Find(&rows).Error; err != nil {
+		if err := tx.Where("id IN ?", some[:min(len(some), rowsAtOnce)]).Find(&rows).Error; err != nil {
 			return nil, fmt.Errorf("read guests: %w", err)
 		}
 		for _, r := range rows {

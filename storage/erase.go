@@ -69,7 +69,7 @@ func (db *DB) GuestsNamed(ctx context.Context, merchantID string, keys []string,
 func (db *DB) GuestsWithNumber(ctx context.Context, merchantIDs, keys, numbers []string) (led, others []booking.Guest, err error) {
 	err = db.snapshot(ctx, func(tx *gorm.DB) error {
 		led, others = nil, nil
-		for some := range slices.Chunk(merchantIDs, batch) {
+		for some := range slices.Chunk(merchantIDs, rowsAtOnce) {
 			byKey, err := guestsOf(tx.Where("id IN (SELECT guest_id FROM guest_keys WHERE merchant_id IN ? AND key IN ?)", some, keys))
 			if err != nil {
 				return err
@@ -97,7 +97,7 @@ func withJoined(tx *gorm.DB, charts []booking.Guest) ([]booking.Guest, error) {
 		}
 	}
 	var all []booking.Guest
-	for some := range slices.Chunk(idsIn(ids), batch) {
+	for some := range slices.Chunk(idsIn(ids), rowsAtOnce) {
 		found, err := guestsOf(tx.Where("id IN ? OR joined_to IN ?", some, some))
 		if err != nil {
 			return nil, err

@@ -22,10 +22,11 @@ const (
 	rolledBack              // certainly undone, by a conflict: run again
 	timedOut                // undone, after waiting too long or for want of disk or memory: once more
 	cutOff                  // the connection is gone: run again on another one
+	closed                  // the database takes no changes, because it is copied: see fence.go
 )
 
-// errVanished: a row that stood in the way has gone meanwhile. Run again, and it
-// does not.
+// errVanished: a row that we had found, or that kept us from inserting ours, was gone or
+// another's when we came to lock it. Run again, the transaction goes by what is there.
 var errVanished = errors.New("a row has vanished meanwhile")
 
 // lockTimeout reports whether a statement has waited too long for a lock.
@@ -42,6 +43,9 @@ func classify(err error) class {
 	}
 	if readOnly(err) {
 		return cutOff
+	}
+	if fenced(err) {
+		return closed
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
 )
 
 // Grade is how bad something is.
@@ -64,6 +63,11 @@ func Examine(ctx context.Context, target string, o Options) []Finding {
 		e.good("settings of the database", "none that could lose a booking or leak a name")
 	}
 	e.schema(ctx, db)
+	if version, err := db.schemaVersion(ctx); err == nil && version > 16 { // which copies are known from
+		if err := checkCopies(ctx, db); err != nil {
+			e.bad("database", err.Error(), "")
+		}
+	}
 	if isPostgres(target) {
 		e.postgres(ctx, db)
 	} else {
@@ -179,6 +183,7 @@ func (e *examination) postgres(ctx context.Context, db *DB) {
 		Synchronous string
 		Standbys    int64 // that stream
 		Waited      int64 // for by COMMITs; NULL states, without the right to see them, count too
+		Hidden      int64 // standbys whose state the role may not see
 		Behind      *float64
 		Free        int64 // connections that may be made
 		Autovacuum  bool
@@ -194,6 +199,7 @@ func (e *examination) postgres(ctx context.Context, db *DB) {
 		current_setting('synchronous_standby_names') AS synchronous,
 		(SELECT COUNT(*) FROM pg_stat_replication WHERE state = 'streaming' OR state IS NULL) AS standbys,
 		(SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum') OR sync_state IS NULL) AS waited,
+		(SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state IS NULL) AS hidden,
 		(SELECT MAX(EXTRACT(EPOCH FROM replay_lag))::float FROM pg_stat_replication) AS behind,
 		current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 			- (SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS free,
@@ -214,6 +220,9 @@ func (e *examination) postgres(ctx context.Context, db *DB) {
 		return
 	}
 	e.replication(s.Synchronous, s.Standbys, s.Waited, s.Behind)
+	if s.Hidden > 0 {
+		e.doubtful("rights", "the role may not see how far standbys are, and so neither this nor /readyz and the metrics can tell", "GRANT pg_monitor TO the role")
+	}
 	if s.Free < int64(db.connections) {
 		e.doubtful("connections", fmt.Sprintf("PostgreSQL has %d left, and a server of holdfast may want %d", max(0, s.Free), db.connections),
 			"raise max_connections, or put PgBouncer between (docs/operations.md)")
@@ -331,4 +340,3 @@ const standbysQuery = `SELECT
 	current_setting('synchronous_standby_names') <> '' AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum') OR sync_state IS NULL) AS waiting,
 	(SELECT COUNT(*) FROM pg_stat_replication) AS standbys,
 	COALESCE((SELECT MAX(EXTRACT(EPOCH FROM replay_lag)) FROM pg_stat_replication), 0)::float AS behind`
-

@@ -171,7 +171,7 @@ func (db *DB) disownPublished(ctx context.Context, nowSec int64) error {
 			}
 			var some []slotRow
 			err := tx.Raw(`SELECT s.* FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
-				WHERE s.generation_sec > 0 AND s.start_sec > ? ORDER BY s.resource_id, s.start_sec LIMIT ?`, nowSec, batch).Scan(&some).Error
+				WHERE s.generation_sec > 0 AND s.start_sec > ? ORDER BY s.resource_id, s.start_sec LIMIT ?`, nowSec, rowsAtOnce).Scan(&some).Error
 			if err != nil {
 				return fmt.Errorf("look for published slots: %w", err)
 			}

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,36 +14,37 @@ import (
 
 // fetch locks and reads what operations announced, in the order in which
 // everything is locked: tokens, bookings, guest keys, guests, resources (shared,
-// only while slots are made), slots, and blocks on those without a lock; each with one statement for all operations,
-// in ascending order. An operation whose token is known already needs nothing
-// but its booking.
+// only while slots are made) and slots; then it reads the blocks on those slots, which
+// need no lock. Each step is one statement for all operations, and locks in ascending
+// order. An operation whose token is known already needs nothing but its booking.
 //
-// The order is what keeps operations from waiting for each other in a circle, and it is
-// the same in all that writes (docs/architecture.md, lock order). A token comes first,
-// because a copy of a request has to find what the first one made before anything else
-// is looked at: it would find the slot full that the first one took. Bookings come
-// before the guests and the slots that they lead to. Slots come last: many requests
-// want the same, so they are locked for the shortest time.
-func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*group, error) {
-	g := newGroup(db.dialect, ops)
-	return g, g.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
+// The order keeps transactions from waiting for each other in a circle, and everything
+// that writes follows it (docs/architecture.md, lock order). Tokens come first: a copy of
+// a request has to find the booking of the first one before it looks at anything else,
+// or it would find the slot full that the first one took. Bookings come before the
+// guests and slots that they lead to: which ones is known only once they are locked.
+// Slots come last: many requests want the same ones, so they are locked for the shortest
+// time.
+func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*batch, error) {
+	b := newBatch(db.dialect, ops)
+	return b, b.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
 }
 
-// fetch takes the steps in their order.
-func (g *group) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *group) error) error {
+// fetch takes these steps, in this order.
+func (b *batch) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *batch) error) error {
 	for _, step := range steps {
-		if err := step(tx, g); err != nil {
+		if err := step(tx, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetchBlocks reads the blocks that are there already. Nobody makes another of them
-// meanwhile: its slots are locked.
-func (db *DB) fetchBlocks(tx *gorm.DB, g *group) error {
+// fetchBlocks reads the blocks that are there already. Nobody can make another one of
+// the same time meanwhile: its slots are locked.
+func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 	asked := map[booking.BlockKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.Blocks.MerchantID != "" {
 			asked[v.touches.Blocks] = true
 		}
@@ -52,64 +52,113 @@ func (db *DB) fetchBlocks(tx *gorm.DB, g *group) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	return db.readInto(tx, g, `SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.merchant_id = k.merchant_id
+	return db.readInto(tx, b, `SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.merchant_id = k.merchant_id
 		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
-// pending are the views that need more than the booking of their token.
-func (g *group) pending() []*view {
-	return slices.DeleteFunc(slices.Clone(g.views), func(v *view) bool { return v.stale || g.prior(v.touches) != nil })
+// lockedBookings are those that operations may change. The bookings that known tokens
+// lead to are read, too, but are not locked.
+func (b *batch) lockedBookings() (found []booking.Booking) {
+	seen := map[uuid.UUID]bool{}
+	for _, v := range b.pending() {
+		for _, id := range v.ids() {
+			if one, there := b.bookings.was[id]; there && !seen[id] {
+				seen[id] = true
+				found = append(found, one)
+			}
+		}
+	}
+	return found
 }
 
-func (db *DB) fetchTokens(tx *gorm.DB, g *group) error {
-	claims := map[tokenKey]tokenRow{}
-	for _, v := range g.views {
+// pending are the views that need more than the booking of their token.
+func (b *batch) pending() []*view {
+	return slices.DeleteFunc(slices.Clone(b.views), func(v *view) bool { return v.stale || b.prior(v.touches) != nil })
+}
+
+// claimable is a row that is made before anybody knows whether it is needed, because
+// its unique key is what others have to wait at.
+type claimable[K comparable, R any] interface {
+	key() K
+	compare(R) int // by key
+}
+
+// claim inserts rows; of several with the same key, the first. Where another transaction
+// is inserting one with that key, the statement waits for it: if it commits, its row is
+// read instead, and if it rolls back, ours is inserted.
+func claim[K comparable, R claimable[K, R]](d dialect, tx *gorm.DB, t *table[K, R], rows []R, insert, read string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(rows, R.compare)
+	rows = slices.CompactFunc(rows, func(a, b R) bool { return a.compare(b) == 0 })
+	made, err := query[R](d, tx, insert, setOf(rows))
+	if err != nil {
+		return err
+	}
+	ours := map[K]bool{}
+	for _, r := range made {
+		ours[r.key()] = true
+	}
+	var rest []R
+	for _, r := range rows {
+		if ours[r.key()] {
+			t.inserted(r.key(), r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	there, err := query[R](d, tx, read, setOf(rest))
+	if err != nil {
+		return err
+	}
+	if len(there) < len(rest) {
+		return errVanished
+	}
+	for _, r := range there {
+		t.fetched(r.key(), r)
+	}
+	return nil
+}
+
+var claimTokens = "INSERT INTO idempotency_tokens (" + namesOf[tokenRow]() + ") SELECT " + namesOf[tokenRow]() +
+	" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token"
+
+// readClaims takes no lock: of a token that is there nothing changes but its fingerprint,
+// which goes when the guest is erased.
+const readClaims = "SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t WHERE t.caller = k.caller AND t.token = k.token"
+
+func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
+	var claims []tokenRow
+	for _, v := range b.views {
 		if c := v.touches.Claim; c != nil {
-			if _, twice := claims[tokenKey{c.Caller, c.Token}]; !twice {
-				claims[tokenKey{c.Caller, c.Token}] = rowOfClaim(*c)
-			}
+			claims = append(claims, rowOfClaim(*c))
 		}
 	}
 	if len(claims) == 0 {
 		return nil
 	}
-	rows := slices.SortedFunc(maps.Values(claims), func(a, b tokenRow) int {
-		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Token, b.Token))
-	})
-	s := setOf(rows)
-	made, err := query[tokenRow](db.dialect, tx, "INSERT INTO idempotency_tokens ("+s.names()+") SELECT "+s.names()+
-		" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token", s)
-	if err != nil {
+	if err := claim(db.dialect, tx, &b.tokens, claims, claimTokens, readClaims); err != nil {
 		return fmt.Errorf("claim tokens: %w", err)
 	}
 	if err := db.at("after the token"); err != nil {
 		return err
 	}
-	for _, r := range made {
-		g.claimed[r.key()] = claims[r.key()]
-	}
-	if len(made) == len(rows) {
+	if len(b.tokens.was) == 0 {
 		return nil
 	}
-	rows = slices.DeleteFunc(rows, func(r tokenRow) bool { _, ours := g.claimed[r.key()]; return ours })
-	prior, err := query[tokenRow](db.dialect, tx, `SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t
-		WHERE t.caller = k.caller AND t.token = k.token`, setOf(rows))
-	if err != nil {
-		return fmt.Errorf("read tokens: %w", err)
+	var subjects []uuid.UUID
+	for _, r := range b.tokens.was {
+		subjects = append(subjects, r.BookingID)
 	}
-	if len(prior) < len(rows) {
-		return errVanished
-	}
-	subjects := make([]uuid.UUID, len(prior))
-	for i, r := range prior {
-		g.tokens[r.key()] = r
-		subjects[i] = r.BookingID
-	}
-	return db.readInto(tx, g, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
+	return db.readInto(tx, b, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
 }
 
-// readInto adds the bookings that a statement finds to the group.
-func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
+// readInto adds the bookings that a statement finds to the batch.
+func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	rows, err := query[bookingRow](db.dialect, tx, text, sets...)
 	if err != nil {
 		return fmt.Errorf("read bookings: %w", err)
@@ -124,22 +173,24 @@ func (db *DB) readInto(tx *gorm.DB, g *group, text string, sets ...set) error {
 		items[it.BookingID] = append(items[it.BookingID], it)
 	}
 	found, err := assemble(rows, items)
-	for _, b := range found {
-		g.setBooking(b)
+	for _, one := range found {
+		b.bookings.fetched(one.ID, one)
+		b.nameSchedule(one)
 	}
 	return err
 }
 
-// fetchCatalogueVersions makes sure that the operations were planned with their
-// merchants' newest catalogues, and forgets a copy in memory that is not. Those
-// that must not change meanwhile are locked, shared.
-func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
+// fetchCatalogueVersions finds out which operations were planned with an older catalogue
+// than their merchant's newest, and forgets the copy in memory that they came from. It
+// locks, shared, the merchants whose catalogue must not change meanwhile. The others need
+// no lock: an import changes room only under the locks of its slots.
+func (db *DB) fetchCatalogueVersions(tx *gorm.DB, b *batch) error {
 	type row struct {
 		ID      string
 		Version int64
 	}
 	steady := map[string]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if id := v.touches.MerchantID; id != "" {
 			steady[id] = steady[id] || v.touches.Steady
 		}
@@ -167,7 +218,7 @@ func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
 			versions[r.ID] = r.Version
 		}
 	}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if id := v.touches.MerchantID; id != "" && versions[id] != v.touches.CatalogueVersion {
 			db.catalogue.Delete(id)
 			v.stale = true
@@ -176,10 +227,10 @@ func (db *DB) fetchCatalogueVersions(tx *gorm.DB, g *group) error {
 	return nil
 }
 
-func (db *DB) fetchBookings(tx *gorm.DB, g *group) error {
+func (db *DB) fetchBookings(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.ScheduleKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		for _, id := range v.touches.Bookings {
 			ids[id] = true
 		}
@@ -190,83 +241,55 @@ func (db *DB) fetchBookings(tx *gorm.DB, g *group) error {
 	if len(ids)+len(named) == 0 {
 		return nil
 	}
-	one := slices.Collect(maps.Keys(ids))
-	before := maps.Clone(g.bookings) // of tokens: they are not locked
-	err := db.readInto(tx, g, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
+	err := db.readInto(tx, b, `SELECT b.* FROM bookings b WHERE b.id IN (SELECT k.id FROM {0} k
 		UNION SELECT s.id FROM {1} k CROSS JOIN bookings s WHERE s.merchant_id = k.merchant_id AND s.schedule_id = k.schedule_id)
-		ORDER BY b.id`+db.dialect.lock, idSet(one), setOf(slices.Collect(maps.Keys(named))))
+		ORDER BY b.id`+db.dialect.lock, idSet(slices.Collect(maps.Keys(ids))), setOf(slices.Collect(maps.Keys(named))))
 	if err != nil {
 		return err
 	}
-	for id, b := range g.bookings {
-		if _, token := before[id]; !token || ids[id] || named[booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}] {
-			g.was[id] = b
-		}
-	}
-	g.held, err = holdsOf(db.dialect, tx, slices.Collect(maps.Keys(g.was)))
-	g.holds = maps.Clone(g.held)
+	b.holds.was, err = holdsOf(db.dialect, tx, idsOfBookings(b.lockedBookings()))
 	return err
 }
 
-// fetchGuestKeys claims the guests' keys, so that two first requests of one guest
-// meet here. The keys that nobody had are said to be the new guest's of the first
-// operation that announced them, until it is known whose they are.
-func (db *DB) fetchGuestKeys(tx *gorm.DB, g *group) error {
-	claims := map[booking.GuestKey]guestKeyRow{}
-	for _, v := range g.pending() {
+const claimGuestKeys = `INSERT INTO guest_keys (merchant_id, key, guest_id, normalized)
+	SELECT merchant_id, key, guest_id, true FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key`
+
+const lockGuestKeys = `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
+	WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`
+
+// fetchGuestKeys claims the guests' keys. Two first requests of one guest meet here, and
+// cannot make two charts. A key that nobody had is inserted as the new guest's of the
+// first operation that announced it; run finds out whose it really is, and write puts
+// that right.
+func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
+	var claims []guestKeyRow
+	for _, v := range b.pending() {
 		for _, k := range v.touches.GuestKeys {
-			if _, twice := claims[k]; !twice {
-				claims[k] = guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest}
-			}
+			claims = append(claims, guestKeyRow{MerchantID: k.MerchantID, Key: k.Key, GuestID: v.touches.NewGuest})
 		}
 	}
-	if len(claims) == 0 {
-		return nil
-	}
-	rows := slices.SortedFunc(maps.Values(claims), func(a, b guestKeyRow) int {
-		return cmp.Or(cmp.Compare(a.MerchantID, b.MerchantID), cmp.Compare(a.Key, b.Key))
-	})
-	made, err := query[guestKeyRow](db.dialect, tx, `INSERT INTO guest_keys (merchant_id, key, guest_id, normalized)
-		SELECT merchant_id, key, guest_id, true FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING merchant_id, key, guest_id`, setOf(rows))
-	if err != nil {
+	if err := claim(db.dialect, tx, &b.keys, claims, claimGuestKeys, lockGuestKeys+db.dialect.lockOf("o")); err != nil {
 		return fmt.Errorf("claim guest keys: %w", err)
-	}
-	for _, r := range made {
-		g.newKeys[r.key()] = r.GuestID
-	}
-	if len(made) == len(rows) {
-		return nil
-	}
-	rows = slices.DeleteFunc(rows, func(r guestKeyRow) bool { _, ours := g.newKeys[r.key()]; return ours })
-	there, err := query[guestKeyRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
-		WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`+db.dialect.lockOf("o"), setOf(rows))
-	if err != nil {
-		return fmt.Errorf("lock guest keys: %w", err)
-	}
-	if len(there) < len(rows) {
-		return errVanished
-	}
-	for _, r := range there {
-		g.keys[r.key()] = r.GuestID
 	}
 	return nil
 }
 
-// fetchGuests locks whoever the keys, the visitors' names and the bookings belong to, so that a new
-// booking and a change of another one of the same guest meet here.
-func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
+// fetchGuests locks the guests whom the keys, the visitors' names and the bookings belong
+// to. A new booking and a change of another one of the same guest meet here, so that
+// they cannot end up at the same time.
+func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.VisitorKey]bool{}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.Visitor.VisitorID != "" {
 			named[v.touches.Visitor] = true
 		}
 	}
-	for _, id := range g.keys {
-		ids[id] = true
+	for _, k := range b.keys.was {
+		ids[k.GuestID] = true
 	}
-	for _, b := range g.was {
-		ids[b.GuestID] = true
+	for _, one := range b.lockedBookings() {
+		ids[one.GuestID] = true
 	}
 	if len(ids)+len(named) == 0 {
 		return nil
@@ -283,40 +306,43 @@ func (db *DB) fetchGuests(tx *gorm.DB, g *group) error {
 		return fmt.Errorf("lock guests: %w", err)
 	}
 	for _, r := range rows {
-		g.setGuest(booking.Guest(r))
+		b.guests.fetched(r.ID, booking.Guest(r))
+		b.nameVisitor(booking.Guest(r))
 	}
 	for k := range named {
-		if id, found := g.visitors[k]; found && g.guests[id].ID == uuid.Nil { // joined to it while this waited
-			return errVanished
+		if id, found := b.visitors[k]; found {
+			if _, locked := b.guests.was[id]; !locked { // the chart was joined to that one while we waited for its lock
+				return errVanished
+			}
 		}
 	}
 	return nil
 }
 
 // fetchVisits reads what the guests have at the announced times already.
-func (db *DB) fetchVisits(tx *gorm.DB, g *group) error {
+func (db *DB) fetchVisits(tx *gorm.DB, b *batch) error {
 	type row struct {
 		GuestID        uuid.UUID
 		FromSec, ToSec int64
 	}
-	for _, v := range g.pending() {
+	for _, v := range b.pending() {
 		if v.touches.FromSec >= v.touches.ToSec {
 			continue
 		}
 		for id := range v.owners() {
 			s := span{v.touches.FromSec, v.touches.ToSec}
-			if known, twice := g.known[id]; twice {
-				s = span{min(s.from, known.from), max(s.to, known.to)}
+			if a, twice := b.agendas[id]; twice {
+				s = span{min(s.from, a.known.from), max(s.to, a.known.to)}
 			}
-			g.known[id] = s
+			b.agendas[id] = agenda{known: s}
 		}
 	}
-	if len(g.known) == 0 {
+	if len(b.agendas) == 0 {
 		return nil
 	}
 	var rows []row
-	for id, s := range g.known {
-		rows = append(rows, row{id, s.from, s.to})
+	for id, a := range b.agendas {
+		rows = append(rows, row{id, a.known.from, a.known.to})
 	}
 	found, err := query[bookingRow](db.dialect, tx, `SELECT b.id, b.guest_id, b.state, b.service_id, b.staff_id, b.room_id, b.party_size,
 		b.start_sec, b.end_sec, b.expires_sec, b.contact FROM {0} k CROSS JOIN bookings b WHERE b.guest_id = k.guest_id AND b.end_sec > k.from_sec
@@ -325,11 +351,11 @@ func (db *DB) fetchVisits(tx *gorm.DB, g *group) error {
 		return fmt.Errorf("read visits: %w", err)
 	}
 	for _, r := range found {
-		b, err := r.booking(nil)
+		one, err := r.booking(nil)
 		if err != nil {
 			return fmt.Errorf("visit %s: %w", r.ID, err)
 		}
-		g.setVisit(visitOf(b))
+		b.setVisit(visitOf(one))
 	}
 	return nil
 }
@@ -345,47 +371,53 @@ var liveStates = func() string {
 
 // fetchSlots locks the announced slots and those of the bookings' holds, all in
 // one ascending pass.
-func (db *DB) fetchSlots(tx *gorm.DB, g *group) error {
-	for _, v := range g.pending() {
+func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
+	for _, v := range b.pending() {
 		for k := range v.announced() {
-			g.locked[k] = true
+			b.locked[k] = true
 		}
 		for _, s := range v.touches.Shares {
-			s.ToSec = max(s.ToSec, g.spans[s.Key()].ToSec)
-			g.spans[s.Key()] = s
-			delete(g.locked, s.Key()) // it is no slot
+			s.ToSec = max(s.ToSec, b.shares[s.Key()].ToSec)
+			b.shares[s.Key()] = sharedSpan{Span: s}
+			delete(b.locked, s.Key()) // the key of a share, not of a slot
 		}
 	}
-	for _, s := range g.spans {
+	for _, s := range b.shares {
 		for _, k := range s.Locks() {
-			g.locked[k] = true
+			b.locked[k] = true
 		}
 	}
-	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(g.locked), inventory.SlotKey.Compare))
+	rows, made, err := db.makeAndLock(tx, slices.SortedFunc(maps.Keys(b.locked), inventory.SlotKey.Compare))
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if err := g.setSlot(r); err != nil {
+		s, err := r.slot()
+		if err != nil {
 			return err
 		}
+		b.slots.fetched(r.key(), slot{Slot: s, offered: r.Offered})
 	}
 	for _, k := range made {
-		g.newSlots[k] = true
+		b.slots.inserted(k, b.slots.was[k])
 	}
 	if err := db.at("after the slots"); err != nil {
 		return err
 	}
-	return db.fetchShares(tx, g)
+	return db.fetchShares(tx, b)
 }
 
-// fetchShares reads the rows of the announced shares. Their days are locked, so that
-// nobody else takes any; a statement of its own is needed, because that which locks
-// sees what was before it had to wait.
-func (db *DB) fetchShares(tx *gorm.DB, g *group) error {
-	around, err := rowsOfShares(db.dialect, tx, slices.Collect(maps.Values(g.spans)), "s.taken > 0 OR s.offered > 0")
-	for k, s := range g.spans {
-		g.rows[k] = around.of(s)
+// fetchShares reads the rows of the announced shares. Nobody else can take any: their
+// days are locked. It takes a statement of its own, because the one that locks them sees
+// the other rows as they were before it had to wait.
+func (db *DB) fetchShares(tx *gorm.DB, b *batch) error {
+	spans := make([]inventory.Span, 0, len(b.shares))
+	for _, s := range b.shares {
+		spans = append(spans, s.Span)
+	}
+	around, err := rowsOfShares(db.dialect, tx, spans, "s.taken > 0 OR s.offered > 0")
+	for k, s := range b.shares {
+		b.shares[k] = sharedSpan{s.Span, around.of(s.Span)}
 	}
 	return err
 }
@@ -465,12 +497,6 @@ func rowsOfShares(d dialect, tx *gorm.DB, spans []inventory.Span, condition stri
 	return around, nil
 }
 
-func (g *group) setSlot(r slotRow) error {
-	s, err := r.slot()
-	g.slots[r.key()] = slot{Slot: s, offered: r.Offered}
-	return err
-}
-
 // slotAt is a slot's key as a row.
 type slotAt struct {
 	ResourceID uuid.UUID
@@ -486,8 +512,9 @@ func slotSet(keys []inventory.SlotKey) set {
 }
 
 // lockSlots locks the rows of keys, which are sorted, and makes those that are
-// missing of lanes and staff. It makes before it locks: who locked first and
-// then found a row to make could wait for somebody who waits for that lock.
+// missing of lanes and staff. It makes all of them before it locks any: inserting a row
+// that another transaction is inserting waits for it, and that one may be waiting for a
+// lock that we would hold.
 func (db *DB) lockSlots(tx *gorm.DB, keys []inventory.SlotKey) ([]slotRow, error) {
 	rows, _, err := db.makeAndLock(tx, keys)
 	return rows, err
@@ -520,9 +547,9 @@ func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow
 	return rows, made, nil
 }
 
-// makeSlots writes the rows of keys that are not there, and returns which it has
-// made. It locks their resources shared, so that an import that changes a
-// capacity waits for the rows made with the old one and then finds them.
+// makeSlots inserts the rows of keys that are missing, and returns those it has
+// made. It locks their resources, shared: an import that changes a capacity waits until
+// the rows with the old one are committed, and then finds them.
 func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) ([]inventory.SlotKey, error) {
 	have := make(map[slotAt]bool, len(there))
 	for _, at := range there {

@@ -52,7 +52,7 @@ func putFormer(tx *gorm.DB, merchantID string, gone []inventory.Former, nowSec i
 	put := tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "merchant_id"}, {Name: "kind"}, {Name: "service_id"}, {Name: "value"}},
 		DoUpdates: clause.AssignmentColumns([]string{"removed_sec"}),
-	}).CreateInBatches(&rows, batch)
+	}).CreateInBatches(&rows, rowsAtOnce)
 	if put.Error != nil {
 		return fmt.Errorf("remember what was: %w", put.Error)
 	}

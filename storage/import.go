@@ -87,7 +87,7 @@ func putPolicy(tx *gorm.DB, m inventory.Merchant) error {
 		return fmt.Errorf("replace offers: %w", err)
 	}
 	if len(rows) > 0 {
-		if err := tx.CreateInBatches(&rows, batch).Error; err != nil {
+		if err := tx.CreateInBatches(&rows, rowsAtOnce).Error; err != nil {
 			return fmt.Errorf("write offers: %w", err)
 		}
 	}
@@ -184,7 +184,7 @@ func withdrawServices(ctx context.Context, tx *gorm.DB, column string, generatio
 		}
 		var ids []string
 		err := tx.Raw("SELECT m.id FROM merchants m WHERE m.kind = ? AND m."+column+" < ? AND EXISTS (SELECT 1 FROM services s WHERE s.merchant_id = m.id) ORDER BY m.id LIMIT ?",
-			inventory.MerchantFeed, generationSec, batch).Scan(&ids).Error
+			inventory.MerchantFeed, generationSec, rowsAtOnce).Scan(&ids).Error
 		if err != nil {
 			return fmt.Errorf("look for merchants: %w", err)
 		}
@@ -301,7 +301,7 @@ func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := tx.CreateInBatches(&rows, batch).Error; err != nil {
+	if err := tx.CreateInBatches(&rows, rowsAtOnce).Error; err != nil {
 		return fmt.Errorf("write services: %w", err)
 	}
 	return nil
@@ -489,7 +489,7 @@ func makePublished(tx *gorm.DB, rows []inventory.Published, resources map[uuid.U
 	slices.SortFunc(rs, func(a, b resourceRow) int {
 		return inventory.SlotKey{Resource: a.ID}.Compare(inventory.SlotKey{Resource: b.ID})
 	})
-	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rs, batch).Error; err != nil {
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rs, rowsAtOnce).Error; err != nil {
 		return fmt.Errorf("write resources: %w", err)
 	}
 	if err := putShares(tx, slices.Concat(slices.Collect(maps.Values(members))...)); err != nil {
@@ -499,7 +499,7 @@ func makePublished(tx *gorm.DB, rows []inventory.Published, resources map[uuid.U
 	for i, k := range keys {
 		slots[i] = slotRow{ResourceID: k.Resource, StartSec: k.StartSec}
 	}
-	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&slots, batch).Error; err != nil {
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&slots, rowsAtOnce).Error; err != nil {
 		return fmt.Errorf("write published slots: %w", err)
 	}
 	return nil
@@ -537,7 +537,7 @@ func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64
 			var gone []slotRow
 			err := tx.Raw(`SELECT s.* FROM slots s JOIN resources r ON r.id = s.resource_id AND r.kind = 'published'
 				WHERE s.generation_sec < ? AND s.offered > 0 AND s.start_sec > ?
-				ORDER BY s.resource_id, s.start_sec LIMIT ?`, generationSec, nowSec, batch).Scan(&gone).Error
+				ORDER BY s.resource_id, s.start_sec LIMIT ?`, generationSec, nowSec, rowsAtOnce).Scan(&gone).Error
 			if err != nil {
 				return fmt.Errorf("look for withdrawn slots: %w", err)
 			}

@@ -31,7 +31,7 @@ func (db *DB) PutMarketing(ctx context.Context, googleUserID string, wanted bool
 func (db *DB) Marketing(ctx context.Context, googleUserIDs []string) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	for len(googleUserIDs) > 0 {
-		n := min(len(googleUserIDs), batch)
+		n := min(len(googleUserIDs), rowsAtOnce)
 		var rows []marketingRow
 		if err := db.read.WithContext(ctx).Where("google_user_id IN ?", googleUserIDs[:n]).Find(&rows).Error; err != nil {
 			return nil, unavailable(fmt.Errorf("read marketing preferences: %w", err))

@@ -102,7 +102,7 @@ func (db *DB) NormalizePhones(ctx context.Context, form func(home, written strin
 func (db *DB) readAnew(tx *gorm.DB) error {
 	var moved []string
 	const elsewhere = "numbers_read_in <> country || ' ' || time_zone"
-	if err := tx.Model(&merchantRow{}).Where(elsewhere).Order("id").Limit(batch).Pluck("id", &moved).Error; err != nil || len(moved) == 0 {
+	if err := tx.Model(&merchantRow{}).Where(elsewhere).Order("id").Limit(rowsAtOnce).Pluck("id", &moved).Error; err != nil || len(moved) == 0 {
 		return err
 	}
 	const numbers = " WHERE merchant_id IN ? AND substr(key, 1, 6) = 'phone:'"

@@ -41,16 +41,16 @@ type DB struct {
 	limit       time.Duration // of one InTx
 	connections int           // of the pool that writes
 	queue       *queue
-	group       int            // operations in one transaction, at most
-	asides      chan struct{}  // one for every operation that runs beside the committers
-	reads       chan struct{}  // one for every read that may be long: fewer than there are connections
-	besides     sync.WaitGroup // all that do or will
+	batch       int            // operations in one transaction, at most
+	asideAtOnce chan struct{}  // bounds the transactions that run beside the committers
+	asides      sync.WaitGroup // operations that do so, or wait to
+	longReads   chan struct{}  // bounds the reads that may be long, to fewer than there are connections
 
 	impatient atomic.Int64 // COMMITs that have ended their wait for the standby
 
 	catalogue sync.Map // merchant id → *inventory.Merchant, as last read
 	retried   func(reason error)
-	observed  func(Group)
+	observed  func(Batch)
 	fault     func(point string) error
 }
 
@@ -67,7 +67,7 @@ type dialect struct {
 	slow       string // a statement before those of a long transaction, or nothing
 	lateral    bool   // a subquery may use what stands before it
 	arguments  int    // of one statement, at most; 0: as many as you like
-	group      string // a statement before those of a group, given how long to wait for a lock (ms), or nothing
+	batch      string // a statement before those of a batch, given how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
 	outlast    string // see [DB.outlast]; nothing where a COMMIT is durable before anybody sees it
 	rows       func(s set, first int) (expression string, args []any)
@@ -75,6 +75,15 @@ type dialect struct {
 	check      func(ctx context.Context, db *DB) error
 	wipe       func(ctx context.Context, db *DB, rewrite bool) error
 	migration  migration
+
+	columns string                                                            // a query for all columns of all tables, and their types
+	foreign string                                                            // a query for which table refers to which
+	reading func(tables []string) []string                                    // behind the beginning of a copy's transactions
+	begin   string                                                            // the beginning of one that writes
+	copyIn  func(ctx context.Context, conn *sql.Conn, rows *copyReader) error // writes rows to their table
+	copied  []string                                                          // after all rows of a copy
+	fence   func(tables []string) []string                                    // keeps everybody from writing, see fence.go
+	unfence func(tables []string) []string
 }
 
 // lockOf and shareOf are lock and share of one table of several.
@@ -105,10 +114,10 @@ type Options struct {
 	// that writes, whatever this says.
 	Connections int
 	// Queue is how many operations may wait or run at once, of one merchant half
-	// as many; more are told to come again at once. 0 is 1,024.
+	// as many. More get [booking.ErrUnavailable] at once. 0 is 1,024.
 	Queue int
-	// Group is how many operations may share one transaction; 0 is 64.
-	Group int
+	// Batch is how many operations may share one transaction; 0 is 64.
+	Batch int
 	// Committers is how many transactions of operations run at once; 0 is what
 	// suits the database. An SQLite file has one, whatever this says.
 	Committers int
@@ -121,13 +130,15 @@ type Options struct {
 	// Retried, if not nil, is told why a transaction is run again.
 	Retried func(reason error)
 	// Observed, if not nil, is told of every transaction of operations.
-	Observed func(Group)
+	Observed func(Batch)
 	// Fault, if not nil, is asked at named points of a transaction whether to
 	// fail there; tests break transactions with it.
 	Fault func(point string) error
-	// Hold, if not nil, is asked with each operation that comes, and how many are
-	// waiting now, whether to let them wait for more; tests gather groups with it.
-	Hold func(waiting int) bool
+	// Gather, if not nil, is asked about each operation that comes, with how many are
+	// waiting now, whether to let them wait for more. Tests make batches with it.
+	Gather func(waiting int) bool
+
+	copying bool // opens also what has been copied, and what is no complete copy
 }
 
 // Open opens the database that target names, a postgres:// URL or the path of
@@ -168,13 +179,13 @@ func (o Options) complete() Options {
 		o.Retried = func(error) {}
 	}
 	if o.Observed == nil {
-		o.Observed = func(Group) {}
+		o.Observed = func(Batch) {}
 	}
 	if o.Queue == 0 {
 		o.Queue = 1024
 	}
-	if o.Group == 0 {
-		o.Group = 64
+	if o.Batch == 0 {
+		o.Batch = 64
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
@@ -193,7 +204,11 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, *DB) error{db.dialect.check, migrate} {
+	steps := []func(context.Context, *DB) error{db.dialect.check, migrate}
+	if !o.copying {
+		steps = append(steps, checkCopies)
+	}
+	for _, step := range steps {
 		if err := step(ctx, db); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
@@ -207,7 +222,7 @@ func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	if !isPostgres(target) {
 		reads = sqliteReads
 	}
-	db := &DB{limit: o.Limit, reads: make(chan struct{}, max(1, reads)), group: o.Group, retried: o.Retried, observed: o.Observed, fault: o.Fault}
+	db := &DB{limit: o.Limit, longReads: make(chan struct{}, max(1, reads)), batch: o.Batch, retried: o.Retried, observed: o.Observed, fault: o.Fault}
 	dial := db.openSQLite
 	if isPostgres(target) {
 		dial = db.openPostgres
@@ -218,8 +233,8 @@ func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	if o.Committers == 0 || db.dialect.committers == 1 {
 		o.Committers = db.dialect.committers
 	}
-	db.asides = make(chan struct{}, max(1, o.Connections/4))
-	db.queue = newQueue(o.Queue, o.Committers, o.Hold)
+	db.asideAtOnce = make(chan struct{}, max(1, o.Connections/4))
+	db.queue = newQueue(o.Queue, o.Committers, o.Gather)
 	return db, nil
 }
 
@@ -228,7 +243,7 @@ func connect(ctx context.Context, target string, o Options) (*DB, error) {
 var sqliteSettings = []struct{ name, value string }{
 	{"secure_delete", "ON"}, // zeros over what is deleted, or an erased guest's name would stay in the file
 	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
-	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred groups waits for it, not one in three
+	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred batches waits for it, not one in three
 }
 
 // sqliteReads is how many reads of an SQLite file that may be long run at a time:
@@ -286,7 +301,8 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration}
+	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration,
+		columns: columnsSQLite, foreign: foreignSQLite, reading: readingSQLite, begin: "BEGIN IMMEDIATE", copyIn: copySQLite, fence: fenceSQLite, unfence: unfenceSQLite}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
 	// of the file in memory, unless the caller chose, which comes later in the name.
@@ -313,7 +329,7 @@ func openGORM(d gorm.Dialector) (*gorm.DB, error) {
 // Close answers the operations that it has accepted, and closes the pools.
 func (db *DB) Close() error {
 	db.queue.close(db.commit)
-	db.besides.Wait()
+	db.asides.Wait()
 	pools, err := db.Pools()
 	errs := []error{err}
 	for _, pool := range pools {
@@ -355,15 +371,14 @@ func (db *DB) byIndexes(tx *gorm.DB) error {
 	return tx.Exec(db.dialect.indexes).Error
 }
 
-// reading waits for the place of a read that may be long. Places are fewer than
-// connections: health and access tokens do not wait behind those reads. Who is given
-// one calls done.
+// reading waits until one more read that may be long may begin; done ends it. Such reads
+// never have all connections, so health checks and access tokens do not wait behind them.
 func (db *DB) reading(ctx context.Context) (done func(), err error) {
 	select {
-	case db.reads <- struct{}{}:
-		return func() { <-db.reads }, nil
+	case db.longReads <- struct{}{}:
+		return func() { <-db.longReads }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: wait for a place to read: %w", booking.ErrUnavailable, ctx.Err())
+		return nil, fmt.Errorf("%w: wait for other reads: %w", booking.ErrUnavailable, ctx.Err())
 	}
 }
 

@@ -36,7 +36,7 @@ func TestPgBouncer(t *testing.T) {
 				})
 			}
 			var said []string
-			db := storagetest.Open(t, target, storage.Options{Group: 1, Committers: 8, Warn: func(message string) { said = append(said, message) }})
+			db := storagetest.Open(t, target, storage.Options{Batch: 1, Committers: 8, Warn: func(message string) { said = append(said, message) }})
 			if len(said) != 1 || !strings.HasPrefix(said[0], "lock_timeout, statement_timeout, idle_in_transaction_session_timeout:") {
 				t.Errorf("said %q", said)
 			}

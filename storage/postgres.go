@@ -160,10 +160,13 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		lateral: true,
 		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
 		indexes: "SELECT " + byIndexes,
-		group:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
+		batch:   "SELECT set_config('lock_timeout', ?, true), " + byIndexes,
 		// Without replication every COMMIT is durable before anybody sees it.
 		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
 		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
+		// A fresh table has no statistics, and would be read by bad plans until it has.
+		columns: columnsPostgres, foreign: foreignPostgres, reading: readingPostgres, begin: "BEGIN", copyIn: copyPostgres, copied: []string{"ANALYZE"},
+		fence: fencePostgres, unfence: unfencePostgres,
 	}
 	return err
 }
@@ -200,14 +203,20 @@ func (db *DB) forsake(err error) {
 	}
 }
 
-// Ping reports whether bookings can be taken: the database answers, and is not a
-// standby. It returns an error wrapping [booking.ErrUnavailable] if not.
+// Ping reports whether bookings can be taken: the database answers, is not a standby,
+// and is not being copied. It returns an error wrapping [booking.ErrUnavailable] if not.
 func (db *DB) Ping(ctx context.Context) error {
 	var writable bool
 	err := db.read.WithContext(ctx).Raw(db.dialect.writable).Scan(&writable).Error
 	if err == nil && !writable {
 		err = errReadOnly
 		db.forsake(err)
+	}
+	var left *copyRow
+	if err == nil {
+		if left, err = latestCopy(db.read.WithContext(ctx), copySource); left != nil {
+			err = errFenced
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", booking.ErrUnavailable, err)

@@ -15,7 +15,7 @@ type operation struct {
 	touches booking.Footprint
 	f       func(booking.Tx) error
 	since   time.Time
-	taken   bool // by a committer
+	begun   bool // a committer has it: it can no longer be withdrawn
 	done    chan struct{}
 
 	err      error
@@ -41,14 +41,14 @@ func (p *Panic) Stack() []byte { return p.stack }
 // InTx implements [booking.Store]. Operations that wait at the same time share
 // one database transaction, see [DB.together].
 //
-// A caller who hangs up is not waited for any less: what was accepted is run, and
-// its outcome is known.
+// It ignores the caller's context: what was accepted is run even if the caller hangs
+// up, so that its outcome is known.
 func (db *DB) InTx(_ context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
 	op := &operation{touches: touches, f: f, since: now(), done: make(chan struct{})}
-	if err := db.queue.put(op, db.commit); err != nil {
+	if err := db.queue.accept(op, db.commit); err != nil {
 		return err
 	}
-	defer db.queue.leave(op)
+	defer db.queue.answered(op)
 	patience := time.NewTimer(db.limit / 2)
 	defer patience.Stop()
 	select {
@@ -68,19 +68,21 @@ func (db *DB) InTx(_ context.Context, touches booking.Footprint, f func(booking.
 // now is for limits and measurements: nothing is decided by it.
 func now() time.Time { return time.Now() } //nolint:forbidigo // see above
 
-// commit runs what waits, group by group, until nothing does.
+// commit is a committer: it runs what waits, batch by batch, until nothing does. It
+// does not wait for a batch to fill. While one commits the next gathers, so batches
+// grow with the load by themselves, and an idle server commits each operation at once.
 func (db *DB) commit() {
 	for {
-		ops := db.queue.take(db.group)
+		ops := db.queue.next(db.batch)
 		if ops == nil {
 			return
 		}
 		started := now()
 		first := slices.MinFunc(ops, func(a, b *operation) int { return a.since.Compare(b.since) }).since
 		deadline := first.Add(db.limit)
-		g, err := db.together(ops, deadline)
-		db.observed(Group{Size: len(ops), Waited: started.Sub(first), Took: now().Sub(started)})
-		db.settle(ops, g, err, deadline)
+		b, err := db.together(ops, deadline)
+		db.observed(Batch{Size: len(ops), Waited: started.Sub(first), Took: now().Sub(started)})
+		db.settle(ops, b, err, deadline)
 	}
 }
 
@@ -90,32 +92,36 @@ func (op *operation) answer(err error) {
 	close(op.done)
 }
 
-// queue holds operations until a committer takes them. Each merchant has a list
-// of its own and they take turns, and at most half of the places, so that one in
-// demand can neither starve the others nor shut them out.
+// queue has operations wait for a committer. Each merchant has a list of its own.
+// The lists take turns, and each may have half of what the queue accepts, so that a
+// merchant in demand can neither starve the others nor shut them out.
 type queue struct {
 	sync.Mutex
-	places     int            // for operations that wait or run
-	accepted   int            // operations that have one
-	acceptedBy map[string]int // the same of each list
-	lists      map[string][]*operation
-	turns      []string // the lists that are not empty, the next one first
-	waiting    int
-	committers int // at work
-	most       int // committers at work at once
-	hold       func(waiting int) bool
-	held       bool // by a test, until another operation comes
-	closed     bool
-	idle       *sync.Cond // no committer is at work
+	accepted      int            // operations that wait or run
+	acceptedOf    map[string]int // the same of each list
+	maxAccepted   int
+	lists         map[string][]*operation // those that wait
+	turns         []string                // the lists that are not empty, the next one first
+	waiting       int
+	committers    int // at work
+	maxCommitters int
+	gather        func(waiting int) bool // see Options.Gather; may be nil
+	gathering     bool                   // a test wants more operations before any is run
+	closed        bool
+	idle          *sync.Cond // no committer is at work
 }
 
-func newQueue(places, committers int, hold func(waiting int) bool) *queue {
-	q := &queue{places: places, acceptedBy: map[string]int{}, lists: map[string][]*operation{}, most: committers, hold: hold}
+func newQueue(maxAccepted, maxCommitters int, gather func(waiting int) bool) *queue {
+	q := &queue{
+		acceptedOf: map[string]int{}, maxAccepted: maxAccepted, lists: map[string][]*operation{},
+		maxCommitters: maxCommitters, gather: gather,
+	}
 	q.idle = sync.NewCond(&q.Mutex)
 	return q
 }
 
-// list is whose turn an operation waits for.
+// list is the one in which an operation waits: its merchant's, or if it names none, one
+// that its booking has for itself.
 func (op *operation) list() string {
 	switch k := op.touches; {
 	case k.MerchantID != "":
@@ -128,56 +134,60 @@ func (op *operation) list() string {
 	return ""
 }
 
-// put adds an operation, if there is a place for it, and starts a committer if one
-// is free. Whoever is given a place leaves it.
-func (q *queue) put(op *operation, commit func()) error {
+// accept has an operation wait, unless too many do, and starts a committer if another
+// may work. Whoever is accepted calls answered in the end.
+//
+// Refusing is cheap and waiting is not: a caller who has given up would still get a
+// transaction, while the next one waits behind it.
+func (q *queue) accept(op *operation, commit func()) error {
 	q.Lock()
 	defer q.Unlock()
 	name := op.list()
 	switch {
 	case q.closed:
 		return fmt.Errorf("%w: the database is being closed", booking.ErrUnavailable)
-	case q.accepted == q.places:
+	case q.accepted == q.maxAccepted:
 		return fmt.Errorf("%w: %d operations are waiting", booking.ErrUnavailable, q.accepted)
-	case q.acceptedBy[name] == (q.places+1)/2:
-		return fmt.Errorf("%w: %d operations of one merchant are waiting", booking.ErrUnavailable, q.acceptedBy[name])
+	case q.acceptedOf[name] == (q.maxAccepted+1)/2:
+		return fmt.Errorf("%w: %d operations of one merchant are waiting", booking.ErrUnavailable, q.acceptedOf[name])
 	}
 	q.accepted++
-	q.acceptedBy[name]++
+	q.acceptedOf[name]++
 	if len(q.lists[name]) == 0 {
 		q.turns = append(q.turns, name)
 	}
 	q.lists[name] = append(q.lists[name], op)
 	q.waiting++
-	q.held = q.hold != nil && q.hold(q.waiting)
-	if q.committers < q.most && !q.held {
+	q.gathering = q.gather != nil && q.gather(q.waiting)
+	if q.committers < q.maxCommitters && !q.gathering {
 		q.committers++
 		go commit()
 	}
 	return nil
 }
 
-// leave gives the place of an operation that was answered to another.
-func (q *queue) leave(op *operation) {
+// answered makes room for another operation.
+func (q *queue) answered(op *operation) {
 	q.Lock()
 	defer q.Unlock()
 	q.accepted--
 	name := op.list()
-	if q.acceptedBy[name]--; q.acceptedBy[name] == 0 {
-		delete(q.acceptedBy, name)
+	if q.acceptedOf[name]--; q.acceptedOf[name] == 0 {
+		delete(q.acceptedOf, name)
 	}
 }
 
-// slotsAtOnce bounds how many slots the operations of one group announce.
+// slotsAtOnce bounds how many slots the operations of one batch announce, unless it has
+// only one: all of them are locked, and in memory, until the batch is committed.
 const slotsAtOnce = 4000
 
-// take returns up to n operations, one of each list in turn; nil, and the
-// committer is free again, if there are none.
-func (q *queue) take(n int) []*operation {
+// next returns up to n operations, one of each list in turn; nil if none wait, and then
+// the committer stops work.
+func (q *queue) next(n int) []*operation {
 	q.Lock()
 	defer q.Unlock()
 	var ops []*operation
-	for slots := 0; len(ops) < n && len(q.turns) > 0 && !q.held; {
+	for slots := 0; len(ops) < n && len(q.turns) > 0 && !q.gathering; {
 		name := q.turns[0]
 		op := q.lists[name][0]
 		slots += len(op.touches.Slots)
@@ -185,7 +195,7 @@ func (q *queue) take(n int) []*operation {
 			break
 		}
 		ops = append(ops, op)
-		op.taken = true
+		op.begun = true
 		q.turns = q.turns[1:]
 		if q.lists[name] = q.lists[name][1:]; len(q.lists[name]) > 0 {
 			q.turns = append(q.turns, name)
@@ -203,12 +213,12 @@ func (q *queue) take(n int) []*operation {
 	return ops
 }
 
-// withdraw removes an operation that nobody has taken yet. It is false if
-// somebody has.
+// withdraw removes an operation that still waits. It returns false if a committer has
+// it already.
 func (q *queue) withdraw(op *operation) bool {
 	q.Lock()
 	defer q.Unlock()
-	if op.taken {
+	if op.begun {
 		return false
 	}
 	name := op.list()
@@ -225,7 +235,7 @@ func (q *queue) withdraw(op *operation) bool {
 func (q *queue) close(commit func()) {
 	q.Lock()
 	defer q.Unlock()
-	q.closed, q.held = true, false
+	q.closed, q.gathering = true, false
 	if q.waiting > 0 && q.committers == 0 {
 		q.committers++
 		go commit()
@@ -239,5 +249,5 @@ func (q *queue) close(commit func()) {
 func (db *DB) Queued() (operations, places int) {
 	db.queue.Lock()
 	defer db.queue.Unlock()
-	return db.queue.accepted, db.queue.places
+	return db.queue.accepted, db.queue.maxAccepted
 }

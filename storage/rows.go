@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -215,6 +217,12 @@ type holdRow struct {
 
 func (holdRow) TableName() string { return "holds" }
 
+type holdKey struct {
+	BookingID  uuid.UUID
+	ResourceID uuid.UUID
+	StartSec   int64
+}
+
 func rowsOfHolds(owner uuid.UUID, holds []inventory.Hold) []holdRow {
 	rows := make([]holdRow, len(holds))
 	for i, h := range holds {
@@ -222,6 +230,8 @@ func rowsOfHolds(owner uuid.UUID, holds []inventory.Hold) []holdRow {
 	}
 	return rows
 }
+
+func (r holdRow) key() holdKey { return holdKey{r.BookingID, r.ResourceID, r.StartSec} }
 
 func (r holdRow) hold(of inventory.Resource) inventory.Hold {
 	return inventory.Hold{Resource: of, StartSec: r.StartSec, EndSec: r.EndSec, Spots: r.Spots, Block: r.Block, SinceSec: r.SinceSec}
@@ -250,6 +260,12 @@ type guestKeyRow struct {
 
 func (guestKeyRow) TableName() string { return "guest_keys" }
 
+func (r guestKeyRow) compare(o guestKeyRow) int {
+	return cmp.Or(cmp.Compare(r.MerchantID, o.MerchantID), cmp.Compare(r.Key, o.Key))
+}
+
+func (r guestKeyRow) same(o guestKeyRow) bool { return r == o }
+
 func (r guestKeyRow) key() booking.GuestKey {
 	return booking.GuestKey{MerchantID: r.MerchantID, Key: r.Key}
 }
@@ -269,6 +285,14 @@ func rowOfClaim(c idempotency.Claim) tokenRow {
 }
 
 func (r tokenRow) key() tokenKey { return tokenKey{r.Caller, r.Token} }
+
+func (r tokenRow) compare(o tokenRow) int {
+	return cmp.Or(cmp.Compare(r.Caller, o.Caller), cmp.Compare(r.Token, o.Token))
+}
+
+func (r tokenRow) same(o tokenRow) bool {
+	return r.key() == o.key() && bytes.Equal(r.Fingerprint, o.Fingerprint) && r.BookingID == o.BookingID && r.CreatedSec == o.CreatedSec
+}
 
 type eventRow struct {
 	BookingID  uuid.UUID

@@ -212,7 +212,7 @@ func (db *DB) searchTerms(tx *gorm.DB, q booking.GuestSearch, want int) ([]guest
 			break
 		}
 		after = ids[len(ids)-1]
-		for part := range slices.Chunk(ids, batch) {
+		for part := range slices.Chunk(ids, rowsAtOnce) {
 			var found []guestRow
 			if err := tx.Where("id IN ? AND NOT ("+unsearched+")", part).Where(where, args...).Find(&found).Error; err != nil {
 				return nil, err

@@ -14,7 +14,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// A statement of a group works on rows of many operations at once. They go in as
+// A statement of a batch works on rows of many operations at once. They go in as
 // a table expression: on PostgreSQL arrays, one argument for each column, so that
 // the text is the same whatever the number of rows and is prepared once; on SQLite
 // VALUES, one argument for each value, which costs it less than reading JSON does.
@@ -59,6 +59,9 @@ func idSet(ids []uuid.UUID) set {
 
 // names are the columns', as a list in SQL.
 func (s set) names() string { return s.list("%s", ", ") }
+
+// namesOf are the names of a row's columns.
+func namesOf[T any]() string { return setOf[T](nil).names() }
 
 // list writes each column's name in the pattern.
 func (s set) list(pattern, separator string) string {
@@ -307,11 +310,28 @@ func exec(d dialect, tx *gorm.DB, n int, text string, sets ...set) error {
 	return nil
 }
 
+// change runs a statement on rows, each of which it has to touch once, unless there are
+// none.
+func change[T any](d dialect, tx *gorm.DB, text string, rows []T) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return exec(d, tx, len(rows), text, setOf(rows))
+}
+
 // insert writes all rows with one statement, unless there are none.
 func insert[T any](d dialect, tx *gorm.DB, table string, rows []T) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	s := setOf(rows)
-	return exec(d, tx, len(rows), "INSERT INTO "+table+" ("+s.names()+") SELECT "+s.names()+" FROM {0} k", s)
+	names := namesOf[T]()
+	return change(d, tx, "INSERT INTO "+table+" ("+names+") SELECT "+names+" FROM {0} k", rows)
+}
+
+// remove deletes the rows that have these keys with one statement, unless there are none.
+func remove(d dialect, tx *gorm.DB, table string, keys set) error {
+	if keys.rows.Len() == 0 {
+		return nil
+	}
+	return exec(d, tx, keys.rows.Len(), "DELETE FROM "+table+" WHERE ("+keys.names()+") IN (SELECT "+keys.list("k.%s", ", ")+" FROM {0} k)", keys)
 }

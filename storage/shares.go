@@ -36,7 +36,7 @@ func putShares(tx *gorm.DB, rows []shareRow) error {
 	slices.SortFunc(rows, func(a, b shareRow) int {
 		return cmp.Or(slices.Compare(a.ShareID[:], b.ShareID[:]), slices.Compare(a.ResourceID[:], b.ResourceID[:]))
 	})
-	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rows, batch).Error; err != nil {
+	if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&rows, rowsAtOnce).Error; err != nil {
 		return fmt.Errorf("write shares: %w", err)
 	}
 	return nil
@@ -113,7 +113,7 @@ func (db *DB) soldAround(tx *gorm.DB, rows []inventory.Published, generationSec 
 		}
 	}
 	s.known = map[inventory.SlotKey]int{}
-	for some := range slices.Chunk(slices.SortedFunc(maps.Keys(keys), inventory.SlotKey.Compare), batch) {
+	for some := range slices.Chunk(slices.SortedFunc(maps.Keys(keys), inventory.SlotKey.Compare), rowsAtOnce) {
 		known, err := heldBefore(tx, some, generationSec)
 		if err != nil {
 			return s, err
@@ -324,7 +324,7 @@ func (db *DB) noteExcess(tx *gorm.DB, merchantID string, like inventory.Sharing)
 	if err != nil {
 		return err
 	}
-	for some := range slices.Chunk(slices.SortedFunc(maps.Keys(excess), inventory.SlotKey.Compare), batch) {
+	for some := range slices.Chunk(slices.SortedFunc(maps.Keys(excess), inventory.SlotKey.Compare), rowsAtOnce) {
 		if _, err := db.lockSlots(tx, some); err != nil {
 			return err
 		}

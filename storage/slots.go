@@ -117,9 +117,9 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 		for i, of := range r.Resources {
 			ids[i] = of.ID
 		}
-		for ; len(ids) > 0; ids = ids[min(len(ids), batch):] {
+		for ; len(ids) > 0; ids = ids[min(len(ids), rowsAtOnce):] {
 			var rows []slotRow
-			err := tx.Where("resource_id IN ? AND start_sec >= ? AND start_sec < ?", ids[:min(len(ids), batch)], r.FromSec, r.ToSec).Find(&rows).Error
+			err := tx.Where("resource_id IN ? AND start_sec >= ? AND start_sec < ?", ids[:min(len(ids), rowsAtOnce)], r.FromSec, r.ToSec).Find(&rows).Error
 			if err != nil {
 				return fmt.Errorf("read slots: %w", err)
 			}
@@ -199,7 +199,7 @@ func (db *DB) LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSe
 		query = query.Where("id IN (SELECT booking_id FROM holds WHERE "+where+")", args...)
 	}
 	var ids []uuid.UUID
-	if err := query.Order("id").Limit(batch).Pluck("id", &ids).Error; err != nil {
+	if err := query.Order("id").Limit(rowsAtOnce).Pluck("id", &ids).Error; err != nil {
 		return nil, unavailable(fmt.Errorf("read leases: %w", err))
 	}
 	return ids, nil

@@ -12,14 +12,14 @@ import (
 	"holdfast/booking"
 )
 
-// tries is how often a transaction is run again that the database undid.
+// tries is how often a transaction is run that the database undoes.
 const tries = 5
 
 // maxDoubts is how often it is run again after a COMMIT without an answer.
 const maxDoubts = 2
 
-// unknown is a COMMIT that was sent and whose answer did not come: the
-// transaction may or may not have happened.
+// unknown is a COMMIT that was sent and got no answer: the transaction may or may not
+// have happened. Nobody may be told either before that is settled.
 type unknown struct{ err error }
 
 func (u *unknown) Error() string { return "outcome of COMMIT unknown: " + u.err.Error() }
@@ -66,13 +66,12 @@ func (db *DB) Settled(ctx context.Context) error {
 // outlast makes the COMMIT of a transaction that has written nothing wait as long
 // as that of one that has.
 //
-// With synchronous replication, PostgreSQL's COMMIT waits for the standby. Whoever
-// is tired of waiting (our limit, a canceled query) ends the wait and not the
-// transaction: from then on everybody can see what may still be lost with the
-// primary. So an answer that rests on what an earlier transaction did, such as the
-// replay of a token, must not be given before that is replicated. A COMMIT waits
-// for all of the WAL before it, whoever wrote that, but only if its own
-// transaction wrote some, too.
+// With synchronous replication, PostgreSQL's COMMIT waits for the standby. Giving up
+// (our limit, a canceled query) ends the wait, not the transaction: from then on
+// everybody can see what may still be lost with the primary. So an answer that rests on
+// what an earlier transaction did, such as the replay of a token, must not be given before
+// that is replicated. A COMMIT waits for all of the WAL before it, whoever wrote it, but
+// only if its own transaction wrote some, too.
 func (db *DB) outlast(tx *gorm.DB) error {
 	if db.dialect.outlast == "" {
 		return nil
@@ -87,14 +86,15 @@ func (db *DB) outlast(tx *gorm.DB) error {
 var errNotReplicated = errors.New("COMMIT did not wait for the standby")
 
 // repeat runs f in a transaction that takes at most limit, and runs it again
-// where that is right. f may so run more than once, and even after it has
-// happened already. It returns a *refusal as it comes.
+// where that is right. So f may run more than once, even after it has already
+// happened. It returns a *refusal as it comes.
 //
 // It runs on a context of its own: a caller who hangs up must not turn a decided
 // commit into an unknown one. A transaction whose COMMIT got no answer is run
-// again on a fresh connection and with a fresh limit: its token insert, or its
+// again on a fresh connection and with a fresh limit. Its token insert, or its
 // booking's lock, waits for the one in doubt and then finds what that one did.
-// Looking for its rows instead would prove nothing.
+// To look for its rows instead would prove nothing: that transaction may still be
+// about to commit them.
 func (db *DB) repeat(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
 	ctx = context.WithoutCancel(ctx)
 	for doubts := 0; ; doubts++ {
@@ -126,6 +126,8 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 		switch classify(err) {
 		case broken:
 			return fmt.Errorf("transaction: %w", err)
+		case closed:
+			return fmt.Errorf("%w: %w", booking.ErrUnavailable, errFenced)
 		case timedOut:
 			timeouts++
 		}
@@ -170,7 +172,7 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 		}
 		return &unknown{err}
 	}
-	if db.impatient.Load() != impatient { // perhaps another one's: running again does no harm
+	if db.impatient.Load() != impatient { // perhaps another transaction's COMMIT: to run this one again does no harm
 		return &unknown{errNotReplicated}
 	}
 	if err := db.at("after COMMIT"); err != nil {
@@ -179,8 +181,8 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 	return nil
 }
 
-// undo rolls back. That it fails because the connection is gone is no news: the
-// transaction is undone all the same.
+// undo rolls back. It may fail because the connection is gone: then the database has
+// undone the transaction itself.
 func undo(tx *gorm.DB) error {
 	if err := tx.Rollback().Error; err != nil && classify(err) == broken {
 		return fmt.Errorf("roll back: %w", err)

@@ -163,7 +163,7 @@ func eachSplit(d dialect, tx *gorm.DB, tell func(row string)) error {
 		rows, err := query[row](d, tx, `SELECT o.merchant_id, o.key, o.guest_id, COALESCE(m.numbers_read_in, '') AS numbers_read_in
 			FROM {0} k CROSS JOIN guest_keys o LEFT JOIN merchants m ON m.id = o.merchant_id
 			WHERE o.normalized AND substr(o.key, 1, 6) = 'phone:' AND (o.merchant_id, o.key) > (k.merchant_id, k.key)
-			ORDER BY o.merchant_id, o.key LIMIT `+fmt.Sprint(batch), setOf([]struct{ MerchantID, Key string }{{merchantID, key}}))
+			ORDER BY o.merchant_id, o.key LIMIT `+fmt.Sprint(rowsAtOnce), setOf([]struct{ MerchantID, Key string }{{merchantID, key}}))
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -222,11 +222,11 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 }
 
 // eachBooking walks all live bookings with their holds and the resources that
-// they name, a batch at a time.
+// they name, some at a time.
 func eachBooking(d dialect, tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[uuid.UUID]inventory.Resource)) error {
 	last := uuid.Nil
 	for {
-		some, err := readBookings(tx, tx.Where("id > ? AND state IN ?", last, booking.Live).Order("id").Limit(batch))
+		some, err := readBookings(tx, tx.Where("id > ? AND state IN ?", last, booking.Live).Order("id").Limit(rowsAtOnce))
 		if err != nil || len(some) == 0 {
 			return err
 		}

@@ -12,35 +12,35 @@ import (
 	"holdfast/inventory"
 )
 
-// view is what one operation sees of its group, which is what it announced and
-// nothing else, and what it did.
+// view is what one operation sees of its batch, and what it did. It sees only what it
+// announced: anything else may be here for another operation, and depend on which
+// operations happened to share the transaction.
 type view struct {
-	group   *group
+	batch   *batch
 	op      *operation
 	touches booking.Footprint
 	prior   *idempotency.Claim
-	stale   bool // planned with an old catalogue
-	running bool // what the group has done so far stands until it ends
-	may     map[inventory.SlotKey]bool
+	stale   bool                       // planned with an old catalogue
+	running bool                       // until it ends, no other operation changes anything
+	may     map[inventory.SlotKey]bool // what announced returned while it ran
 
-	taken    []inventory.Change
-	slots    map[inventory.SlotKey]slot
-	holds    map[uuid.UUID][]inventory.Hold
-	bookings map[uuid.UUID]booking.Booking
+	slots    draft[inventory.SlotKey, slot]
+	holds    draft[uuid.UUID, []inventory.Hold]
+	bookings draft[uuid.UUID, booking.Booking]
 	guest    *booking.Guest
 	others   []booking.GuestKey // announced, and not to become the guest's
 	puts     []put
-	subject  uuid.UUID // whom the token names, if not whom it was announced with
+	subject  uuid.UUID // the booking that its token names, if not the announced one
 
 	err      error
 	panicked *Panic
-	stray    error // it touched what its group has not fetched for it
+	stray    error // it touched what its batch has not fetched for it
 }
 
-func newView(g *group, op *operation, touches booking.Footprint) *view {
+func newView(b *batch, op *operation, touches booking.Footprint) *view {
 	return &view{
-		group: g, op: op, touches: touches, slots: map[inventory.SlotKey]slot{},
-		holds: map[uuid.UUID][]inventory.Hold{}, bookings: map[uuid.UUID]booking.Booking{},
+		batch: b, op: op, touches: touches, slots: draft[inventory.SlotKey, slot]{table: &b.slots},
+		holds: draft[uuid.UUID, []inventory.Hold]{table: &b.holds}, bookings: draft[uuid.UUID, booking.Booking]{table: &b.bookings},
 	}
 }
 
@@ -57,11 +57,11 @@ func (v *view) acknowledges() bool {
 }
 
 // prior is the claim that stands under an operation's token, before it runs.
-func (g *group) prior(k booking.Footprint) *idempotency.Claim {
+func (b *batch) prior(k booking.Footprint) *idempotency.Claim {
 	if k.Claim == nil {
 		return nil
 	}
-	r, stands := g.tokens[tokenKey{k.Claim.Caller, k.Claim.Token}]
+	r, stands := b.tokens.get(tokenKey{k.Claim.Caller, k.Claim.Token})
 	if !stands {
 		return nil
 	}
@@ -71,13 +71,13 @@ func (g *group) prior(k booking.Footprint) *idempotency.Claim {
 // ids are the announced bookings that exist.
 func (v *view) ids() []uuid.UUID {
 	ids := v.touches.Bookings
-	if id, found := v.group.schedules[v.touches.Schedule]; found && v.touches.Schedule.ScheduleID != "" {
+	if id, found := v.batch.schedules[v.touches.Schedule]; found && v.touches.Schedule.ScheduleID != "" {
 		ids = append(slices.Clip(ids), id)
 	}
 	return ids
 }
 
-// announced are the slots that the operation may touch, as the group stands.
+// announced are the slots that the operation may touch, as the batch stands.
 func (v *view) announced() map[inventory.SlotKey]bool {
 	if v.may != nil {
 		return v.may
@@ -92,7 +92,8 @@ func (v *view) announced() map[inventory.SlotKey]bool {
 		}
 	}
 	for _, id := range v.ids() {
-		for _, h := range v.group.holds[id] {
+		holds, _ := v.batch.holds.get(id)
+		for _, h := range holds {
 			for _, k := range h.Keys() {
 				keys[k] = true
 			}
@@ -114,7 +115,7 @@ func (v *view) owners() map[uuid.UUID]bool {
 		owners[g.ID] = true
 	}
 	for _, id := range v.ids() {
-		if b, found := v.group.bookings[id]; found {
+		if b, found := v.batch.bookings.get(id); found {
 			owners[b.GuestID] = true
 		}
 	}
@@ -132,37 +133,32 @@ func (v *view) Claimed(idempotency.Claim) (idempotency.Claim, bool) {
 
 // Booking implements [booking.Tx].
 func (v *view) Booking(id uuid.UUID) (booking.Booking, bool) {
-	if b, ours := v.bookings[id]; ours {
-		return b, true
-	}
-	if !slices.Contains(v.ids(), id) && (v.prior == nil || v.prior.Subject != id) {
+	if !v.bookings.has(id) && !slices.Contains(v.ids(), id) && (v.prior == nil || v.prior.Subject != id) {
 		return booking.Booking{}, false
 	}
-	b, found := v.group.bookings[id]
-	return b, found
+	return v.bookings.get(id)
 }
 
 // Schedule implements [booking.Tx].
 func (v *view) Schedule() (booking.Booking, bool) {
-	return v.Booking(v.group.schedules[v.touches.Schedule])
+	return v.Booking(v.batch.schedules[v.touches.Schedule])
 }
 
 // Holds implements [booking.Tx].
 func (v *view) Holds(id uuid.UUID) []inventory.Hold {
-	if holds, ours := v.holds[id]; ours {
-		return holds
-	}
-	if !slices.Contains(v.ids(), id) {
+	if !v.holds.has(id) && !slices.Contains(v.ids(), id) {
 		return nil
 	}
-	return v.group.holds[id]
+	holds, _ := v.holds.get(id)
+	return holds
 }
 
 // Guests implements [booking.Tx].
 func (v *view) Guests() map[booking.GuestKey]booking.Guest {
 	guests := map[booking.GuestKey]booking.Guest{}
 	for _, k := range v.touches.GuestKeys {
-		if g, found := v.group.guests[v.group.keys[k]]; found {
+		owner, _ := v.batch.keys.get(k)
+		if g, found := v.batch.guests.get(owner.GuestID); found {
 			guests[k] = g
 		}
 	}
@@ -174,12 +170,12 @@ func (v *view) Visitor() (booking.Guest, bool) {
 	if v.touches.Visitor.VisitorID == "" {
 		return booking.Guest{}, false
 	}
-	g, found := v.group.guests[v.group.visitors[v.touches.Visitor]]
-	return g, found
+	return v.batch.guests.get(v.batch.visitors[v.touches.Visitor])
 }
 
-// Visits implements [booking.Tx]. An operation of the group may have changed
-// whose visits these are; then the operation has to run alone.
+// Visits implements [booking.Tx]. An earlier operation of the batch may have changed whom
+// the announced bookings belong to. Then fetch has not read these visits, and the
+// operation has to run alone.
 func (v *view) Visits() []booking.Visit {
 	asked := span{v.touches.FromSec, v.touches.ToSec}
 	if asked.from >= asked.to {
@@ -187,10 +183,11 @@ func (v *view) Visits() []booking.Visit {
 	}
 	var visits []booking.Visit
 	for id := range v.owners() {
-		if !v.group.known[id].covers(asked) {
+		agenda := v.batch.agendas[id]
+		if !agenda.known.covers(asked) {
 			v.stray = fmt.Errorf("visits of guest %s were not announced", id)
 		}
-		for _, visit := range v.group.visits[id] {
+		for _, visit := range agenda.visits {
 			if visit.EndSec > asked.from && visit.StartSec < asked.to {
 				visits = append(visits, visit)
 			}
@@ -200,8 +197,8 @@ func (v *view) Visits() []booking.Visit {
 	return visits
 }
 
-// Slots implements [inventory.Tx]. That an operation asks for a slot that it
-// did not announce, and that is therefore not locked, is our bug.
+// Slots implements [inventory.Tx]. A slot that the operation did not announce may not be
+// locked, so to ask for one is our bug.
 func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
 	announced := v.announced()
 	found := make(map[inventory.SlotKey]inventory.Slot, len(keys))
@@ -210,45 +207,36 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 			found[key] = inventory.Slot{SlotKey: key, Rows: v.rows(key)}
 			continue
 		}
-		if !announced[key] || !v.group.locked[key] {
+		if !announced[key] || !v.batch.locked[key] {
 			v.stray = fmt.Errorf("slot %s at %d was not announced", key.Resource, key.StartSec)
 			return nil, v.stray
 		}
-		if s, ok := v.slot(key); ok {
+		if s, ok := v.slots.get(key); ok {
 			found[key] = s.Slot
 		}
 	}
 	return found, nil
 }
 
-// rows are those of a share's span, with what the group has taken of them so far.
+// rows are those of a share's span, with what the batch has taken of them so far.
 func (v *view) rows(span inventory.SlotKey) []inventory.Row {
-	rows := slices.Clone(v.group.rows[span])
+	rows := slices.Clone(v.batch.shares[span].rows)
 	for i, r := range rows {
-		if s, locked := v.slot(r.SlotKey); locked {
+		if s, locked := v.slots.get(r.SlotKey); locked {
 			rows[i].Taken = s.Taken
 		}
 	}
 	return rows
 }
 
-func (v *view) slot(key inventory.SlotKey) (slot, bool) {
-	s, ok := v.slots[key]
-	if !ok {
-		s, ok = v.group.slots[key]
-	}
-	return s, ok
-}
-
 // Take implements [inventory.Tx].
 func (v *view) Take(changes []inventory.Change) {
 	for _, c := range changes {
-		s, _ := v.slot(c.SlotKey)
+		s, _ := v.slots.get(c.SlotKey)
 		s.take(c.Spots)
 		s.Blocked += c.Blocks
-		v.slots[c.SlotKey] = s
+		v.slots.set(c.SlotKey, s)
 	}
-	v.taken = append(v.taken, changes...)
 }
 
 // SetHolds implements [inventory.Tx].
@@ -258,13 +246,13 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) {
 			return g.Resource.ID == h.Resource.ID && g.StartSec == h.StartSec
 		})
 	})
-	v.holds[owner] = append(stay, made...)
+	v.holds.set(owner, append(stay, made...))
 }
 
-// Blocks implements [booking.Tx]. Those of the group are among them.
+// Blocks implements [booking.Tx]. Those of the batch are among them.
 func (v *view) Blocks() []booking.Booking {
 	var found []booking.Booking
-	for _, b := range v.group.bookings {
+	for _, b := range v.batch.bookings.all() {
 		if b.State == booking.Blocked && v.touches.Blocks == (booking.BlockKey{MerchantID: b.MerchantID, StartSec: b.StartSec, EndSec: b.EndSec}) {
 			found = append(found, b)
 		}
@@ -282,7 +270,7 @@ func (v *view) PutGuest(g booking.Guest, others ...booking.GuestKey) { v.guest, 
 // PutBooking implements [booking.Tx].
 func (v *view) PutBooking(b booking.Booking, e booking.Event) {
 	v.puts = append(v.puts, put{booking: b, event: e})
-	v.bookings[b.ID] = b
+	v.bookings.set(b.ID, b)
 }
 
 var _ booking.Tx = (*view)(nil)

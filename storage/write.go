@@ -14,13 +14,13 @@ import (
 )
 
 // write stores what the operations that succeeded did, and deletes the rows that
-// fetch made only for those that did not; each with one statement for each table.
+// fetch inserted only for those that did not, with one statement for each table.
 //
-// Tokens, guest keys and slots are made by fetch, before anybody knows whether they are
-// needed: the row is the lock for which others wait. What a refused operation had made
-// must not stay, or its retry would be taken for a copy.
-func (g *group) write(tx *gorm.DB) error {
-	for _, step := range []func(*gorm.DB) error{g.writeTokens, g.writeSlots, g.writeGuests, g.writeBookings, g.writeHolds, g.writeEvents} {
+// Fetch inserts tokens, guest keys and slots before anybody knows whether they are
+// needed, because the row is the lock that others wait for. A refused operation's must
+// not stay: its retry would be taken for a copy.
+func (b *batch) write(tx *gorm.DB) error {
+	for _, step := range []func(*gorm.DB) error{b.writeTokens, b.writeSlots, b.writeGuests, b.writeBookings, b.writeHolds, b.writeEvents} {
 		if err := step(tx); err != nil {
 			return err
 		}
@@ -28,28 +28,15 @@ func (g *group) write(tx *gorm.DB) error {
 	return nil
 }
 
-func (g *group) writeTokens(tx *gorm.DB) error {
-	var unused, others []tokenRow
-	for key, row := range g.claimed {
-		switch stands, ok := g.tokens[key]; {
-		case !ok:
-			unused = append(unused, row)
-		case !reflect.DeepEqual(stands, row): // the first with it was refused
-			others = append(others, stands)
-		}
+func (b *batch) writeTokens(tx *gorm.DB) error {
+	if err := remove(b.dialect, tx, "idempotency_tokens", setOf(b.tokens.unused())); err != nil {
+		return fmt.Errorf("give back tokens: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(g.dialect, tx, len(unused), `DELETE FROM idempotency_tokens WHERE (caller, token) IN (SELECT k.caller, k.token FROM {0} k)`, setOf(unused))
-		if err != nil {
-			return fmt.Errorf("give back tokens: %w", err)
-		}
-	}
-	if len(others) > 0 {
-		err := exec(g.dialect, tx, len(others), `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
-			created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, setOf(others))
-		if err != nil {
-			return fmt.Errorf("give tokens: %w", err)
-		}
+	// Where the first operation with a token was refused, it is a later one's.
+	err := change(b.dialect, tx, `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
+		created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, b.tokens.amended(tokenRow.same))
+	if err != nil {
+		return fmt.Errorf("give tokens: %w", err)
 	}
 	return nil
 }
@@ -60,7 +47,7 @@ const takeSlots = `UPDATE slots SET taken = taken + k.spots, blocked = blocked +
 	capacity = CASE WHEN k.spots > 0 THEN capacity WHEN offered > taken + k.spots THEN offered ELSE taken + k.spots END
 	FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`
 
-func (g *group) writeSlots(tx *gorm.DB) error {
+func (b *batch) writeSlots(tx *gorm.DB) error {
 	type row struct {
 		ResourceID uuid.UUID
 		StartSec   int64
@@ -68,25 +55,17 @@ func (g *group) writeSlots(tx *gorm.DB) error {
 		Blocks     int
 	}
 	var rows []row
-	for _, c := range sum(g.taken) {
-		rows = append(rows, row{c.Resource, c.StartSec, c.Spots, c.Blocks})
-	}
-	if len(rows) > 0 {
-		if err := exec(g.dialect, tx, len(rows), takeSlots, setOf(rows)); err != nil {
-			return fmt.Errorf("take slots: %w", err)
+	for _, k := range slices.SortedFunc(maps.Keys(b.slots.now), inventory.SlotKey.Compare) {
+		was, now := b.slots.was[k], b.slots.now[k]
+		if r := (row{k.Resource, k.StartSec, now.Taken - was.Taken, now.Blocked - was.Blocked}); r.Spots != 0 || r.Blocks != 0 {
+			rows = append(rows, r)
 		}
 	}
-	var unused []inventory.SlotKey
-	for k, still := range g.newSlots {
-		if still {
-			unused = append(unused, k)
-		}
+	if err := change(b.dialect, tx, takeSlots, rows); err != nil {
+		return fmt.Errorf("take slots: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(g.dialect, tx, len(unused), `DELETE FROM slots WHERE (resource_id, start_sec) IN (SELECT k.resource_id, k.start_sec FROM {0} k)`, slotSet(unused))
-		if err != nil {
-			return fmt.Errorf("delete slots nobody took: %w", err)
-		}
+	if err := remove(b.dialect, tx, "slots", slotSet(b.slots.unused())); err != nil {
+		return fmt.Errorf("delete slots nobody took: %w", err)
 	}
 	return nil
 }
@@ -107,49 +86,35 @@ func sum(changes []inventory.Change) []inventory.Change {
 	return total
 }
 
-func (g *group) writeGuests(tx *gorm.DB) error {
-	var unused, others []guestKeyRow
-	for key, says := range g.newKeys {
-		row := guestKeyRow{MerchantID: key.MerchantID, Key: key.Key, GuestID: g.keys[key]}
-		switch _, owned := g.keys[key]; {
-		case !owned:
-			unused = append(unused, row)
-		case row.GuestID != says:
-			others = append(others, row)
-		}
+// putGuests writes guests, and of those that are there what may change.
+var putGuests = "INSERT INTO guests (" + namesOf[guestRow]() + ") SELECT " + namesOf[guestRow]() + ` FROM {0} k WHERE true
+	ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
+	given_name = excluded.given_name, family_name = excluded.family_name`
+
+func (b *batch) writeGuests(tx *gorm.DB) error {
+	if err := remove(b.dialect, tx, "guest_keys", setOf(b.keys.unused())); err != nil {
+		return fmt.Errorf("give back guest keys: %w", err)
 	}
-	if len(unused) > 0 {
-		err := exec(g.dialect, tx, len(unused), `DELETE FROM guest_keys WHERE (merchant_id, key) IN (SELECT k.merchant_id, k.key FROM {0} k)`, setOf(unused))
-		if err != nil {
-			return fmt.Errorf("give back guest keys: %w", err)
-		}
-	}
-	if len(others) > 0 {
-		err := exec(g.dialect, tx, len(others), `UPDATE guest_keys SET guest_id = k.guest_id FROM {0} k
-			WHERE guest_keys.merchant_id = k.merchant_id AND guest_keys.key = k.key`, setOf(others))
-		if err != nil {
-			return fmt.Errorf("give guest keys: %w", err)
-		}
-	}
-	if len(g.putGuests) == 0 {
-		return nil
-	}
-	rows := make([]guestRow, 0, len(g.putGuests))
-	for id := range g.putGuests {
-		rows = append(rows, guestRow(g.guests[id]))
-	}
-	s := setOf(rows)
-	err := exec(g.dialect, tx, len(rows), "INSERT INTO guests ("+s.names()+") SELECT "+s.names()+` FROM {0} k WHERE true
-		ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
-		given_name = excluded.given_name, family_name = excluded.family_name`, s)
+	err := change(b.dialect, tx, `UPDATE guest_keys SET guest_id = k.guest_id FROM {0} k
+		WHERE guest_keys.merchant_id = k.merchant_id AND guest_keys.key = k.key`, b.keys.amended(guestKeyRow.same))
 	if err != nil {
+		return fmt.Errorf("give guest keys: %w", err)
+	}
+	rows := make([]guestRow, 0, len(b.guests.now))
+	for _, guest := range b.guests.now {
+		rows = append(rows, guestRow(guest))
+	}
+	if err := change(b.dialect, tx, putGuests, rows); err != nil {
 		return fmt.Errorf("write guests: %w", err)
 	}
 	return nil
 }
 
+// nextVersion writes bookings over the versions that they were made from.
+var nextVersion = "UPDATE bookings SET " + setOf([]bookingRow{}).list("%s = k.%s", ", ") + " FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was"
+
 // writeBookings writes each booking as the last operation left it.
-func (g *group) writeBookings(tx *gorm.DB) error {
+func (b *batch) writeBookings(tx *gorm.DB) error {
 	type next struct {
 		bookingRow
 		Was int64 // version
@@ -159,43 +124,38 @@ func (g *group) writeBookings(tx *gorm.DB) error {
 	var items []occupiedRow
 	var moved []uuid.UUID // their resources are others now
 	first := map[uuid.UUID]bool{}
-	for _, p := range g.puts {
+	for _, p := range b.puts {
 		if first[p.booking.ID] {
 			continue
 		}
 		first[p.booking.ID] = true
-		b := g.bookings[p.booking.ID]
-		row, err := rowOfBooking(b)
+		one := b.bookings.now[p.booking.ID]
+		row, err := rowOfBooking(one)
 		if err != nil {
 			return err
 		}
 		if p.booking.Version == 1 {
-			made, items = append(made, row), append(items, rowsOfOccupied(b)...)
+			made, items = append(made, row), append(items, rowsOfOccupied(one)...)
 			continue
 		}
 		changed = append(changed, next{bookingRow: row, Was: p.booking.Version - 1})
-		if !reflect.DeepEqual(g.was[b.ID].Resources, b.Resources) {
-			moved, items = append(moved, b.ID), append(items, rowsOfOccupied(b)...)
+		if !reflect.DeepEqual(b.bookings.was[one.ID].Resources, one.Resources) {
+			moved, items = append(moved, one.ID), append(items, rowsOfOccupied(one)...)
 		}
 	}
-	if err := insert(g.dialect, tx, "bookings", made); err != nil {
+	if err := insert(b.dialect, tx, "bookings", made); err != nil {
 		return fmt.Errorf("write bookings: %w", err)
 	}
-	if len(changed) > 0 {
-		s := setOf([]bookingRow{})
-		err := exec(g.dialect, tx, len(changed), "UPDATE bookings SET "+s.list("%s = k.%s", ", ")+
-			" FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was", setOf(changed))
-		if err != nil {
-			return fmt.Errorf("update bookings: %w", err)
-		}
+	if err := change(b.dialect, tx, nextVersion, changed); err != nil {
+		return fmt.Errorf("update bookings: %w", err)
 	}
 	if len(moved) > 0 {
-		text, args := g.dialect.render("DELETE FROM occupied_resources WHERE booking_id IN (SELECT k.id FROM {0} k)", []set{idSet(moved)})
+		text, args := b.dialect.render("DELETE FROM occupied_resources WHERE booking_id IN (SELECT k.id FROM {0} k)", []set{idSet(moved)})
 		if _, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, text, args...); err != nil {
 			return fmt.Errorf("replace occupied resources: %w", err)
 		}
 	}
-	if err := insert(g.dialect, tx, "occupied_resources", items); err != nil {
+	if err := insert(b.dialect, tx, "occupied_resources", items); err != nil {
 		return fmt.Errorf("write occupied resources: %w", err)
 	}
 	return nil
@@ -203,21 +163,20 @@ func (g *group) writeBookings(tx *gorm.DB) error {
 
 // writeHolds writes what is different between the holds that were and those
 // that are.
-func (g *group) writeHolds(tx *gorm.DB) error {
-	var gone, made []holdRow
-	for id, holds := range g.holds {
-		was, is := rowsOfHolds(id, g.held[id]), rowsOfHolds(id, holds)
-		gone = append(gone, without(was, is)...)
-		made = append(made, without(is, was)...)
-	}
-	if len(gone) > 0 {
-		err := exec(g.dialect, tx, len(gone), `DELETE FROM holds WHERE (booking_id, resource_id, start_sec) IN
-			(SELECT k.booking_id, k.resource_id, k.start_sec FROM {0} k)`, setOf(gone))
-		if err != nil {
-			return fmt.Errorf("give back holds: %w", err)
+func (b *batch) writeHolds(tx *gorm.DB) error {
+	var gone []holdKey
+	var made []holdRow
+	for id, holds := range b.holds.now {
+		was, now := rowsOfHolds(id, b.holds.was[id]), rowsOfHolds(id, holds)
+		for _, r := range without(was, now) {
+			gone = append(gone, r.key())
 		}
+		made = append(made, without(now, was)...)
 	}
-	if err := insert(g.dialect, tx, "holds", made); err != nil {
+	if err := remove(b.dialect, tx, "holds", setOf(gone)); err != nil {
+		return fmt.Errorf("give back holds: %w", err)
+	}
+	if err := insert(b.dialect, tx, "holds", made); err != nil {
 		return fmt.Errorf("write holds: %w", err)
 	}
 	return nil
@@ -231,10 +190,10 @@ func without(rows, others []holdRow) []holdRow {
 // and the availability update that others are owed both follow from its event.
 const topicBooking = "booking"
 
-func (g *group) writeEvents(tx *gorm.DB) error {
-	events := make([]eventRow, len(g.puts))
-	outbox := make([]outboxRow, len(g.puts))
-	for i, p := range g.puts {
+func (b *batch) writeEvents(tx *gorm.DB) error {
+	events := make([]eventRow, len(b.puts))
+	outbox := make([]outboxRow, len(b.puts))
+	for i, p := range b.puts {
 		events[i] = eventRow{
 			BookingID: p.booking.ID, MerchantID: p.booking.MerchantID, Version: p.booking.Version, AtSec: p.event.AtSec, Actor: p.event.Actor, KeyID: p.event.KeyID,
 			Action: p.event.Action, Before: string(p.event.Before), After: string(p.event.After),
@@ -244,13 +203,13 @@ func (g *group) writeEvents(tx *gorm.DB) error {
 			outbox[i].DeliveredSec = &events[i].AtSec // nobody is to be told
 		}
 	}
-	if err := insert(g.dialect, tx, "booking_events", events); err != nil {
+	if err := insert(b.dialect, tx, "booking_events", events); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
-	if err := insert(g.dialect, tx, "outbox", outbox); err != nil {
+	if err := insert(b.dialect, tx, "outbox", outbox); err != nil {
 		return fmt.Errorf("write outbox: %w", err)
 	}
-	return g.writeErased(tx)
+	return b.writeErased(tx)
 }
 
 // noSedation takes out of an event's members whether the guest needs sedation. The
@@ -259,9 +218,9 @@ const noSedation = `replace(replace(%[1]s, '"sedation_required":true', '"sedatio
 
 // writeErased takes what else is kept of the guests of erased bookings out of
 // their tokens, which stay, and their events.
-func (g *group) writeErased(tx *gorm.DB) error {
+func (b *batch) writeErased(tx *gorm.DB) error {
 	var ids []uuid.UUID
-	for _, p := range g.puts {
+	for _, p := range b.puts {
 		if p.event.Action == booking.Erased {
 			ids = append(ids, p.booking.ID)
 		}

@@ -75,6 +75,7 @@ type Config struct {
 	Proxies  []*net.IPNet // whose X-Forwarded-For is believed
 	Log      *slog.Logger // nil: nowhere
 	Observe  func(Answer) // told of every answer; nil: nobody
+	Closed   func() error // why no channel serves anything at the moment, or nil; nil: never
 }
 
 // Answer is what became of one request, in words of ours only.
@@ -93,14 +94,18 @@ type server struct {
 	accounts *accounts
 	log      *slog.Logger
 	answered func(Answer)
+	closed   func() error
 }
 
 // New returns the handler of the channels' routes, and of those that belong to none
 // and need no credentials.
 func New(c Config, public []Route, channels ...Channel) *echo.Echo {
-	s := &server{channels: channels, attempts: c.Attempts, accounts: newAccounts(), log: c.Log, answered: c.Observe}
+	s := &server{channels: channels, attempts: c.Attempts, accounts: newAccounts(), log: c.Log, answered: c.Observe, closed: c.Closed}
 	if s.answered == nil {
 		s.answered = func(Answer) {}
+	}
+	if s.closed == nil {
+		s.closed = func() error { return nil }
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

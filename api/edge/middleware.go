@@ -165,6 +165,11 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := k.place.enter(who, true); err != nil {
 			return err
 		}
+		if k.channel != &nobodys {
+			if err := s.closed(); err != nil {
+				return err
+			}
+		}
 		// The router leaves this for a known path with another verb. It counts
 		// OPTIONS among the verbs, which it would answer by itself.
 		if allow, known := c.Get(echo.ContextKeyHeaderAllow).(string); known {

@@ -52,6 +52,7 @@ type commands struct {
 	Retain    retainCommand    `cmd:"" help:"Erase the personal data of guests whose visits were long ago."`
 	Erase     eraseCommand     `cmd:"" help:"Erase the personal data of one person."`
 	Backup    backupCommand    `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
+	Copy      copyCommand      `cmd:"" help:"Copy everything from SQLite to PostgreSQL, or back, and close the source."`
 	Doctor    doctorCommand    `cmd:"" help:"Look for what is refused or doubtful in settings, database, replication, clocks, disks and secrets."`
 	Verify    verifyCommand    `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform   conformCommand   `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`

@@ -27,7 +27,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	retries  prometheus.Counter
-	group    prometheus.Histogram // operations in one transaction
+	batch    prometheus.Histogram // operations in one transaction
 	wait     prometheus.Histogram
 	commit   prometheus.Histogram
 }
@@ -47,7 +47,8 @@ func newMetrics() *metrics {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "holdfast_transaction_retries_total", Help: "Database transactions that were run again.",
 		}),
-		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+		// Operators' dashboards know a batch as a group, so the names stay.
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_group_operations", Help: "Operations that shared one database transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 8),
 		}),
@@ -63,7 +64,7 @@ func newMetrics() *metrics {
 	counter := func(name, help string, value func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.retries, m.group, m.wait, m.commit,
+	m.registry.MustRegister(m.requests, m.latency, m.retries, m.batch, m.wait, m.commit,
 		counter("holdfast_idempotency_replays_total", "Requests whose idempotency token had made a booking already.", m.counters.Replays.Load),
 		counter("holdfast_idempotency_mismatch_total", "Replays that were another request than the first under their token.", m.counters.Mismatches.Load),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -83,10 +84,10 @@ func (m *metrics) watch(db *storage.DB) error {
 }
 
 // committed notes one transaction of operations.
-func (m *metrics) committed(g storage.Group) {
-	m.group.Observe(float64(g.Size))
-	m.wait.Observe(g.Waited.Seconds())
-	m.commit.Observe(g.Took.Seconds())
+func (m *metrics) committed(b storage.Batch) {
+	m.batch.Observe(float64(b.Size))
+	m.wait.Observe(b.Waited.Seconds())
+	m.commit.Observe(b.Took.Seconds())
 }
 
 // observe notes one answer.

@@ -30,7 +30,9 @@ func TestMetrics(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)
-		go func() { served <- serveInternal(ctx, listener, m, &readiness{db: db.DB}, info{}, slog.New(slog.DiscardHandler)) }()
+		go func() {
+			served <- serveInternal(ctx, listener, m, &readiness{db: db.DB}, info{}, slog.New(slog.DiscardHandler))
+		}()
 		defer func() {
 			stop()
 			if err := <-served; err != nil {

@@ -101,8 +101,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	service.MaxLeases, service.MaxAnonymousLeases = cmd.MaxLeases, cmd.MaxAnonymousLeases
 	service.MaxTokens, service.MaxBlocks = cmd.MaxTokens, cmd.MaxBlocks
 	service.Store = weakened(service.Store)
+	var left leftDatabase
 	srv := newServer(api.Config{
-		Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
+		Closed: left.closed, Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
 		Attempts: edge.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
 		Counters: watched.counters, Observe: watched.observe,
 	})
@@ -122,6 +123,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	var running sync.WaitGroup
 	defer func() { stop(); running.Wait() }()
 	running.Go(func() { secrets.watch(beside, hangups) })
+	running.Go(func() { left.watch(beside, db, c.log) })
 	running.Go(func() { tidyNumbers(beside, service, c.log) })
 	running.Go(func() { sweep(beside, service, cmd.DeclineAfter, c.log) })
 	running.Go(func() { index(beside, service, c.log) })

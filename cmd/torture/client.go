@@ -15,6 +15,7 @@ type client struct {
 	n    int
 	rng  *rand.Rand
 	made int
+	via  int // the server that the client sends what is new to, counted from 1; 0 is any
 
 	own   []*visit
 	again []*asked // refused, to be asked again with the same token
@@ -45,7 +46,16 @@ func (c *client) work(ctx context.Context) {
 			c.cut(ctx)
 		}
 		c.r.finished.Add(1)
+		if c.r.pause > 0 {
+			_ = sleep(ctx, time.Duration(c.rng.Int64N(2*int64(c.r.pause))))
+		}
 	}
+}
+
+// try sends something new.
+func (c *client) try(ctx context.Context, rec record, req request) answer {
+	rec.Via = c.via
+	return c.r.try(ctx, rec, req)
 }
 
 func (c *client) one(ctx context.Context) {
@@ -78,12 +88,12 @@ func (c *client) one(ctx context.Context) {
 // cut asks for a visit of the stylist, whom all clients want at once. Half of those who
 // get one give it up again, so that there is something to be had.
 func (c *client) cut(ctx context.Context) {
-	got := c.r.caller.send(ctx, create, stylistRequest(c.r.n, c.rng.IntN(stylistRows), c.name()))
+	got := c.r.caller.send(ctx, c.via, create, stylistRequest(c.r.n, c.rng.IntN(stylistRows), c.name()))
 	switch {
 	case got.outcome == odd:
 		c.r.accuse("odd", "a visit of the stylist: "+got.text)
 	case got.outcome == done && c.rng.IntN(2) == 0:
-		c.r.caller.send(ctx, cancel, cancelRequest(got.booking)) // if it is not canceled, it stays
+		c.r.caller.send(ctx, c.via, cancel, cancelRequest(got.booking)) // if it is not canceled, it stays
 	}
 }
 
@@ -134,7 +144,7 @@ func (a *asked) request(round int) request {
 // one which is still on its way does nothing that another has not done.
 func (c *client) ask(ctx context.Context, a *asked) {
 	got := c.persist(ctx, func() answer {
-		return c.r.try(ctx, a.record(), a.request(c.r.n))
+		return c.try(ctx, a.record(), a.request(c.r.n))
 	})
 	switch {
 	case got.outcome == done:
@@ -177,7 +187,7 @@ func (c *client) change(ctx context.Context, d deed, i int, to *place, req reque
 	v := c.own[i]
 	op, doubt := c.name(), false
 	got := c.persist(ctx, func() answer {
-		got := c.r.try(ctx, record{Op: op, Deed: d, Of: v.by.op, ID: v.id, To: to}, req)
+		got := c.try(ctx, record{Op: op, Deed: d, Of: v.by.op, ID: v.id, To: to}, req)
 		doubt = doubt || got.outcome == unknown
 		return got
 	})
@@ -223,13 +233,13 @@ func (c *client) look(ctx context.Context) {
 	for range 1 + c.rng.IntN(4) {
 		places = append(places, c.place(1))
 	}
-	c.r.try(ctx, record{Op: c.name(), Deed: look, Looks: places}, lookRequest(c.r.n, places))
+	c.try(ctx, record{Op: c.name(), Deed: look, Looks: places}, lookRequest(c.r.n, places))
 }
 
 // lease takes a lease and, most times, uses it.
 func (c *client) lease(ctx context.Context) {
 	op, to := c.name(), c.place(1)
-	got := c.r.try(ctx, record{Op: op, Deed: lease, To: &to}, leaseRequest(c.r.n, op, to))
+	got := c.try(ctx, record{Op: op, Deed: lease, To: &to}, leaseRequest(c.r.n, op, to))
 	if got.outcome == done && c.rng.IntN(10) < 7 {
 		c.ask(ctx, &asked{op: c.name(), deed: use, of: op, to: to, lease: got.booking})
 	}

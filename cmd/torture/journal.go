@@ -48,6 +48,7 @@ type record struct {
 	To    *place  `json:"to,omitempty"`
 	ID    string  `json:"id,omitempty"` // booking or lease
 	Looks []place `json:"looks,omitempty"`
+	Via   int     `json:"via,omitempty"` // the server it is sent to, counted from 1; 0 is any
 
 	// Of an answer.
 	Outcome   outcome `json:"outcome,omitempty"`

@@ -73,6 +73,13 @@ type verdict struct {
 	overtaken int // refused, but an earlier try of it booked later
 	unsettled int
 	histories map[int][]entry
+	vague     []vague
+}
+
+// vague is a time in which nobody knew whether something had been done to some slots.
+type vague struct {
+	slots       []int
+	from, until int64
 }
 
 func (v *verdict) accuse(what, format string, args ...any) {
@@ -167,6 +174,7 @@ func (op *operation) user() string {
 func (v *verdict) making(op *operation, kept []stored, end int64) (made stored, there bool) {
 	first := op.acknowledged()
 	doubt, inDoubt := op.doubt()
+	v.doubtful(op, op.To.slots(), end)
 	ids := map[string]bool{}
 	for _, t := range op.tries {
 		if t.outcome == done {
@@ -215,6 +223,7 @@ func (v *verdict) follow(op *operation, changes []*operation, made stored, round
 			next = c.To.slots()
 		}
 		gone, come := without(at, next), without(next, at)
+		v.doubtful(c, append(slices.Clone(gone), come...), end)
 		for _, t := range c.tries {
 			if t.outcome == refused && t.cause == full {
 				v.note(come, isFull, t.sent, t.told, c)
@@ -250,6 +259,56 @@ func (v *verdict) note(slots []int, s step, call, end int64, op *operation) {
 	for _, slot := range slots {
 		v.histories[slot] = append(v.histories[slot], entry{s, call, end, op.name})
 	}
+}
+
+// doubtful notes that nobody knew of an operation from its first try without an answer
+// on until it was known.
+func (v *verdict) doubtful(op *operation, slots []int, end int64) {
+	from, ok := op.doubt()
+	if !ok {
+		return
+	}
+	until := end
+	if first := op.acknowledged(); first != nil {
+		until = first.told
+	} else if last := op.tries[len(op.tries)-1]; last.outcome == refused {
+		until = last.told
+	}
+	v.vague = append(v.vague, vague{slots, from, until})
+}
+
+// forgive takes out of the histories what was seen while it was vague. A primary that is
+// about to be lost may show what it has done and cannot acknowledge; its successor has
+// not done it, until somebody asks again. That is provisional, and nobody promises more.
+func (v *verdict) forgive() {
+	for _, d := range v.vague {
+		for _, slot := range d.slots {
+			v.histories[slot] = slices.DeleteFunc(v.histories[slot], func(e entry) bool {
+				return (e.step == isFull || e.step == isFree) && e.end >= d.from && e.call <= d.until
+			})
+		}
+	}
+}
+
+// gaps are for how long nobody was told of a change that a server had made, at the
+// longest, by the number of the server from 1 on.
+func gaps(ops []*operation, servers int, end int64) []time.Duration {
+	told := make([][]int64, servers)
+	for _, op := range ops {
+		if first := op.acknowledged(); first != nil && op.Via > 0 && op.Deed != look {
+			told[op.Via-1] = append(told[op.Via-1], first.told)
+		}
+	}
+	longest := make([]time.Duration, servers)
+	for i, at := range told {
+		slices.Sort(at)
+		last := int64(0)
+		for _, t := range append(at, end) {
+			longest[i] = max(longest[i], time.Duration(t-last))
+			last = t
+		}
+	}
+	return longest
 }
 
 // leases adds what leases took and gave back by the clock alone. One that nobody

@@ -9,6 +9,7 @@
 //	go run ./cmd/torture                                # a quick run on both databases
 //	go run ./cmd/torture -operations 1000000 -blows 50  # a long one
 //	go run ./cmd/torture -selftest                      # broken servers: each is caught
+//	go run ./cmd/torture -databases postgres -trials patroni -blows 4  # a cluster under Patroni
 //
 // It needs PostgreSQL's programs and Linux. docs/reliability.md has the promises
 // and what a run found.
@@ -52,7 +53,7 @@ func main() {
 	flag.Float64Var(&o.blows, "blows", 1, "how often the nemesis strikes: 1 is 14 server kills, 6 database kills and 60 swallowed COMMITs")
 	flag.DurationVar(&o.limit, "limit", 0, "end each database after so long; 0 is when the operations are done")
 	flag.StringVar(&o.databases, "databases", "sqlite,postgres", "which")
-	flag.StringVar(&o.trials, "trials", "rounds,disk,failover,upgrade", "which; failover and upgrade are of PostgreSQL")
+	flag.StringVar(&o.trials, "trials", "rounds,disk,failover,upgrade", "which; failover and upgrade are of PostgreSQL, like patroni, which is also there")
 	flag.StringVar(&o.dir, "dir", "", "where to keep the data; empty is a temporary directory, removed after a good run")
 	flag.Parse()
 	if o.seed == 0 {
@@ -129,6 +130,9 @@ func torture(ctx context.Context, o options) (good bool, err error) {
 		}
 		if s.postgres && o.wants("upgrade") {
 			errs = append(errs, upgrades(ctx, o, s))
+		}
+		if s.postgres && o.wants("patroni") {
+			errs = append(errs, manage(ctx, o, s))
 		}
 	}
 	err = errors.Join(errs...)
@@ -255,6 +259,27 @@ func failovers(ctx context.Context, o options, s setup) (err error) {
 	}
 	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
 	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{failOver: 2, swallowCommit: 10, killServer: 1}})
+}
+
+// manage is a trial of a cluster under Patroni, with a round for each thing that happens to
+// it: the first three times blows, then around again.
+func manage(ctx context.Context, o options, s setup) (err error) {
+	s.name += ", Patroni"
+	s.dir += "-patroni"
+	s.patroni, s.servers = true, 2
+	t, err := newTrial(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { t.report.ended(t); err = errors.Join(err, t.close()) }()
+	events := []blow{switchOver, killNode, cutOff, killPrimary}
+	for i := range int(3 * o.blows) {
+		plan := rounds{clients: o.clients, limit: 5 * time.Minute, pause: 100 * time.Millisecond, unharmed: true, replay: true, verify: true, counts: map[blow]int{events[i%len(events)]: 1}}
+		if err := t.play(ctx, i+1, plan); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upgrades is a short trial of servers of the previous release, which give way to this

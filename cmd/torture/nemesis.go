@@ -26,6 +26,10 @@ const (
 	lockTable     blow = "slots locked by another client"
 	fillDisk      blow = "disk full"
 	failOver      blow = "standby cut off, primary killed, standby promoted"
+	switchOver    blow = "switchover"
+	killPrimary   blow = "kill -9 of the primary's PostgreSQL"
+	killNode      blow = "kill -9 of the primary's PostgreSQL and Patroni"
+	cutOff        blow = "primary cut off from etcd and standby"
 )
 
 // needsPostgres are the blows that SQLite cannot get.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -38,6 +39,7 @@ type tally struct {
 	rounds                      int
 	largest                     size
 	calm                        []string
+	stalls                      []string
 	slowest                     time.Duration
 	deaths                      int
 }
@@ -119,6 +121,22 @@ const (
 	goroutinesMore = 48 // connections of the pools and of clients come and go
 )
 
+// maxStall is the longest that nothing may be acknowledged after a blow to a cluster, on a
+// machine that is busy with tests. docs/reliability.md has what is usual.
+const maxStall = time.Minute
+
+// stalled notes how long each server of a cluster could not change anything.
+func (r *report) stalled(trial string, b blow, gaps []time.Duration) {
+	text := string(b)
+	for i, gap := range gaps {
+		text += fmt.Sprintf(" | %.1f s", gap.Seconds())
+		if gap > maxStall {
+			r.accuse(trial, 0, "stalled", fmt.Sprintf("%s, %s: nothing was acknowledged for %s", b, routes[i], gap))
+		}
+	}
+	r.of(trial, func(t *tally) { t.stalls = append(t.stalls, text) })
+}
+
 func (r *report) flat(trial string, round int, before, after size) {
 	r.of(trial, func(t *tally) {
 		t.calm = append(t.calm, fmt.Sprintf("heap %.1f to %.1f MB, goroutines %d to %d", mb(before.Heap), mb(after.Heap), before.Goroutines, after.Goroutines))
@@ -198,6 +216,9 @@ func (r *report) print(w io.Writer, head string) {
 		fmt.Fprintf(w, "- porcupine: %d histories of a slot, %d steps, %d undecided\n", t.slots, t.steps, t.undecided)
 		fmt.Fprintf(w, "- slowest request with an answer: %s; servers that died on purpose: %d\n", t.slowest.Round(time.Millisecond), t.deaths)
 		fmt.Fprintf(w, "- a server's resident memory: at most %.0f MB; goroutines at rest: at most %d\n", mb(t.largest.Resident), t.largest.Goroutines)
+		if t.stalls != nil {
+			fmt.Fprintf(w, "\n| no change acknowledged for, after | %s |\n|---|---|---|\n| %s |\n\n", strings.Join(routes, " | "), strings.Join(t.stalls, " |\n| "))
+		}
 		for _, c := range t.calm {
 			fmt.Fprintf(w, "- a round without a restart: %s\n", c)
 		}

@@ -211,6 +211,61 @@ func TestJudgeWritesHistories(t *testing.T) {
 	}
 }
 
+// A primary that is lost may have shown what it could not acknowledge: nobody is accused
+// for what was seen between the first try without an answer and the answer.
+func TestJudgeForgivesWhatALostPrimaryShowed(t *testing.T) {
+	at, to := place{Lane: 0, Slot: 0, Len: 1}, place{Lane: 0, Slot: 1, Len: 1}
+	saw := func(name string, when int64, where place, free bool) *operation {
+		return &operation{name: name, record: record{Deed: look, Looks: []place{where}}, tries: []try{{sent: when, told: when + 1, outcome: done, free: []bool{free}}}}
+	}
+	lost := try{sent: 10, outcome: unknown}
+	for _, c := range []struct {
+		name string
+		ops  []*operation
+		kept []stored
+		want bool // it is wrong all the same
+	}{
+		{"booked, lost, booked again", []*operation{
+			history("a", create, "", &at, lost, try{sent: 40, told: 50, outcome: done, booking: "b"}), saw("full", 20, at, false), saw("free", 30, at, true),
+		}, []stored{keep("b", "a", at)}, false},
+		{"booked, lost, refused", []*operation{
+			history("a", create, "", &at, lost, try{sent: 40, told: 50, outcome: refused, cause: full}), saw("full", 20, at, false),
+			history("o", create, "", &at, try{sent: 30, told: 35, outcome: done, booking: "o"}),
+		}, []stored{keep("o", "o", at)}, false},
+		{"moved, lost, refused", []*operation{
+			history("a", create, "", &at, try{sent: 1, told: 2, outcome: done, booking: "b"}), history("m", move, "a", &to, lost, try{sent: 40, told: 50, outcome: refused, cause: full}),
+			saw("free", 20, at, true), saw("full", 20, to, false), history("o", create, "", &to, try{sent: 30, told: 35, outcome: done, booking: "o"}),
+		}, []stored{keep("b", "a", at), keep("o", "o", to)}, false},
+		{"seen before it was asked", []*operation{history("a", create, "", &at, lost, try{sent: 40, told: 50, outcome: done, booking: "b"}), saw("full", 5, at, false)}, []stored{keep("b", "a", at)}, true},
+		{"seen after the answer", []*operation{history("a", create, "", &at, lost, try{sent: 40, told: 50, outcome: done, booking: "b"}), saw("free", 60, at, true)}, []stored{keep("b", "a", at)}, true},
+		{"another slot", []*operation{history("a", create, "", &at, lost, try{sent: 40, told: 50, outcome: done, booking: "b"}), saw("full", 20, to, false)}, []stored{keep("b", "a", at)}, true},
+	} {
+		v := judge(c.ops, c.kept, 1, 0, 1000)
+		v.forgive()
+		if v.linearize(time.Minute); len(v.charges) > 0 != c.want {
+			t.Errorf("%s: %v", c.name, v.charges)
+		}
+	}
+}
+
+// A gap is between two acknowledged changes of one server, or to the end.
+func TestGaps(t *testing.T) {
+	told := func(name string, d deed, via int, at ...int64) *operation {
+		op := history(name, d, "", nil)
+		op.Via = via
+		for _, at := range at {
+			op.tries = append(op.tries, try{told: at, outcome: done})
+		}
+		return op
+	}
+	got := gaps([]*operation{
+		told("a", create, 1, 10), told("b", move, 1, 70, 30), told("c", look, 1, 50), told("d", cancel, 0, 45), told("e", create, 2, 15),
+	}, 3, 60)
+	if want := []time.Duration{30, 45, 60}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestSlotModel(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,6 +29,11 @@ type rounds struct {
 	counts              map[blow]int
 	points              []string // where servers die, if not at any of points
 	verify              bool     // read the whole database afterwards
+
+	// Of a round that has no number of operations, and ends when the nemesis is done.
+	pause    time.Duration // of a client between two operations
+	unharmed bool          // no answer may be missing
+	replay   bool          // send all bookings once more afterwards
 }
 
 // calm reports whether one server lives through all of it.
@@ -55,6 +61,7 @@ type trial struct {
 	killed  []*storagetest.Cluster
 	admin   string // the same database for a superuser
 	proxy   *proxy
+	patroni *storagetest.Patroni // nil: no cluster that manages itself
 
 	before func() error // of a variant: to be done before a server is stopped
 }
@@ -67,6 +74,7 @@ type setup struct {
 	servers           int    // beside one another; 0 is one
 	postgres          bool
 	standby           bool     // PostgreSQL has one, and waits for it
+	patroni           bool     // PostgreSQL is managed by Patroni: one server names both hosts, another uses HAProxy
 	settings          []string // of PostgreSQL
 	env               []string // of the servers
 	seed              uint64
@@ -82,17 +90,21 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 		return nil, err
 	}
 	t.direct = filepath.Join(s.data, "holdfast.db")
-	target := t.direct
-	if s.postgres {
-		if target, err = t.openPostgres(s.settings); err != nil {
-			return nil, err
-		}
-	}
+	targets := []string{t.direct}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close())
 		}
 	}()
+	switch {
+	case s.patroni:
+		targets, err = t.openPatroni()
+	case s.postgres:
+		targets[0], err = t.openPostgres(s.settings)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if s.standby {
 		if err := t.follow(); err != nil {
 			return nil, err
@@ -118,7 +130,7 @@ func newTrial(ctx context.Context, s setup) (t *trial, err error) {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
 	for n := range max(1, s.servers) {
-		t.fleet = append(t.fleet, &supervisor{n: n, binary: first, dir: s.dir, target: target, env: s.env, caller: t.caller, report: func(what, text string) {
+		t.fleet = append(t.fleet, &supervisor{n: n, binary: first, dir: s.dir, target: targets[n%len(targets)], env: s.env, caller: t.caller, report: func(what, text string) {
 			t.report.accuse(t.name, 0, what, text)
 		}})
 	}
@@ -146,6 +158,46 @@ func (t *trial) openPostgres(settings []string) (target string, err error) {
 	u := url.URL{Scheme: "postgres", User: url.User("torture"), Host: t.proxy.listener.Addr().String(), Path: "/torture"}
 	u.RawQuery = url.Values{"sslmode": {"disable"}, "connect_timeout": {"2"}}.Encode()
 	return u.String(), nil
+}
+
+// routes are the ways to the primary that servers take, in the order of openPatroni's URLs.
+var routes = []string{"URL with both hosts", "HAProxy"}
+
+// openPatroni starts a cluster under Patroni, and returns the URLs for two servers.
+func (t *trial) openPatroni() (targets []string, err error) {
+	dir := filepath.Join(t.data, "patroni")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if t.patroni, err = storagetest.NewPatroni(dir); err != nil {
+		return nil, err
+	}
+	targets = make([]string, 2)
+	t.direct, targets[0], targets[1], err = t.patroni.NewDatabase("torture")
+	t.admin = t.patroni.As("torture")
+	return targets, err
+}
+
+// calmFor is how long the clients work in peace before and after a cluster is struck.
+const calmFor = 3 * time.Second
+
+// disturb strikes the cluster, waits until it is whole again, and notes for how long each
+// server could not change anything.
+func (t *trial) disturb(ctx context.Context, r *round, b blow) error {
+	strike := map[blow]func() error{
+		switchOver: t.patroni.Switchover, killPrimary: t.patroni.KillPostgres, killNode: t.patroni.KillNode,
+		cutOff: func() error { return t.patroni.CutOff(cutFor) },
+	}
+	err := errors.Join(sleep(ctx, calmFor), strike[b](), t.patroni.Whole(), sleep(ctx, calmFor))
+	if err != nil {
+		r.accuse("cluster", err.Error())
+		return err
+	}
+	ops, err := replayFile(r.path)
+	if err == nil {
+		t.report.stalled(t.name, b, gaps(ops, len(t.fleet), r.now()))
+	}
+	return err
 }
 
 // follow gives PostgreSQL a standby that its COMMITs wait for.
@@ -215,6 +267,9 @@ func (t *trial) close() error {
 	if t.proxy != nil {
 		errs = append(errs, t.proxy.close())
 	}
+	if t.patroni != nil {
+		errs = append(errs, t.patroni.Close())
+	}
 	for _, c := range append([]*storagetest.Cluster{t.standby, t.cluster}, t.killed...) {
 		if c != nil {
 			errs = append(errs, c.Close())
@@ -225,7 +280,7 @@ func (t *trial) close() error {
 
 // drained waits until PostgreSQL has no session of a server any more.
 func (t *trial) drained() error {
-	if t.cluster == nil {
+	if t.admin == "" {
 		return nil
 	}
 	for range 200 {
@@ -291,6 +346,7 @@ func (t *trial) torment(ctx context.Context, r *round, events []event, over <-ch
 			t.report.missed(t.name, e.blow, err.Error())
 		}
 	}
+	r.enough.Store(r.quota == math.MaxInt64)
 	<-over
 	if t.proxy != nil {
 		t.proxy.heal()
@@ -372,6 +428,8 @@ func (t *trial) strike(ctx context.Context, r *round, e event) error {
 		err = t.fill(ctx, e.pause)
 	case failOver:
 		err = t.failOver(ctx)
+	case switchOver, killPrimary, killNode, cutOff:
+		err = t.disturb(ctx, r, e.blow)
 	}
 	if err != nil {
 		return err

@@ -49,10 +49,18 @@ func (c *caller) call(n int, address string) {
 	c.servers[n] = address
 }
 
-// any is the address of one of the servers.
-func (c *caller) any() string {
+// server is the host of a URL that leads to the n-th server, from 1 on; 0 is any.
+func server(n int) string { return fmt.Sprintf("server%d", n) }
+
+// address is where the server of such a host listens.
+func (c *caller) address(host string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for n := range c.servers {
+		if host == server(n+1) {
+			return c.servers[n]
+		}
+	}
 	return c.servers[c.rng.IntN(len(c.servers))]
 }
 
@@ -62,9 +70,10 @@ const patience = 15 * time.Second
 func newCaller(seed uint64) *caller {
 	c := &caller{rng: rand.New(rand.NewPCG(seed, 1))}
 	c.http = &http.Client{Timeout: patience, Transport: &http.Transport{
-		MaxIdleConnsPerHost: 256, DisableCompression: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, c.any())
+		MaxIdleConnsPerHost: 256, DisableCompression: true, IdleConnTimeout: 10 * time.Second, // before a server closes one
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			host, _, _ := net.SplitHostPort(address)
+			conn, err := new(net.Dialer).DialContext(ctx, network, c.address(host))
 			if err != nil {
 				return nil, err
 			}
@@ -93,10 +102,10 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// send sends a request once and says what it came to.
-func (c *caller) send(ctx context.Context, d deed, r request) answer {
+// send sends a request to a server, from 1 on, or to any, once and says what it came to.
+func (c *caller) send(ctx context.Context, via int, d deed, r request) answer {
 	started := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server"+r.path, strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+server(via)+r.path, strings.NewReader(r.body))
 	if err != nil {
 		return answer{outcome: odd, text: err.Error()}
 	}

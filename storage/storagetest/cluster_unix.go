@@ -153,20 +153,28 @@ func (c *Cluster) Running() bool {
 // Kill kills every process of the server at once, as a crash does: what was only
 // in its memory is lost.
 func (c *Cluster) Kill() error {
-	// Stopped first, so that it starts no more children while they are counted.
-	if err := c.server.Process.Signal(syscall.SIGSTOP); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := killServer(c.server.Process.Pid); err != nil {
 		return err
 	}
-	children, err := childrenOf(c.server.Process.Pid)
+	<-c.ended
+	return nil
+}
+
+// killServer kills a server and its children at once.
+func killServer(pid int) error {
+	// Stopped first, so that it starts no more children while they are counted.
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	children, err := childrenOf(pid)
 	if err != nil {
 		return err
 	}
-	for _, pid := range append(children, c.server.Process.Pid) {
+	for _, pid := range append(children, pid) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}
-	<-c.ended
 	return nil
 }
 
@@ -208,16 +216,18 @@ func (c *Cluster) Close() error {
 
 // NewDatabase creates an empty database that a role of its own, without special
 // rights, is the owner of. It returns the URL for that role.
-func (c *Cluster) NewDatabase(name string) (string, error) {
+func (c *Cluster) NewDatabase(name string) (string, error) { return ownedDatabase(c.Admin(), name) }
+
+func ownedDatabase(admin, name string) (string, error) {
 	for _, statement := range []string{
 		"CREATE ROLE " + quote(name) + " LOGIN",
 		"CREATE DATABASE " + quote(name) + " OWNER " + quote(name),
 	} {
-		if err := execute(c.Admin(), statement); err != nil {
+		if err := execute(admin, statement); err != nil {
 			return "", err
 		}
 	}
-	u, err := url.Parse(databaseURL(c.Admin(), name))
+	u, err := url.Parse(databaseURL(admin, name))
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -104,4 +105,29 @@ func dumpTable(db *sql.DB, table string) (string, error) {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, ""), rows.Err()
+}
+
+// Forget deletes the rows of the tables that an operation on bookings can touch, and the
+// index of guests, and leaves the catalogue. A random history begins with it, so that
+// looking at everything after each of its steps costs no more in the last than in the
+// first.
+func Forget(target string) (err error) {
+	db, _, err := open(target)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	all := append([]string{"guest_terms"}, tables...)
+	if strings.HasPrefix(target, "postgres://") {
+		_, err = db.Exec("TRUNCATE " + strings.Join(all, ", "))
+		return err
+	}
+	var statements strings.Builder
+	statements.WriteString("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON;")
+	for _, table := range all {
+		statements.WriteString("DELETE FROM " + table + ";")
+	}
+	statements.WriteString("COMMIT")
+	_, err = db.Exec(statements.String())
+	return err
 }

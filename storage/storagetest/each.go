@@ -78,18 +78,17 @@ func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Databa
 	t.Helper()
 	for _, kind := range Kinds() {
 		t.Run(kind.Name, func(t *testing.T) {
-			target := kind.New(t)
-			test(t, Database{DB: Open(t, target, o), Target: target})
+			test(t, Prepared(t, kind, "", o, func(Database) {}))
 		})
 	}
 }
 
-// Open opens a database and closes it when the test ends. TEST_GROUP bounds the
+// Open opens a database and closes it when the test ends. TEST_BATCH bounds the
 // operations that share a transaction, in tests that do not choose.
 func Open(t testing.TB, target string, o storage.Options) *storage.DB {
 	t.Helper()
-	if n, err := strconv.Atoi(os.Getenv("TEST_GROUP")); err == nil && o.Group == 0 {
-		o.Group = n
+	if n, err := strconv.Atoi(os.Getenv("TEST_BATCH")); err == nil && o.Batch == 0 {
+		o.Batch = n
 	}
 	if o.Wait == 0 {
 		o.Wait = patience // the machine may be busy

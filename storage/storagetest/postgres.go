@@ -127,6 +127,9 @@ func Stop() {
 		server.err = errors.New("PostgreSQL asked for after storagetest.Stop")
 		return
 	}
+	if err := endSpares(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	server.err = errors.New("PostgreSQL asked for after storagetest.Stop")
 	if server.stop != nil {
 		if err := server.stop(); err != nil {

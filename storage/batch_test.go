@@ -15,7 +15,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// gate holds operations back until so many wait.
+// gate lets operations gather until as many wait as a test wants.
 type gate struct {
 	sync.Mutex
 	*sync.Cond
@@ -28,7 +28,7 @@ func newGate(want int) *gate {
 	return g
 }
 
-func (g *gate) hold(waiting int) bool {
+func (g *gate) gather(waiting int) bool {
 	g.Lock()
 	defer g.Unlock()
 	g.waiting = waiting
@@ -49,7 +49,7 @@ func (g *gate) await(n int) {
 func TestFairness(t *testing.T) {
 	const crowd = 500
 	g := newGate(crowd + 1)
-	storagetest.EachWith(t, storage.Options{Limit: time.Minute, Committers: 1, Group: 64, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+	storagetest.EachWith(t, storage.Options{Limit: time.Minute, Committers: 1, Batch: 64, Gather: g.gather}, func(t *testing.T, db storagetest.Database) {
 		g.waiting = 0
 		var mu sync.Mutex
 		var order []string
@@ -83,7 +83,7 @@ func TestFairness(t *testing.T) {
 // afterwards there is room again.
 func TestBackPressure(t *testing.T) {
 	g := newGate(100)
-	storagetest.EachWith(t, storage.Options{Limit: time.Second, Queue: 4, Hold: g.hold}, func(t *testing.T, db storagetest.Database) {
+	storagetest.EachWith(t, storage.Options{Limit: time.Second, Queue: 4, Gather: g.gather}, func(t *testing.T, db storagetest.Database) {
 		g.waiting = 0
 		ask := func(merchant string) error {
 			k := booking.Footprint{Schedule: booking.ScheduleKey{MerchantID: merchant, ScheduleID: "none"}}
@@ -123,7 +123,7 @@ func TestCloseDrains(t *testing.T) {
 	for _, kind := range storagetest.Kinds() {
 		t.Run(kind.Name, func(t *testing.T) {
 			g.waiting = 0
-			db, err := storage.Open(t.Context(), kind.New(t), storage.Options{Limit: time.Minute, Hold: g.hold})
+			db, err := storage.Open(t.Context(), kind.New(t), storage.Options{Limit: time.Minute, Gather: g.gather})
 			if err != nil {
 				t.Fatal(err)
 			}

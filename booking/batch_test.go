@@ -33,7 +33,7 @@ type gate struct {
 	*sync.Cond
 	want    int // 0: nobody waits
 	waiting int
-	groups  []storage.Group
+	batches []storage.Batch
 	retried []error
 }
 
@@ -43,12 +43,12 @@ func newGate() *gate {
 	return g
 }
 
-// options are those of a store with one committer, whose groups are large whatever
-// TEST_GROUP says, and the gate.
+// options are those of a store with one committer, whose batches are large whatever
+// TEST_BATCH says, and the gate.
 func (g *gate) options() storage.Options {
 	return storage.Options{
-		Committers: 1, Group: 64,
-		Hold: func(waiting int) bool {
+		Committers: 1, Batch: 64,
+		Gather: func(waiting int) bool {
 			g.Lock()
 			defer g.Unlock()
 			g.waiting = waiting
@@ -59,10 +59,10 @@ func (g *gate) options() storage.Options {
 			g.want = 0
 			return false
 		},
-		Observed: func(seen storage.Group) {
+		Observed: func(seen storage.Batch) {
 			g.Lock()
 			defer g.Unlock()
-			g.groups = append(g.groups, seen)
+			g.batches = append(g.batches, seen)
 		},
 		Retried: func(reason error) {
 			g.Lock()
@@ -85,7 +85,7 @@ func (g *gate) await(n int) {
 func (g *gate) arm(n int) {
 	g.Lock()
 	defer g.Unlock()
-	g.want, g.waiting, g.groups = n, 0, nil
+	g.want, g.waiting, g.batches = n, 0, nil
 }
 
 // together calls the functions, each of which begins with one operation, so that
@@ -101,8 +101,8 @@ func (g *gate) together(t *testing.T, calls ...func()) {
 	done.Wait()
 	g.Lock()
 	defer g.Unlock()
-	if len(g.groups) > 0 && g.groups[0].Size != len(calls) {
-		t.Errorf("%d operations in the first transaction, want %d", g.groups[0].Size, len(calls))
+	if len(g.batches) > 0 && g.batches[0].Size != len(calls) {
+		t.Errorf("%d operations in the first transaction, want %d", g.batches[0].Size, len(calls))
 	}
 }
 
@@ -163,8 +163,8 @@ func causeOf(err error) booking.Cause {
 	return -1
 }
 
-// The last spot twice in one group: the first has it.
-func TestGroupLastSpot(t *testing.T) {
+// The last spot twice in one batch: the first has it.
+func TestBatchLastSpot(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		var first, second error
 		create := func(err *error) func() {
@@ -183,8 +183,8 @@ func TestGroupLastSpot(t *testing.T) {
 }
 
 // Room that is given back, but no longer on offer, is not sold again by the next
-// operation of the group.
-func TestGroupShrunk(t *testing.T) {
+// operation of the batch.
+func TestBatchShrunk(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		first := w.booked(in(w, at(9, 0), bed))
 		w.booked(in(w, at(9, 0), bed))
@@ -203,9 +203,9 @@ func TestGroupShrunk(t *testing.T) {
 	})
 }
 
-// A token twice in one group: the second gets the first one's booking; and where
+// A token twice in one batch: the second gets the first one's booking; and where
 // the first is refused, the second is the first.
-func TestGroupToken(t *testing.T) {
+func TestBatchToken(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		ctx := context.Background()
 		c := w.request(at(9, 0))
@@ -235,9 +235,9 @@ func TestGroupToken(t *testing.T) {
 	})
 }
 
-// Created, confirmed in vain, moved and called off in one group: four versions
+// Created, confirmed in vain, moved and called off in one batch: four versions
 // of one booking, of which the last is written, with the events of all.
-func TestGroupCreateMoveCancel(t *testing.T) {
+func TestBatchCreateMoveCancel(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		w.NewID = ids(1)
 		id := ids(1)() // the first it will give
@@ -275,8 +275,8 @@ func in(w *world, start int64, room string) booking.Create {
 	return c
 }
 
-// A lease that one operation of a group takes up is gone for the next.
-func TestGroupLease(t *testing.T) {
+// A lease that one operation of a batch takes up is gone for the next.
+func TestBatchLease(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		slot := booking.Slot{MerchantID: clinic, ServiceID: skinCare, StartSec: at(9, 0), DurationSec: 3600, RoomID: suite}
 		w.NewID = ids(2)
@@ -297,9 +297,9 @@ func TestGroupLease(t *testing.T) {
 	})
 }
 
-// One guest several times in a group: one chart, and no two visits at a time,
+// One guest several times in a batch: one chart, and no two visits at a time,
 // unless the first has been called off meanwhile.
-func TestGroupGuest(t *testing.T) {
+func TestBatchGuest(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		w.NewID = ids(3)
 		id := ids(3)()
@@ -345,11 +345,11 @@ func lines(text string) func(yield func(string) bool) {
 	}
 }
 
-// An operation that looks at what the group has not fetched for it is run alone:
+// An operation that looks at what the batch has not fetched for it is run alone:
 // here the visits of a guest whom the visit belongs to only since the operation
 // before. One that asks for a slot nobody announced is told so, and its
 // neighbours do not notice.
-func TestGroupStray(t *testing.T) {
+func TestBatchStray(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		regular := func(start int64) booking.Create {
 			c := in(w, start, bed)
@@ -373,15 +373,15 @@ func TestGroupStray(t *testing.T) {
 		if created != nil || causeOf(moved) != booking.OverlappingReservation || stray == nil || other != nil {
 			w.t.Errorf("got %v, %v, %v, %v", created, moved, stray, other)
 		}
-		if n := len(g.groups); n != 1 {
+		if n := len(g.batches); n != 1 {
 			w.t.Errorf("%d turns, want one", n)
 		}
 	})
 }
 
 // A row that the database does not take fails the operation that wrote it, and
-// so does a panic; the others in the group are booked.
-func TestGroupPoison(t *testing.T) {
+// so does a panic; the others in the batch are booked.
+func TestBatchPoison(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		var errs [3]error
 		var poison error
@@ -418,9 +418,9 @@ func TestGroupPoison(t *testing.T) {
 }
 
 // A conflict that the database ends by undoing the transaction, and a COMMIT
-// without an answer: the group is run again, and each operation has happened
+// without an answer: the batch is run again, and each operation has happened
 // once. A lease has no token: it is found by its id.
-func TestGroupRunAgain(t *testing.T) {
+func TestBatchRunAgain(t *testing.T) {
 	for _, c := range []struct {
 		name, point string
 		err         error
@@ -475,7 +475,7 @@ func TestGroupRunAgain(t *testing.T) {
 
 // Somebody, an import perhaps, holds a slot's lock for long: who wants another one
 // does not wait for that.
-func TestGroupHeldUp(t *testing.T) {
+func TestBatchHeldUp(t *testing.T) {
 	g := newGate()
 	o := g.options()
 	o.Limit = 10 * time.Second
@@ -505,7 +505,7 @@ func TestGroupHeldUp(t *testing.T) {
 
 // Callers that hang up, before and while they wait: what was accepted happens as
 // a whole, and their neighbours do not notice.
-func TestGroupHangUp(t *testing.T) {
+func TestBatchHangUp(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		ctx, hangUp := context.WithCancel(context.Background())
 		var errs [3]error
@@ -540,17 +540,17 @@ func (s *recorder) InTx(ctx context.Context, k booking.Footprint, f func(booking
 	})
 }
 
-// A group does what its operations do one by one: the same answers, and every
+// A batch does what its operations do one by one: the same answers, and every
 // row of every table the same.
-func TestGroupIsItsOperations(t *testing.T) {
+func TestBatchIsItsOperations(t *testing.T) {
 	for _, k := range storagetest.Kinds() {
 		kind := k.Name
 		t.Run(kind, func(t *testing.T) {
 			g := newGate()
-			on(t, kind, g.options(), func(grouped *world) {
-				on(t, kind, storage.Options{Group: 1}, func(single *world) {
-					ran := &recorder{Store: inOneList{grouped.Store}}
-					grouped.Store = ran
+			on(t, kind, g.options(), func(batched *world) {
+				on(t, kind, storage.Options{Batch: 1}, func(single *world) {
+					ran := &recorder{Store: inOneList{batched.Store}}
+					batched.Store = ran
 					round := byte(0)
 					rapid.Check(t, func(r *rapid.T) {
 						round++
@@ -558,7 +558,7 @@ func TestGroupIsItsOperations(t *testing.T) {
 						want, got := make([]string, len(steps)), make([]string, len(steps))
 						calls := make([]func(), len(steps))
 						for i, s := range steps {
-							calls[i] = func() { got[i] = s.run(grouped, round, i) }
+							calls[i] = func() { got[i] = s.run(batched, round, i) }
 						}
 						ran.order = nil
 						g.together(t, calls...)
@@ -569,10 +569,10 @@ func TestGroupIsItsOperations(t *testing.T) {
 							r.Fatalf("run again: %v", g.retried)
 						}
 						if diff := cmp.Diff(want, got); diff != "" {
-							r.Fatalf("answers (-one by one +grouped):\n%s", diff)
+							r.Fatalf("answers (-one by one +batched):\n%s", diff)
 						}
-						if diff := cmp.Diff(single.rows(), grouped.rows()); diff != "" {
-							r.Fatalf("rows (-one by one +grouped):\n%s", diff)
+						if diff := cmp.Diff(single.rows(), batched.rows()); diff != "" {
+							r.Fatalf("rows (-one by one +batched):\n%s", diff)
 						}
 					})
 				})
@@ -651,7 +651,7 @@ func (s step) run(w *world, round byte, n int) string {
 	return fmt.Sprintf("%s %s %d %v", b.ID, b.State, b.Version, err)
 }
 
-// Bookings and cancellations of one slot under load, in groups of whatever size
+// Bookings and cancellations of one slot under load, in batches of whatever size
 // comes about: there is an order in which one after the other explains every
 // answer.
 func TestHistoriesAreLinearizable(t *testing.T) {
@@ -714,8 +714,8 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 // directions: no deadlock reaches a caller, nor is one hidden by running again.
 func TestOpposedMovesOfTwoServers(t *testing.T) {
 	var retried tally
-	// Small groups, and many at once, meet more often.
-	o := storage.Options{Retried: retried.add, Limit: patience, Group: 2, Committers: 8}
+	// Small batches, and many at once, meet more often.
+	o := storage.Options{Retried: retried.add, Limit: patience, Batch: 2, Committers: 8}
 	on(t, "Postgres", o, func(w *world) {
 		other := *w.Service
 		other.Store = storagetest.Open(t, w.db.Target, o)
