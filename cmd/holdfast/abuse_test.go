@@ -238,11 +238,11 @@ func (s *target) visitWith(t *testing.T, at clinic, fresh bool) *visitor {
 // they did at once, they would measure themselves.
 const again = 100 * time.Millisecond
 
-// overrun tells a connection that was closed for want of room, on which no
-// answer came: a partner asks again on another.
+// overrun tells a connection, or a stream of one, that was closed for want of room and
+// on which no answer came: a partner asks again on another.
 func (*target) overrun(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe") ||
-		strings.Contains(err.Error(), "server closed idle connection")
+		strings.Contains(err.Error(), "server closed idle connection") || strings.Contains(err.Error(), "stream error: ")
 }
 
 // made is how many bookings there are by now.
