@@ -108,21 +108,7 @@ func TestLeasesOfAUser(t *testing.T) {
 func TestLeasesOfNobody(t *testing.T) {
 	each(t, func(w *world) {
 		w.MaxAnonymousLeases = 3
-		slots := make([]booking.Slot, 12)
-		for i := range slots {
-			slots[i] = w.request(at(9, 0) + int64(i%4)*3600).Slot
-			if i%4 == 3 {
-				slots[i].StartSec = at(14, 0)
-			}
-		}
-		var got tally
-		leases := make([]booking.Booking, len(slots))
-		together(len(slots), func(i int) {
-			var err error
-			leases[i], err = w.Lease(w.t.Context(), booking.Lease{Slot: slots[i]})
-			got.add(err)
-		})
-		got.want(w.t, 3, len(slots)-3)
+		leases := w.leasedAtOnce(3)
 
 		w.leased(at(15, 0), "user-a") // who has a name is counted apart
 		lease := booking.Lease{Slot: w.request(at(16, 0)).Slot}
@@ -170,4 +156,25 @@ func TestTokensOfAKey(t *testing.T) {
 			w.t.Error("the token of another key has ended")
 		}
 	})
+}
+
+// leasedAtOnce asks for 12 leases without a user at once, of which so many are granted.
+func (w *world) leasedAtOnce(granted int) []booking.Booking {
+	w.t.Helper()
+	leases := make([]booking.Booking, 12)
+	slots := make([]booking.Slot, len(leases))
+	for i := range slots {
+		slots[i] = w.request(at(9, 0) + int64(i%4)*3600).Slot
+		if i%4 == 3 {
+			slots[i].StartSec = at(14, 0)
+		}
+	}
+	var got tally
+	together(len(slots), func(i int) {
+		var err error
+		leases[i], err = w.Lease(w.t.Context(), booking.Lease{Slot: slots[i]})
+		got.add(err)
+	})
+	got.want(w.t, granted, len(slots)-granted)
+	return leases
 }

@@ -169,21 +169,7 @@ func TestMaxOwnLeases(t *testing.T) {
 func TestMaxLeases(t *testing.T) {
 	each(t, func(w *world) {
 		w.catalogue(func(m *inventory.Merchant) { m.Guests.MaxLeases = 3 })
-		slots := make([]booking.Slot, 12)
-		for i := range slots {
-			slots[i] = w.request(at(9, 0) + int64(i%4)*3600).Slot
-			if i%4 == 3 {
-				slots[i].StartSec = at(14, 0)
-			}
-		}
-		var got tally
-		leases := make([]booking.Booking, len(slots))
-		together(len(slots), func(i int) {
-			var err error
-			leases[i], err = w.Lease(w.t.Context(), booking.Lease{Slot: slots[i]})
-			got.add(err)
-		})
-		got.want(w.t, 3, len(slots)-3)
+		leases := w.leasedAtOnce(3)
 		held := slices.IndexFunc(leases, func(b booking.Booking) bool { return b.State == booking.Held })
 
 		w.booked(w.request(at(16, 0))) // who books at once needs no lease

@@ -83,17 +83,22 @@ func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Databa
 	}
 }
 
-// Open opens a database and closes it when the test ends. TEST_BATCH bounds the
-// operations that share a transaction, in tests that do not choose.
-func Open(t testing.TB, target string, o storage.Options) *storage.DB {
-	t.Helper()
+// completed has what tests want where they do not choose. TEST_BATCH bounds the
+// operations that share a transaction.
+func completed(o storage.Options) storage.Options {
 	if n, err := strconv.Atoi(os.Getenv("TEST_BATCH")); err == nil && o.Batch == 0 {
 		o.Batch = n
 	}
 	if o.Wait == 0 {
 		o.Wait = patience // the machine may be busy
 	}
-	db, err := storage.Open(context.Background(), target, o)
+	return o
+}
+
+// Open opens a database and closes it when the test ends.
+func Open(t testing.TB, target string, o storage.Options) *storage.DB {
+	t.Helper()
+	db, err := storage.Open(context.Background(), target, completed(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,8 +75,7 @@ func makeSpare(t testing.TB, o storage.Options, prepare func(Database)) *spare {
 	if err := createDatabase(admin, name, PostgresTemplate(t, "holdfast", create)); err != nil {
 		t.Fatal(err)
 	}
-	o.Wait = patience
-	s := &spare{db: Database{Target: databaseURL(admin, name)}, options: o}
+	s := &spare{db: Database{Target: databaseURL(admin, name)}, options: completed(o)}
 	if err := s.open(); err != nil {
 		t.Fatal(err)
 	}
