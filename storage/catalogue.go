@@ -226,6 +226,9 @@ func (db *DB) Refreshed(ctx context.Context, id string) (*inventory.Merchant, er
 		m, err = readMerchant(tx, id)
 		return err
 	})
+	if errors.Is(err, booking.ErrNotFound) {
+		db.catalogue.Delete(id)
+	}
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -51,7 +51,10 @@ var copying sync.Mutex
 // a machine without it report success.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
-	server.start.Do(func() { server.url, server.stop, server.err = openServer() })
+	server.start.Do(func() {
+		// Its many databases live for seconds, and its statements take milliseconds.
+		server.url, server.stop, server.err = openServer("autovacuum=off", "jit=off")
+	})
 	if server.err != nil {
 		t.Fatal(server.err)
 	}

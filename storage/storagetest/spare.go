@@ -9,25 +9,29 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"holdfast/booking"
 	"holdfast/storage"
 )
 
 // Prepared returns an open database of a kind that prepare has filled, such as with a
 // catalogue. Calls of one name, in a package, have the same prepare.
 //
-// On PostgreSQL the next test of the name gets the same one with the rows that prepare has
-// left, if the test has not changed the schema, and still open if it has not changed a
-// merchant: to make and to open a database, and to plan every statement for the first
-// time, takes far longer than most tests.
+// On PostgreSQL the next test of the name gets the same one with the rows that prepare
+// left, unless the test has changed the schema: creating a database takes longer than
+// most tests. It gets it still open, if it asks for nothing but a limit: opening it, and
+// planning every statement for the first time, takes as long again.
 func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare func(Database)) Database {
 	t.Helper()
-	key := fmt.Sprint(name, " ", o.Limit)
-	only := storage.Options{Limit: o.Limit}
-	if kind.Name != "Postgres" || fmt.Sprintf("%+v", o) != fmt.Sprintf("%+v", only) {
+	if kind.Name != "Postgres" {
 		target := kind.New(t)
 		db := Database{DB: Open(t, target, o), Target: target}
 		prepare(db)
 		return db
+	}
+	plain := fmt.Sprintf("%+v", o) == fmt.Sprintf("%+v", storage.Options{Limit: o.Limit})
+	key := name
+	if plain {
+		key = fmt.Sprint(name, " ", o.Limit)
 	}
 	spares.Lock()
 	var s *spare
@@ -36,14 +40,10 @@ func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare f
 	}
 	spares.Unlock()
 	if s == nil {
-		s = makeSpare(t, o, prepare)
+		s = makeSpare(t, o, plain, prepare)
 	}
 	t.Cleanup(func() {
-		fit, err := s.reset()
-		if err != nil {
-			t.Error(err)
-		}
-		if !fit {
+		if !s.reset() {
 			if err := s.end(); err != nil {
 				t.Error(err)
 			}
@@ -53,7 +53,10 @@ func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare f
 		defer spares.Unlock()
 		spares.of[key] = append(spares.of[key], s)
 	})
-	return s.db
+	if plain {
+		return Database{DB: s.db, Target: s.target}
+	}
+	return Database{DB: Open(t, s.target, o), Target: s.target}
 }
 
 // spares are the databases that wait for the next test of their name.
@@ -63,83 +66,83 @@ var spares = struct {
 }{of: map[string][]*spare{}}
 
 type spare struct {
-	db        Database
-	options   storage.Options
-	shape     string // of everything but the rows
-	merchants string // and their versions, by which a server keeps catalogues in memory
+	target    string
+	db        *storage.DB // nil if each test opens it with options of its own
+	conn      *pgx.Conn   // resets it
+	shape     string      // of everything but the rows
+	merchants []string
 }
 
-func makeSpare(t testing.TB, o storage.Options, prepare func(Database)) *spare {
+func makeSpare(t testing.TB, o storage.Options, keepOpen bool, prepare func(Database)) *spare {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	admin, name := PostgresURL(t), uniqueName()
 	if err := createDatabase(admin, name, PostgresTemplate(t, "holdfast", create)); err != nil {
 		t.Fatal(err)
 	}
-	s := &spare{db: Database{Target: databaseURL(admin, name)}, options: completed(o)}
-	if err := s.open(); err != nil {
+	s := &spare{target: databaseURL(admin, name)}
+	db, err := storage.Open(ctx, s.target, completed(storage.Options{Limit: o.Limit}))
+	if err != nil {
 		t.Fatal(err)
 	}
-	prepare(s.db)
-	err := s.do(func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, keepRows); err != nil {
-			return err
-		}
-		return conn.QueryRow(ctx, shapeOf).Scan(&s.shape, &s.merchants)
-	})
-	if err != nil {
+	prepare(Database{DB: db, Target: s.target})
+	if keepOpen {
+		s.db = db
+	} else if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s.conn, err = pgx.Connect(ctx, s.target); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.conn.Exec(ctx, keepRows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.QueryRow(ctx, shapeOf).Scan(&s.shape, &s.merchants); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// do runs f on a connection of its own.
-func (s *spare) do(f func(context.Context, *pgx.Conn) error) (err error) {
+// reset makes the database as it was. It reports false if it cannot: the test has changed
+// the schema, or has broken the database or closed it, on purpose.
+func (s *spare) reset() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.db.Target)
-	if err != nil {
-		return err
+	var shape string
+	var merchants []string
+	if err := s.conn.QueryRow(ctx, shapeOf).Scan(&shape, &merchants); err != nil || shape != s.shape {
+		return false
 	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	return f(ctx, conn)
-}
-
-// reset makes the database as it was, and reports whether it is.
-func (s *spare) reset() (fit bool, err error) {
-	var merchants string
-	err = s.do(func(ctx context.Context, conn *pgx.Conn) error {
-		var shape string
-		if err := conn.QueryRow(ctx, shapeOf).Scan(&shape, &merchants); err != nil || shape != s.shape {
-			return err
+	if _, err := s.conn.Exec(ctx, restoreRows); err != nil {
+		return false
+	}
+	if s.db == nil {
+		return true
+	}
+	if s.db.Ping(ctx) != nil {
+		return false
+	}
+	// The server keeps catalogues in memory, by their version; the next test may import
+	// another one with the same.
+	for _, id := range append(merchants, s.merchants...) {
+		if _, err := s.db.Refreshed(ctx, id); err != nil && !errors.Is(err, booking.ErrNotFound) {
+			return false
 		}
-		fit = true
-		if _, err := conn.Exec(ctx, restoreRows); err != nil {
-			return err
-		}
-		return s.db.Ping(ctx) // or the test has closed it
-	})
-	if err != nil { // the test has broken it, on purpose
-		return false, nil //nolint:nilerr // see above
 	}
-	if fit && merchants != s.merchants {
-		return true, errors.Join(s.db.Close(), s.open())
-	}
-	return fit, nil
-}
-
-func (s *spare) open() (err error) {
-	s.db.DB, err = storage.Open(context.Background(), s.db.Target, s.options)
-	return err
+	return true
 }
 
 // end closes and drops the database.
 func (s *spare) end() error {
-	u := s.db.Target
-	config, err := pgx.ParseConfig(u)
-	if err != nil {
-		return errors.New("the URL of a test's database cannot be read")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_ = s.conn.Close(ctx) // which the test may have cut
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
 	}
-	return errors.Join(s.db.Close(), dropDatabase(server.url, config.Database))
+	return errors.Join(err, dropDatabase(server.url, s.conn.Config().Database))
 }
 
 // endSpares ends those that wait.
@@ -156,8 +159,7 @@ func endSpares() error {
 	return errors.Join(errs...)
 }
 
-// shapeOf is a digest of everything about a database but its rows, and the merchants
-// with their versions.
+// shapeOf is a digest of everything about a database but its rows, and the merchants.
 const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT string_agg(concat_ws(' ', c.relname, c.relkind, c.relpersistence, c.reloptions, a.attname, a.atttypid, a.attnotnull, a.atthasdef), ',' ORDER BY c.relname, a.attnum)
 		FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relnamespace = 'public'::regnamespace),
@@ -166,7 +168,7 @@ const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT COUNT(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
 	(SELECT COUNT(*) FROM pg_namespace), (SELECT COUNT(*) FROM pg_extension),
 	(SELECT string_agg(setconfig::text, ',') FROM pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))))),
-	COALESCE((SELECT string_agg(id || ' ' || version, ',' ORDER BY id) FROM public.merchants), '')`
+	ARRAY(SELECT id FROM public.merchants)`
 
 // keepRows puts the rows that there are aside.
 const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEGIN
