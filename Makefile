@@ -9,19 +9,19 @@ export CGO_ENABLED = 0
 unwatched = modernc.org/libc modernc.org/libc/... modernc.org/memory modernc.org/sqlite/lib
 race = -race $(foreach p,$(unwatched),-gcflags=$(p)=-race=false)
 
-# Packages that start no goroutine, which TestCalmPackages holds them to: the race
-# detector has nothing to watch in their own tests.
-calm = inventory/... letters idempotency api/docs api/mapsbooking
+# Packages are tested one more at a time than there are processors, because some of them
+# wait for what they have started.
+at_once = -p $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help check test lint vulnerable abuse abuse-selftest alerts ha ha-quick demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
+.PHONY: help check test lint vulnerable abuse abuse-quick abuse-selftest alerts ha ha-quick demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## run all tests, on SQLite and PostgreSQL, with the race detector
+test: ## run all tests, on SQLite and PostgreSQL, and those with concurrency again with the race detector
 	@echo 'The first run compiles SQLite: a few minutes before the first line.'
-	go test -shuffle=on $(addprefix ./,$(calm))
-	CGO_ENABLED=1 go test $(race) -shuffle=on -timeout 30m $$(go list ./... | grep -vxF "$$(go list $(addprefix ./,$(calm)))")
+	go test -shuffle=on -timeout 30m $(at_once) ./...
+	racing=$$(go run .ci/racing.go) && CGO_ENABLED=1 go test $(race) -shuffle=on -timeout 30m $(at_once) $$racing
 
 check: ## while you work: lint, and the tests of what differs from main and what imports it, on SQLite alone
 	.ci/check
@@ -39,6 +39,9 @@ vulnerable: ## look for known vulnerabilities that are called; says so if it can
 
 abuse: ## flood and starve a real server, and watch its memory (ten minutes)
 	go test -tags abuse -count=1 -timeout 30m -v -run 'TestAbuse' ./cmd/holdfast
+
+abuse-quick: ## each of these attacks on SQLite over HTTP and on PostgreSQL over HTTPS alone (five minutes)
+	go test -tags abuse -count=1 -timeout 30m -v -run 'TestAbuse' ./cmd/holdfast -quick
 
 abuse-selftest: ## take each bound away, and demand that a trial or test notices
 	go test -tags abuse -count=1 -timeout 30m -v -run 'TestBroken$$' ./cmd/holdfast

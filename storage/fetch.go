@@ -531,26 +531,30 @@ func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for slots: %w", err)
 	}
+	want := len(there)
 	if len(there) < len(keys) {
-		if made, err = db.makeSlots(tx, keys, there); err != nil {
+		var missing int
+		if made, missing, err = db.makeSlots(tx, keys, there); err != nil {
 			return nil, nil, err
 		}
+		want += missing
 	}
 	rows, err = query[slotRow](db.dialect, tx, `SELECT s.* FROM {0} k CROSS JOIN slots s
 		WHERE s.resource_id = k.resource_id AND s.start_sec = k.start_sec ORDER BY s.resource_id, s.start_sec`+db.dialect.lockOf("s"), asked)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock slots: %w", err)
 	}
-	if len(rows) < len(there)+len(made) { // pruned meanwhile
+	if len(rows) < want { // pruned meanwhile
 		return nil, nil, errVanished
 	}
 	return rows, made, nil
 }
 
-// makeSlots inserts the rows of keys that are missing, and returns those it has
-// made. It locks their resources, shared: an import that changes a capacity waits until
-// the rows with the old one are committed, and then finds them.
-func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) ([]inventory.SlotKey, error) {
+// makeSlots inserts the rows of keys that are missing. It returns those it has made, and
+// how many there must be now: somebody else may have made the others. It locks their
+// resources, shared: an import that changes a capacity waits until the rows with the old
+// one are committed, and then finds them.
+func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) (made []inventory.SlotKey, must int, err error) {
 	have := make(map[slotAt]bool, len(there))
 	for _, at := range there {
 		have[at] = true
@@ -563,7 +567,7 @@ func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) (
 	resources, err := query[resourceRow](db.dialect, tx, `SELECT r.* FROM {0} k CROSS JOIN resources r
 		WHERE r.id = k.id AND r.kind <> 'published' ORDER BY r.id`+db.dialect.shareOf("r"), idSet(slices.Collect(maps.Keys(ids))))
 	if err != nil {
-		return nil, fmt.Errorf("lock resources: %w", err)
+		return nil, 0, fmt.Errorf("lock resources: %w", err)
 	}
 	capacity := make(map[uuid.UUID]int, len(resources))
 	for _, r := range resources {
@@ -581,17 +585,17 @@ func (db *DB) makeSlots(tx *gorm.DB, keys []inventory.SlotKey, there []slotAt) (
 		}
 	}
 	if len(rows) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	done, err := query[slotAt](db.dialect, tx, `INSERT INTO slots (resource_id, start_sec, offered, capacity)
 		SELECT resource_id, start_sec, offered, capacity FROM {0} k WHERE true
 		ON CONFLICT DO NOTHING RETURNING resource_id, start_sec`, setOf(rows))
 	if err != nil {
-		return nil, fmt.Errorf("make slots: %w", err)
+		return nil, 0, fmt.Errorf("make slots: %w", err)
 	}
-	made := make([]inventory.SlotKey, len(done))
+	made = make([]inventory.SlotKey, len(done))
 	for i, at := range done {
 		made[i] = inventory.SlotKey{Resource: at.ResourceID, StartSec: at.StartSec}
 	}
-	return made, nil
+	return made, len(rows), nil
 }

@@ -151,7 +151,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	defer patience.Stop()
 	for waited := false; ; waited = true {
 		db, err := open(ctx, target, o)
-		if err == nil || o.Wait == 0 || !mayPass(err) {
+		if err == nil || o.Wait == 0 || !isPostgres(target) || !mayPass(err) {
 			return db, err
 		}
 		if !waited {

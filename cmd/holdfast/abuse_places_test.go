@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -38,9 +39,15 @@ func onEach(t *testing.T, trial func(t *testing.T, s *target), args ...string) {
 	})
 }
 
+// quick halves the trials of everywhere: SQLite has HTTP, and PostgreSQL has HTTPS.
+var quick = flag.Bool("quick", false, "try each attack on SQLite over HTTP and on PostgreSQL over HTTPS only")
+
 // onEachSecured is onEach for what there is with HTTPS only.
 func onEachSecured(t *testing.T, trial func(t *testing.T, s *target)) {
 	each(t, func(t *testing.T, p program) {
+		if *quick && p.onSQLite() {
+			return
+		}
 		p.fresh(t)
 		p.ok(t, "import", file(t, "c", roomy.Replace(catalogue2)))
 		trial(t, serveSecured(t, p))
@@ -53,6 +60,9 @@ func everywhere(t *testing.T, trial func(t *testing.T, p program, serve func(arg
 	for over, serve := range map[string]func(*testing.T, program, ...string) *target{"HTTP": serveOn, "HTTPS": serveSecured} {
 		t.Run(over, func(t *testing.T) {
 			each(t, func(t *testing.T, p program) {
+				if *quick && p.onSQLite() != (over == "HTTP") {
+					return
+				}
 				p.fresh(t)
 				trial(t, p, func(args ...string) *target { return serve(t, p, args...) })
 			})

@@ -118,7 +118,7 @@ func TestAbuseReads(t *testing.T) {
 func (p program) charts(t *testing.T, n int) {
 	t.Helper()
 	id := "'00000000-0000-7000-8000-' || substr('000000000000' || i, -12)"
-	if strings.HasPrefix(p.database, "postgres") {
+	if !p.onSQLite() {
 		id = "('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid"
 	}
 	p.raw(t, `INSERT INTO guests (id, merchant_id, google_user_id, email, phone, given_name, family_name, created_sec, visitor_id)
@@ -147,7 +147,7 @@ func (p program) poison(t *testing.T, schedule string, changes int) {
 func (p program) raw(t *testing.T, text string, args ...any) {
 	t.Helper()
 	driver := "sqlite"
-	if strings.HasPrefix(p.database, "postgres") {
+	if !p.onSQLite() {
 		driver = "pgx"
 	}
 	db, err := sql.Open(driver, p.database)

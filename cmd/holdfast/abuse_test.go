@@ -55,7 +55,7 @@ func startTarget(t *testing.T, args ...string) *target {
 // fresh makes it a program on a file that is not there yet, if ABUSE_BINARY names another
 // build: one of an earlier release does not take today's schema. (Not so on PostgreSQL.)
 func (p *program) fresh(t *testing.T) {
-	if p.binary = os.Getenv("ABUSE_BINARY"); p.binary != "" && !strings.HasPrefix(p.database, "postgres") {
+	if p.binary = os.Getenv("ABUSE_BINARY"); p.binary != "" && p.onSQLite() {
 		p.database = filepath.Join(t.TempDir(), "fresh.db")
 	}
 }

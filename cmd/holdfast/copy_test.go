@@ -37,7 +37,7 @@ func (p program) copyTo(t *testing.T, to program) result {
 func (p program) execute(t *testing.T, statements ...string) {
 	t.Helper()
 	driver := "sqlite"
-	if strings.HasPrefix(p.database, "postgres://") {
+	if !p.onSQLite() {
 		driver = "pgx"
 	}
 	db, err := sql.Open(driver, p.database)

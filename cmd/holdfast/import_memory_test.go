@@ -30,6 +30,8 @@ type imported struct {
 	took   time.Duration
 }
 
+var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
 // importFile runs the program on a file and watches its memory. stop, if not 0,
 // is when it is told to end.
 func importFile(t *testing.T, binary, database, path string, stop time.Duration) (r imported) {
@@ -55,10 +57,10 @@ func importFile(t *testing.T, binary, database, path string, stop time.Duration)
 				r.took -= stop
 			}
 			return r
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)); err == nil {
-			if found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text); found != nil {
+			if found := peak.FindSubmatch(text); found != nil {
 				kb, err := strconv.Atoi(string(found[1]))
 				must(t, err)
 				r.memory = max(r.memory, kb>>10)
@@ -143,6 +145,9 @@ func TestImportMemory(t *testing.T) {
 		p.ok(t, "import", file(t, "m", merchantsFeed), file(t, "s", servicesFeed))
 		before := p.everything(t)
 		for _, f := range files {
+			if !p.onSQLite() {
+				break // files are checked, and refused, before anything is written anywhere
+			}
 			t.Run(f.name, func(t *testing.T) {
 				r := importFile(t, binary, p.database, file(t, "x", string(f.content)), 0)
 				t.Logf("%d bytes took %d MiB and %v", len(f.content), r.memory, r.took.Round(time.Millisecond))

@@ -45,6 +45,8 @@ type program struct {
 	binary   string // another build of it, to compare; "": this one
 }
 
+func (p program) onSQLite() bool { return !strings.HasPrefix(p.database, "postgres") }
+
 // result is what a run of the program came to.
 type result struct {
 	status   int

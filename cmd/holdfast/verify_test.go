@@ -29,7 +29,7 @@ func TestVerify(t *testing.T) {
 func (p program) tamper(t *testing.T, statements ...string) {
 	t.Helper()
 	driver, free := "sqlite", []string{"PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"}
-	if strings.HasPrefix(p.database, "postgres://") {
+	if !p.onSQLite() {
 		driver, free = "pgx", []string{"ALTER TABLE slots DROP CONSTRAINT slots_not_oversold"}
 	}
 	db, err := sql.Open(driver, p.database)

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"cmp"
 	"os"
 	"sync"
 	"syscall"
@@ -11,15 +12,16 @@ import (
 // plenty to spare.
 const needed = 4 << 30
 
-// inMemory returns a file system in memory for the databases of tests, if there is
-// one with room and TMPDIR asks for no other place. Databases sync as they always
+// inMemory returns a directory in memory for the databases of tests: TMPDIR, or /dev/shm
+// if that is not set. It has none if that is on a disk, or has no room. Databases sync as they always
 // do, but wait for no disk. No test is weaker for it: what tests kill is processes,
 // and what a process has written outlives it on any file system.
 var inMemory = sync.OnceValues(func() (dir string, ok bool) {
-	const shm = "/dev/shm"
-	var free syscall.Statfs_t
-	if !testing.Testing() || os.Getenv("TMPDIR") != "" || syscall.Statfs(shm, &free) != nil {
+	const tmpfs = 0x01021994
+	dir = cmp.Or(os.Getenv("TMPDIR"), "/dev/shm")
+	var system syscall.Statfs_t
+	if !testing.Testing() || syscall.Statfs(dir, &system) != nil {
 		return "", false
 	}
-	return shm, free.Bavail*uint64(free.Bsize) >= needed
+	return dir, system.Type == tmpfs && system.Bavail*uint64(system.Bsize) >= needed
 })
