@@ -12,19 +12,16 @@ import (
 
 	"holdfast/booking"
 	"holdfast/inventory"
+	"holdfast/storage/storagetest"
 )
 
 // raw is a connection to the world's database, past everything.
 func (w *world) raw() *sql.DB {
 	w.t.Helper()
-	driver := "sqlite"
-	if strings.HasPrefix(w.db.Target, "postgres") {
-		driver = "pgx"
-	}
-	db, err := sql.Open(driver, w.db.Target)
+	db, done, err := storagetest.Raw(w.db.Target)
 	w.must(err)
 	w.t.Cleanup(func() {
-		if err := db.Close(); err != nil {
+		if err := done(); err != nil {
 			w.t.Error(err)
 		}
 	})

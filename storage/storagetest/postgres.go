@@ -183,6 +183,9 @@ func createDatabase(admin, name, template string) error {
 }
 
 func dropDatabase(admin, name string) error {
+	if err := endRaw(databaseURL(admin, name)); err != nil {
+		return err
+	}
 	// FORCE, so that a connection a test forgot fails that test and not this one.
 	if err := execute(admin, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)

@@ -2,12 +2,12 @@ package storagetest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"holdfast/booking"
 	"holdfast/storage"
@@ -68,9 +68,9 @@ var spares = struct {
 type spare struct {
 	target    string
 	db        *storage.DB // nil if each test opens it with options of its own
-	conn      *pgx.Conn   // resets it
-	shape     string      // of everything but the rows
-	merchants []string
+	name      string
+	shape     string // of everything but the rows
+	merchants string // their ids
 }
 
 func makeSpare(t testing.TB, o storage.Options, keepOpen bool, prepare func(Database)) *spare {
@@ -81,7 +81,7 @@ func makeSpare(t testing.TB, o storage.Options, keepOpen bool, prepare func(Data
 	if err := createDatabase(admin, name, PostgresTemplate(t, "holdfast", create)); err != nil {
 		t.Fatal(err)
 	}
-	s := &spare{target: databaseURL(admin, name)}
+	s := &spare{name: name, target: databaseURL(admin, name)}
 	db, err := storage.Open(ctx, s.target, completed(storage.Options{Limit: o.Limit}))
 	if err != nil {
 		t.Fatal(err)
@@ -92,16 +92,24 @@ func makeSpare(t testing.TB, o storage.Options, keepOpen bool, prepare func(Data
 	} else if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s.conn, err = pgx.Connect(ctx, s.target); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.conn.Exec(ctx, keepRows); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.conn.QueryRow(ctx, shapeOf).Scan(&s.shape, &s.merchants); err != nil {
+	if err := s.admin(func(db *sql.DB) error {
+		if _, err := db.ExecContext(ctx, keepRows); err != nil {
+			return err
+		}
+		return db.QueryRowContext(ctx, shapeOf).Scan(&s.shape, &s.merchants)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// admin looks at the database past the code under test.
+func (s *spare) admin(f func(*sql.DB) error) error {
+	db, done, err := Raw(s.target)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(db), done())
 }
 
 // reset makes the database as it was. It reports false if it cannot: the test has changed
@@ -109,12 +117,15 @@ func makeSpare(t testing.TB, o storage.Options, keepOpen bool, prepare func(Data
 func (s *spare) reset() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	var shape string
-	var merchants []string
-	if err := s.conn.QueryRow(ctx, shapeOf).Scan(&shape, &merchants); err != nil || shape != s.shape {
-		return false
-	}
-	if _, err := s.conn.Exec(ctx, restoreRows); err != nil {
+	var shape, merchants string
+	err := s.admin(func(db *sql.DB) error {
+		if err := db.QueryRowContext(ctx, shapeOf).Scan(&shape, &merchants); err != nil || shape != s.shape {
+			return err
+		}
+		_, err := db.ExecContext(ctx, restoreRows)
+		return err
+	})
+	if err != nil || shape != s.shape {
 		return false
 	}
 	if s.db == nil {
@@ -125,7 +136,7 @@ func (s *spare) reset() bool {
 	}
 	// The server keeps catalogues in memory, by their version; the next test may import
 	// another one with the same.
-	for _, id := range append(merchants, s.merchants...) {
+	for _, id := range strings.Fields(merchants + " " + s.merchants) {
 		if _, err := s.db.Refreshed(ctx, id); err != nil && !errors.Is(err, booking.ErrNotFound) {
 			return false
 		}
@@ -135,14 +146,11 @@ func (s *spare) reset() bool {
 
 // end closes and drops the database.
 func (s *spare) end() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	_ = s.conn.Close(ctx) // which the test may have cut
 	var err error
 	if s.db != nil {
 		err = s.db.Close()
 	}
-	return errors.Join(err, dropDatabase(server.url, s.conn.Config().Database))
+	return errors.Join(err, dropDatabase(server.url, s.name))
 }
 
 // endSpares ends those that wait.
@@ -168,7 +176,7 @@ const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT COUNT(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace),
 	(SELECT COUNT(*) FROM pg_namespace), (SELECT COUNT(*) FROM pg_extension),
 	(SELECT string_agg(setconfig::text, ',') FROM pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))))),
-	ARRAY(SELECT id FROM public.merchants)`
+	COALESCE((SELECT string_agg(id, ' ') FROM public.merchants), '')`
 
 // keepRows puts the rows that there are aside.
 const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEGIN
@@ -178,15 +186,13 @@ const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEG
 	END LOOP;
 END $$`
 
-// restoreRows makes all tables as they were: those that have no rows and had none are
-// left alone.
-const restoreRows = `DO $$ DECLARE t text; full_ones text; has boolean; BEGIN
+// restoreRows makes all tables as they were. It deletes instead of truncating, because a
+// truncated table gets new files, and every connection plans anew.
+const restoreRows = `DO $$ DECLARE t text; BEGIN
 	SET LOCAL session_replication_role = replica;
 	FOR t IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
-		EXECUTE 'SELECT EXISTS (SELECT FROM public.' || t || ')' INTO has;
-		IF has THEN full_ones := concat_ws(', ', full_ones, 'public.' || t); END IF;
+		EXECUTE 'DELETE FROM public.' || t;
 	END LOOP;
-	EXECUTE 'TRUNCATE ' || full_ones || ' CASCADE';
 	FOR t IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'pristine' LOOP
 		EXECUTE 'INSERT INTO public.' || t || ' SELECT * FROM pristine.' || t;
 	END LOOP;
