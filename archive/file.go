@@ -33,7 +33,7 @@ type file struct {
 	f    *os.File
 	buf  *bufio.Writer
 	zip  *gzip.Writer
-	json *json.Encoder
+	sum  uint32 // of the lines so far
 	end  End
 }
 
@@ -77,8 +77,6 @@ func create(dir string, now time.Time) (*file, error) {
 		}
 		w := &file{name: name, f: f, buf: bufio.NewWriterSize(f, 64*1024)}
 		w.zip = gzip.NewWriter(w.buf)
-		w.json = json.NewEncoder(w.zip)
-		w.json.SetEscapeHTML(false)
 		_, err = os.Lstat(name)
 		if err == nil { // somebody else has just finished it
 			if err := w.abandon(); err != nil {
@@ -116,7 +114,12 @@ func lastNumber(dir string) (last int, err error) {
 
 func (w *file) line(l Line) error {
 	w.end.Lines++
-	return w.json.Encode(l)
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	_, err = w.zip.Write(append(sealed(text, &w.sum), '\n'))
+	return err
 }
 
 // Booking implements [storage.Archiver].
@@ -138,8 +141,7 @@ func (w *file) Event(of uuid.UUID, version int64, e booking.Event, o storage.Owe
 // finish completes the file, makes it survive the loss of power and gives it its name. It
 // returns how long it is, in bytes.
 func (w *file) finish() (size int64, err error) {
-	w.end.Lines++
-	err = errors.Join(w.json.Encode(Line{End: &w.end}), w.zip.Close(), w.buf.Flush(), w.f.Sync())
+	err = errors.Join(w.line(Line{End: &w.end}), w.zip.Close(), w.buf.Flush(), w.f.Sync())
 	if err != nil {
 		return 0, errors.Join(err, w.abandon())
 	}

@@ -7,7 +7,10 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 
 	"github.com/google/uuid"
 
@@ -21,7 +24,9 @@ import (
 const Format = 1
 
 // Line is one line of a file, which is gzip of JSON: a header, then bookings, each before
-// its tokens and its events by version, then an end. Exactly one member is there.
+// its tokens and its events by version, then an end. Exactly one member is there, and
+// behind it in the file "sum", the CRC-32 of all lines so far: gzip tells only at the end
+// of a file that something before was damaged.
 type Line struct {
 	Header  *Header  `json:"archive,omitempty"`
 	Booking *Booking `json:"booking,omitempty"`
@@ -96,4 +101,24 @@ func eventLine(of uuid.UUID, version int64, e booking.Event, o storage.Owed) *Ev
 		BookingID: of, Version: version, AtSec: e.AtSec, Actor: e.Actor, KeyID: e.KeyID, Action: e.Action,
 		Before: e.Before, After: e.After, Outbox: o,
 	}
+}
+
+// ending is the end of a line.
+func ending(sum uint32) string { return fmt.Sprintf(`,"sum":"%08x"}`, sum) }
+
+// sealed is an object as a line, whose sum it adds to the one of the lines before.
+func sealed(object []byte, sum *uint32) []byte {
+	open := bytes.TrimSuffix(object, []byte("}"))
+	*sum = crc32.Update(*sum, crc32.IEEETable, open)
+	return append(open, ending(*sum)...)
+}
+
+// intact reports whether a line has the sum that it and the lines before come to.
+func intact(line []byte, sum *uint32) bool {
+	open := len(line) - len(ending(0))
+	if open < 0 {
+		return false
+	}
+	*sum = crc32.Update(*sum, crc32.IEEETable, line[:open])
+	return string(line[open:]) == ending(*sum)
 }

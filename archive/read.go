@@ -39,7 +39,7 @@ func Read(r io.Reader, each func(Line) error) error {
 	}
 	lines := bufio.NewReaderSize(plain, 64*1024)
 	var got End
-	open := false // between a header and an end
+	open, sum := false, uint32(0) // between a header and an end
 	for number := int64(1); ; number++ {
 		wrong := func(err error) error { return &LineError{number, err} }
 		text, err := readLine(lines)
@@ -51,7 +51,13 @@ func Read(r io.Reader, each func(Line) error) error {
 		case err != nil:
 			return wrong(err)
 		}
+		if !open {
+			sum = 0
+		}
 		var l Line
+		if !intact(text, &sum) {
+			return wrong(errors.New("it is damaged: it does not have the sum of the lines so far"))
+		}
 		if err := json.Unmarshal(text, &l); err != nil {
 			return wrong(err)
 		}
