@@ -21,13 +21,15 @@ type archiveCommand struct {
 	Show archiveShowCommand `cmd:"" help:"Show the bookings in such files."`
 }
 
+func (cmd *archiveCommand) Help() string { return "holdfast archive run --help lists the flags." }
+
 type archiveRunCommand struct {
 	Dir         string        `placeholder:"DIR" type:"path" help:"Where to write the files. It is made, for its owner alone, if it is not there. Required, but with --dry-run."`
 	After       time.Duration `default:"9600h" help:"How long a booking stays after its visit; 9600h is 400 days. Not shorter than --keep-tokens. (${default})"`
 	KeepTokens  time.Duration `default:"720h" help:"How long a booking stays after its last idempotency token was claimed, because a retry may still come; 720h is 30 days. (${default})"`
 	Undelivered bool          `help:"Also archive bookings with changes that were not reported to others. This release reports none, so nothing is archived without this flag."`
 	DryRun      bool          `help:"Count what would be archived, and write nothing."`
-	vacuum
+	Vacuum      bool          `help:"Then VACUUM, so that new rows can use the room at once. On SQLite it rewrites the file, which becomes smaller, and nobody can book meanwhile."`
 }
 
 func (cmd *archiveRunCommand) Help() string {
@@ -65,7 +67,7 @@ func (cmd *archiveRunCommand) Run(ctx context.Context, s *settings, c *console) 
 	if err := errors.Join(err, err2); err != nil || cmd.DryRun {
 		return err
 	}
-	return cmd.wipe(ctx, db)
+	return vacuum{cmd.Vacuum}.wipe(ctx, db)
 }
 
 // stayed says what has ended and stays, in a line, or nothing.
