@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -564,6 +565,49 @@ func TestArchiveOfManyEvents(t *testing.T) {
 		if n := strings.Count(shown[b.ID], "CHANGED"); n != changes-2 || shown[other.ID] == "" {
 			t.Errorf("the file has %d changes, and of the other one %q", n, shown[other.ID])
 		}
+	})
+}
+
+// TestArchiveMany archives more bookings than are read at a time. With ARCHIVE_BOOKINGS
+// set it measures: docs/scale.md has the figures.
+func TestArchiveMany(t *testing.T) {
+	many := 1100
+	if n, err := strconv.Atoi(os.Getenv("ARCHIVE_BOOKINGS")); err == nil {
+		many = n
+	}
+	each(t, storage.Options{}, func(w *world) {
+		took := func(f func()) time.Duration {
+			begin := time.Now()
+			f()
+			return time.Since(begin).Round(time.Millisecond)
+		}
+		booking := took(func() {
+			var guests sync.WaitGroup
+			var next atomic.Int64
+			for range 64 {
+				guests.Go(func() {
+					for i := next.Add(1); i <= int64(many); i = next.Add(1) {
+						if _, err := w.Create(context.Background(), w.request(at(9, 0)+i%2000*1800)); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			guests.Wait()
+		})
+		erasing := took(w.retained)
+		var done archive.Done
+		archiving := took(func() { done = w.archived() })
+		if done.Bookings != many || len(done.Stay) != 0 || done.Files != (many+4999)/5000 {
+			t.Errorf("archived %+v", done)
+		}
+		var shown map[uuid.UUID]string
+		showing := took(func() { shown = w.shown() })
+		if len(shown) != many || len(w.stored()) != 0 {
+			t.Errorf("the files have %d, the database %d", len(shown), len(w.stored()))
+		}
+		t.Logf("%d bookings: booked in %s, erased in %s, archived in %s (%.0f/s), read in %s; %d files, %d bytes a booking",
+			many, booking, erasing, archiving, float64(many)/archiving.Seconds(), showing, done.Files, done.Bytes/int64(many))
 	})
 }
 
