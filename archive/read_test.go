@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,5 +170,33 @@ func TestReadRefuses(t *testing.T) {
 	}
 	if err := Read(zipped(t, header, end, header, end), func(Line) error { return nil }); err != nil { // cat
 		t.Errorf("two files in one: %v", err)
+	}
+}
+
+// Runs at the same time write over nobody's file.
+func TestCreateAtOnce(t *testing.T) {
+	const runs, files = 8, 20
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for range runs {
+		all.Go(func() {
+			for range files {
+				w, err := create(dir, time.Unix(1_800_000_000, 0))
+				if err == nil {
+					_, err = w.finish()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if len(names) != runs*files || err != nil {
+		t.Errorf("%d files, want %d: %v", len(names), runs*files, err)
+	}
+	if n, err := each(t, names...); n != 0 || err != nil {
+		t.Errorf("%d bookings, %v", n, err)
 	}
 }
