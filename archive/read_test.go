@@ -96,13 +96,13 @@ func TestReadDamaged(t *testing.T) {
 		n, _ = each(t, damaged)
 		most = max(most, n)
 	}
-	for n := range len(text) {
+	for n := 0; n < len(text); n += 3 {
 		check(fmt.Sprintf("cut off at %d of %d", n, len(text)), text[:n])
 	}
 	if most == 0 {
 		t.Error("nothing was whole wherever it was cut off")
 	}
-	for n := 10; n < len(text); n++ { // behind gzip's header, of which not every bit counts
+	for n := 10; n < len(text); n += 3 { // behind gzip's header, of which not every bit counts
 		turned := bytes.Clone(text)
 		turned[n] ^= 0x10
 		check(fmt.Sprintf("bit turned at %d", n), turned)
