@@ -279,7 +279,7 @@ func TestCopyKilled(t *testing.T) {
 		complete := false
 		for i, delay := range []time.Duration{0, 10 * time.Millisecond, 50 * time.Millisecond} {
 			want = from.ok(t, "bookings", "--json")
-			victim := exec.Command(os.Args[0], "-test.run=^TestCopyKilled$") //nolint:gosec // this program
+			victim := exec.Command(os.Args[0], "-test.run=^TestCopyKilled$")
 			victim.Env = append(os.Environ(), "COPY_FROM="+from.database, "COPY_TO="+to.database)
 			must(t, victim.Start())
 			for end := time.Now().Add(time.Minute); fenced() == 0; {
