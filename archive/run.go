@@ -12,11 +12,11 @@ import (
 
 // How much is done at a time.
 const (
-	atOnce     = 500    // bookings that are read at a time
-	inFile     = 5_000  // bookings in a file, at least, unless there are no more; a page less than that and one more at most
-	rowsInFile = 50_000 // or rows, if bookings have many
-	inTx       = 50     // bookings that one transaction deletes
-	rowsInTx   = 2_000  // or rows, if bookings have many
+	atOnce     = 500     // bookings that are read at a time
+	inFile     = 5_000   // bookings after which a file has enough
+	rowsInFile = 200_000 // or rows, if bookings have many
+	inTx       = 50      // bookings that one transaction deletes
+	rowsInTx   = 2_000   // or rows, if bookings have many
 )
 
 // Plan says what to archive, and where to.
