@@ -549,6 +549,39 @@ func TestArchiveWhileWorking(t *testing.T) {
 	})
 }
 
+// A retry finds its token, and before it finds the booking both are archived: it is a new
+// request, and not an error. (SQLite lets nobody in between.)
+func TestArchiveBetweenTokenAndBooking(t *testing.T) {
+	var between atomic.Pointer[func()]
+	o := storage.Options{Fault: func(point string) error {
+		if f := between.Load(); f != nil && point == "after the token" && between.CompareAndSwap(f, nil) {
+			(*f)()
+		}
+		return nil
+	}}
+	each(t, o, func(w *world) {
+		if !strings.HasPrefix(w.db.Target, "postgres://") {
+			return
+		}
+		request := w.request(at(9, 0))
+		w.booked(request)
+		w.retained()
+		archive := func() {
+			if done := w.archived(); done.Bookings != 1 {
+				t.Errorf("archived %+v", done)
+			}
+		}
+		between.Store(&archive)
+		var refused *booking.Failure
+		if out, err := w.Create(w.t.Context(), request); !errors.As(err, &refused) || refused.Cause != booking.SlotUnavailable {
+			t.Errorf("got %+v, %v", out, err)
+		}
+		if between.Load() != nil {
+			t.Error("nothing was archived in between")
+		}
+	})
+}
+
 // A visit that was changed for years is archived like any other, row by row.
 func TestArchiveOfManyEvents(t *testing.T) {
 	const changes = 20_000
