@@ -176,6 +176,25 @@ func TestRetain(t *testing.T) {
 	})
 }
 
+// A time of the past that is closed again gets the block that is there. If that has been
+// erased, its new token says nothing of the request either: verify, at the end, looks.
+func TestErasedBlockIsNamedAgain(t *testing.T) {
+	each(t, func(w *world) {
+		first := w.block(block(bed, at(9, 0), at(10, 0)))
+		w.Now = func() time.Time { return eight.Add(48 * time.Hour) }
+		if done, err := w.Retain(t.Context(), theOperator, time.Hour, nil); err != nil || done.Visits != 1 {
+			t.Fatal(done, err)
+		}
+		again := block(bed, at(9, 0), at(10, 0))
+		again.Once = &booking.Once{Caller: "clinic/" + clinic, Token: "again", Fingerprint: []byte(canary)}
+		for range 2 {
+			if got := w.block(again); got.ID != first.ID {
+				t.Errorf("got %s, want %s", got.ID, first.ID)
+			}
+		}
+	})
+}
+
 // A guest who has booked again keeps the chart, whatever becomes of old visits.
 // More visits than fit into one transaction are erased.
 func TestRetainKeepsWhoComesBack(t *testing.T) {

@@ -61,13 +61,13 @@ func Backup(ctx context.Context, target, file string) (err error) {
 	}); err != nil {
 		return fmt.Errorf("check the backup: %w", err)
 	}
-	if err := syncFile(part); err != nil {
+	if err := SyncFile(part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, file); err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(file))
+	return SyncFile(filepath.Dir(file))
 }
 
 func isPostgres(target string) bool {
@@ -84,9 +84,9 @@ func withSQLite(path string, f func(*sql.DB) error) (err error) {
 	return f(db)
 }
 
-// syncFile makes what is in a file, or the names in a directory, survive the loss
+// SyncFile makes what is in a file, or the names in a directory, survive the loss
 // of power.
-func syncFile(path string) (err error) {
+func SyncFile(path string) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

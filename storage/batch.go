@@ -296,6 +296,9 @@ func (b *batch) keep(v *view) {
 		row := rowOfClaim(*c)
 		if v.subject != uuid.Nil {
 			row.BookingID = v.subject
+			if one, _ := b.bookings.get(v.subject); one.ErasedSec != 0 { // its tokens say nothing
+				row.Fingerprint = []byte{}
+			}
 		}
 		b.tokens.set(row.key(), row)
 	}

@@ -163,7 +163,7 @@ func readEvents(tx *gorm.DB, id uuid.UUID) ([]booking.Event, error) {
 	}
 	events := make([]booking.Event, len(rows))
 	for i, r := range rows {
-		events[i] = booking.Event{By: booking.By{Actor: r.Actor, KeyID: r.KeyID}, Action: r.Action, AtSec: r.AtSec, Before: []byte(r.Before), After: []byte(r.After)}
+		events[i] = r.event()
 	}
 	return events, nil
 }

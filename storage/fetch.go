@@ -154,7 +154,15 @@ func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 	for _, r := range b.tokens.was {
 		subjects = append(subjects, r.BookingID)
 	}
-	return db.readInto(tx, b, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects))
+	if err := db.readInto(tx, b, "SELECT b.* FROM {0} k CROSS JOIN bookings b WHERE b.id = k.id", idSet(subjects)); err != nil {
+		return err
+	}
+	for _, id := range subjects {
+		if _, there := b.bookings.was[id]; !there { // archived, with its token, since we read that
+			return errVanished
+		}
+	}
+	return nil
 }
 
 // readInto adds the bookings that a statement finds to the batch.

@@ -101,6 +101,16 @@ func TestPlans(t *testing.T) {
 		_, err = s.Erase(ctx, booking.By{Actor: booking.ByOperator}, booking.Subject{UserID: "u"}, true)
 		must(err)
 
+		all := booking.Archival{UntilSec: slot.StartSec + 7200, TokensUntilSec: 1 << 40, Undelivered: true}
+		over, err := db.Over(ctx, "clinic", all.UntilSec, booking.Over{}, 10)
+		must(err)
+		must(db.ReadOver(ctx, over, silent{}))
+		if n, err := db.RemoveOver(ctx, all, over); n != len(over) || n == 0 || err != nil {
+			t.Errorf("removed %d of %d bookings: %v", n, len(over), err)
+		}
+		_, err = db.CountUnerased(ctx, all.UntilSec)
+		must(err)
+
 		of := booking.Slot{MerchantID: "feed", ServiceID: "s", StartSec: row.StartSec, DurationSec: 1800, StaffID: "kim", RoomID: "z"}
 		_, err = s.Available(ctx, "feed", []booking.Slot{of})
 		must(err)
@@ -111,6 +121,9 @@ func TestPlans(t *testing.T) {
 			t.Errorf("%d statements: too few to be all", len(seen))
 		}
 		for _, text := range slices.Sorted(maps.Keys(seen)) {
+			if strings.HasPrefix(text, "SET ") {
+				continue
+			}
 			plans := explain(t, raw, text, seen[text])
 			for _, plan := range plans {
 				if table := scanned(text, plan); table != "" {
@@ -120,6 +133,13 @@ func TestPlans(t *testing.T) {
 		}
 	})
 }
+
+// silent is an archiver that keeps nothing.
+type silent struct{}
+
+func (silent) Booking(booking.Booking, []inventory.Hold) error           { return nil }
+func (silent) Token(uuid.UUID, string, int64) error                      { return nil }
+func (silent) Event(uuid.UUID, int64, booking.Event, storage.Owed) error { return nil }
 
 // ignore is the error of a call whose result is not wanted.
 func ignore[T any](_ T, err error) error { return err }

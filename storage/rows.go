@@ -308,6 +308,10 @@ type eventRow struct {
 
 func (eventRow) TableName() string { return "booking_events" }
 
+func (r eventRow) event() booking.Event {
+	return booking.Event{By: booking.By{Actor: r.Actor, KeyID: r.KeyID}, Action: r.Action, AtSec: r.AtSec, Before: []byte(r.Before), After: []byte(r.After)}
+}
+
 type outboxRow struct {
 	BookingID    uuid.UUID
 	Version      int64

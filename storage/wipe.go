@@ -55,8 +55,8 @@ func wipeSQLite(ctx context.Context, db *DB, rewrite bool) error {
 	}
 }
 
-// personal are the tables with something of guests in them.
-const personal = "bookings, booking_events, guests, guest_keys, idempotency_tokens, marketing_preferences, merchants"
+// personal are the tables with something of guests in them, and what is archived with those.
+const personal = "bookings, booking_events, guests, guest_keys, idempotency_tokens, marketing_preferences, merchants, holds, occupied_resources, outbox"
 
 func wipePostgres(ctx context.Context, db *DB, rewrite bool) (err error) {
 	if !rewrite {

@@ -47,17 +47,19 @@ const takeSlots = `UPDATE slots SET taken = taken + k.spots, blocked = blocked +
 	capacity = CASE WHEN k.spots > 0 THEN capacity WHEN offered > taken + k.spots THEN offered ELSE taken + k.spots END
 	FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`
 
+// takenRow is a change of a slot for takeSlots.
+type takenRow struct {
+	ResourceID uuid.UUID
+	StartSec   int64
+	Spots      int
+	Blocks     int
+}
+
 func (b *batch) writeSlots(tx *gorm.DB) error {
-	type row struct {
-		ResourceID uuid.UUID
-		StartSec   int64
-		Spots      int
-		Blocks     int
-	}
-	var rows []row
+	var rows []takenRow
 	for _, k := range slices.SortedFunc(maps.Keys(b.slots.now), inventory.SlotKey.Compare) {
 		was, now := b.slots.was[k], b.slots.now[k]
-		if r := (row{k.Resource, k.StartSec, now.Taken - was.Taken, now.Blocked - was.Blocked}); r.Spots != 0 || r.Blocks != 0 {
+		if r := (takenRow{k.Resource, k.StartSec, now.Taken - was.Taken, now.Blocked - was.Blocked}); r.Spots != 0 || r.Blocks != 0 {
 			rows = append(rows, r)
 		}
 	}

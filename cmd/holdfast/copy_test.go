@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,14 +34,18 @@ func (p program) copyTo(t *testing.T, to program) result {
 	return p.run(t, "copy", "--from", p.database, "--to", to.database)
 }
 
+// driver is what opens the program's database past the program.
+func (p program) driver() string {
+	if strings.HasPrefix(p.database, "postgres://") {
+		return "pgx"
+	}
+	return "sqlite"
+}
+
 // execute runs statements past the program.
 func (p program) execute(t *testing.T, statements ...string) {
 	t.Helper()
-	driver := "sqlite"
-	if !p.onSQLite() {
-		driver = "pgx"
-	}
-	db, err := sql.Open(driver, p.database)
+	db, err := sql.Open(p.driver(), p.database)
 	must(t, err)
 	defer db.Close()
 	for _, s := range statements {
@@ -238,6 +243,79 @@ func TestCopyBrokenOff(t *testing.T) {
 		book(t, from.open(t), guest("Yves", at(15, 0)))
 		if r := from.run(t, "copy", "--from", from.database, "--cancel"); r.status != 1 || !strings.Contains(r.err, "is not being copied") {
 			t.Errorf("nothing to cancel: exit status %d\n%s%s", r.status, r.out, r.err)
+		}
+	})
+}
+
+// A copy is killed (kill -9) at several moments. The source answers queries, and says 503
+// to what changes something, until the same command finishes the copy or it is given up.
+// Nothing is lost, whatever the victim left in the target.
+func TestCopyKilled(t *testing.T) {
+	if from := os.Getenv("COPY_FROM"); from != "" { // the victim
+		os.Exit(run(t.Context(), []string{"copy", "--from", from, "--to", os.Getenv("COPY_TO")}, os.Stdout, os.Stderr))
+	}
+	eachWay(t, func(t *testing.T, from, to program) {
+		from.ok(t, "import", file(t, "c", strings.Replace(catalogue2, "capacity: 2", "capacity: 10000", 1)))
+		db := from.open(t)
+		var guests sync.WaitGroup
+		for g := range 20 {
+			guests.Go(func() {
+				for n := range 20 {
+					if _, err := service(db).Create(t.Context(), guest(fmt.Sprintf("guest%dx%d", g, n), ahead(9))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		guests.Wait()
+		fenced := func() (n int) {
+			raw, err := sql.Open(from.driver(), from.database)
+			must(t, err)
+			defer raw.Close()
+			must(t, raw.QueryRow("SELECT COUNT(*) FROM copies WHERE finished_sec IS NULL").Scan(&n))
+			return n
+		}
+		var want string
+		complete := false
+		for i, delay := range []time.Duration{0, 10 * time.Millisecond, 50 * time.Millisecond} {
+			want = from.ok(t, "bookings", "--json")
+			victim := exec.Command(os.Args[0], "-test.run=^TestCopyKilled$")
+			victim.Env = append(os.Environ(), "COPY_FROM="+from.database, "COPY_TO="+to.database)
+			must(t, victim.Start())
+			for end := time.Now().Add(time.Minute); fenced() == 0; {
+				if time.Sleep(2 * time.Millisecond); time.Now().After(end) {
+					t.Fatal("the victim does not begin")
+				}
+			}
+			time.Sleep(delay)
+			must(t, victim.Process.Kill())
+			if err := victim.Wait(); err == nil {
+				t.Fatal("the victim was not killed")
+			}
+			if complete = fenced() == 0; complete {
+				t.Logf("after %s the copy was complete", delay)
+				break
+			}
+			s := from.serve(t, "--google-credentials", googleCredentials)
+			s.want(t, createBody("late", 9), 503, "")
+			if status, answer, err := s.post("/v3/ListBookings", `{"user_id":"guest0x0"}`); err != nil || status != 200 || !strings.Contains(answer, "CONFIRMED") {
+				t.Errorf("a query: %d %s, %v", status, answer, err)
+			}
+			s.stop(t)
+			if r := from.run(t, "key", "create", "--merchant", "seoul"); r.status != 1 || !strings.Contains(r.err, "holdfast copy --help says what to do") {
+				t.Errorf("a command: exit status %d\n%s%s", r.status, r.out, r.err)
+			}
+			if i < 2 {
+				from.ok(t, "copy", "--from", from.database, "--cancel")
+				book(t, from.open(t), guest(fmt.Sprint("between", i), ahead(12)))
+			}
+		}
+		if r := from.copyTo(t, to); !complete && r.status != 0 {
+			t.Fatalf("exit status %d\n%s%s", r.status, r.out, r.err)
+		}
+		to.ok(t, "verify")
+		if got := to.ok(t, "bookings", "--json"); got != want {
+			t.Errorf("the copy has other bookings (-source +copy):\n%.3000s", cmp.Diff(want, got))
 		}
 	})
 }

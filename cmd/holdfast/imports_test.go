@@ -21,6 +21,7 @@ var permitted = map[string][]string{
 	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage/storagetest": {"holdfast/storage", "holdfast/booking", "holdfast/inventory"},
 	"holdfast/importer":            {"holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/letters", "holdfast/storage"},
+	"holdfast/archive":             {"holdfast/booking", "holdfast/inventory", "holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
 	"holdfast/api/edge":            {"holdfast/booking"},
 	"holdfast/api/google":          {"holdfast/api/edge", "holdfast/api/mapsbooking", "holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
@@ -31,7 +32,7 @@ var permitted = map[string][]string{
 	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters",
+		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/archive", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters",
 	},
 }
 

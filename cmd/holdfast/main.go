@@ -51,6 +51,7 @@ type commands struct {
 	Prune     pruneCommand     `cmd:"" help:"Delete past slots that nobody booked."`
 	Retain    retainCommand    `cmd:"" help:"Erase the personal data of guests whose visits were long ago."`
 	Erase     eraseCommand     `cmd:"" help:"Erase the personal data of one person."`
+	Archive   archiveCommand   `cmd:"" help:"Move old, erased bookings to compressed files, and show those."`
 	Backup    backupCommand    `cmd:"" help:"Write a copy of an SQLite database to a new file, also while serving."`
 	Copy      copyCommand      `cmd:"" help:"Copy everything from SQLite to PostgreSQL, or back, and close the source."`
 	Doctor    doctorCommand    `cmd:"" help:"Look for what is refused or doubtful in settings, database, replication, clocks, disks and secrets."`

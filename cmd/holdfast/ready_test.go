@@ -141,6 +141,28 @@ func TestDeployNamesWhatExists(t *testing.T) {
 	}
 }
 
+// What systemd starts once a day has the flags that those commands know.
+func TestDeployedTimerHasKnownFlags(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "deploy/systemd/holdfast-daily.service"))
+	must(t, err)
+	starts := regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/holdfast (\w+)(.*)$`).FindAllStringSubmatch(string(text), -1)
+	if len(starts) != 3 {
+		t.Errorf("it starts %v", starts)
+	}
+	for _, start := range starts {
+		command := []string{start[1]}
+		if start[1] == "archive" {
+			command = []string{"archive", "run"}
+		}
+		help := helpOf(t, command...)
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(start[2], -1) {
+			if !strings.Contains(help, flag) {
+				t.Errorf("%s %s", start[1], flag)
+			}
+		}
+	}
+}
+
 // What systemd and Kubernetes start has the flags that serve knows.
 func TestDeployHasKnownFlags(t *testing.T) {
 	for _, path := range []string{"systemd/holdfast.service", "kubernetes/holdfast.yaml"} {

@@ -22,6 +22,13 @@ func (t *table) row(cells ...string) {
 	t.lines = append(t.lines, cells)
 }
 
+// flush prints the lines so far, and forgets them.
+func (t *table) flush(w io.Writer) error {
+	err := t.print(w)
+	t.lines = t.lines[:0]
+	return err
+}
+
 // print writes all lines. The last cell of a line is as long as it is.
 func (t *table) print(w io.Writer) error {
 	var widths []int

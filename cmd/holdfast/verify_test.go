@@ -66,8 +66,13 @@ func TestVerifyFindsTampering(t *testing.T) {
 	}
 	tampering := []row{
 		{"a slot's taken is the sum of the holds that cover it", []string{"UPDATE slots SET taken = taken + 1 WHERE " + ofJane}, "taken 2, held 1"},
+		{"a slot's taken is the sum of the holds that cover it", []string{"UPDATE slots SET taken = 0 WHERE " + ofJane}, "taken 0, held 1"},
 		{"a published slot's taken is the sum of its holds", []string{"UPDATE slots SET taken = 0 WHERE " + ofBob}, "taken 0, held 1"},
 		{"a slot's blocked is the number of blocks that cover it", []string{"UPDATE slots SET blocked = blocked + 1 WHERE " + ofJane}, "blocked 1, blocks 0"},
+		{"a slot's blocked is the number of blocks that cover it", []string{
+			"UPDATE slots SET taken = 0 WHERE " + allOfJane, "UPDATE holds SET block = TRUE WHERE booking_id = " + jane,
+			"UPDATE bookings SET state = 'BLOCKED', guest_id = '00000000-0000-0000-0000-000000000000' WHERE id = " + jane,
+		}, "blocked 0, blocks 1"},
 		{"a slot's taken is between 0 and its capacity", []string{"UPDATE slots SET capacity = 0, offered = 0 WHERE " + ofJane}, "taken 1 of 0"},
 		{"a slot lies on the grid of its resource", []string{"INSERT INTO slots (resource_id, start_sec, offered, capacity) SELECT resource_id, start_sec - 60, 1, 1 FROM slots WHERE " + ofJane}, ": not a multiple of 1800 from 0"},
 		{"a hold has all its slots", []string{"DELETE FROM slots WHERE " + ofJane}, " holds "},
