@@ -153,7 +153,8 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
 	// keys take on the same rows.
 	db.dialect = dialect{
-		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
+		system: "postgresql",
+		lock:   " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
 		writable: "SELECT current_setting('transaction_read_only') = 'off'",
 		standbys: standbysQuery,
 		local:    local, slow: "SET LOCAL statement_timeout = 0",

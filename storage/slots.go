@@ -36,6 +36,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		PartySize   int
 		Known       int
 	}
+	defer courseOf(ctx).read()()
 	done, err := db.reading(ctx)
 	if err != nil {
 		return nil, err

@@ -143,8 +143,20 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 	}
 }
 
-// attempt is one database transaction.
+// attempt is one database transaction, and is noted if somebody watches.
 func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error) {
+	t := notesOf(ctx)
+	t.begin()
+	err = errPanicked // unless it returns
+	defer func() { t.end(err) }()
+	return db.try(ctx, t, f)
+}
+
+// errPanicked stands for a panic in the notes of a transaction.
+var errPanicked = errors.New("panicked")
+
+// try is one database transaction.
+func (db *DB) try(ctx context.Context, t *notes, f func(tx *gorm.DB) error) (err error) {
 	tx := begin(db.write.WithContext(ctx))
 	if tx.Error != nil {
 		return fmt.Errorf("begin: %w", tx.Error)
@@ -165,6 +177,7 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 		return err
 	}
 	sent = true
+	t.step("commit")
 	impatient := db.impatient.Load()
 	if err := tx.Commit().Error; err != nil {
 		if classify(err) == rolledBack {
