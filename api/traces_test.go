@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -115,25 +116,49 @@ func TestRerunShowsTwice(t *testing.T) {
 	})
 }
 
-// A refusal tells its cause, a read its time, and the log which trace to look at.
+// A refusal tells its cause, what is no operation its time, and the log which trace to
+// look at.
 func TestTraceOfRefusal(t *testing.T) {
 	eachWith(t, options{traced: "always_on"}, func(w *world) {
-		for path, body := range map[string]string{createPath: canaryCreate(1, at(13, 0), ""), "/v3/ListBookings": `{"user_id":"nobody"}`} { // closed
-			if _, err := w.send("POST", path, body, "Authorization", "google"); err != nil {
-				w.t.Fatal(err)
+		_, err := w.db.Merchant(context.Background(), clinic1) // so that nobody below has to read it
+		w.must(err)
+		trees := map[string]string{}
+		for path, c := range map[string]struct{ who, body, tree string }{
+			createPath:                    {"google", canaryCreate(1, at(13, 0), ""), "operation(queue batch(begin fetch decide))"}, // closed
+			"/v3/ListBookings":            {"google", `{"user_id":"nobody"}`, "read"},
+			"/v3/SetMarketingPreference":  {"google", `{"user_information":{"user_id":"nobody"},"user_to_receive_marketing":true}`, "operation(batch(begin run commit))"},
+			"/v3/BatchAvailabilityLookup": {"google", `{"merchant_id":"clinic-1","slot_time":[{"service_id":"skin-care","start_sec":"1772409600"}]}`, "read"},
+			zonesPath:                     {clinic1, `{}`, "read read"}, // the first: whose token it is
+			"/v3/HealthCheck":             {"google", "", "read"},
+		} {
+			method := "POST"
+			if c.body == "" {
+				method = "GET"
 			}
+			a, err := w.send(method, path, c.body, "Authorization", c.who)
+			w.must(err)
+			if a.status == 400 {
+				w.t.Errorf("%s: %s", path, a.body)
+			}
+			trees[method+" "+path] = c.tree
 		}
 		w.traced()
-		request, operation, batch := w.named("POST /v3/CreateBooking"), w.named("operation"), w.named("batch")
+		for name, tree := range trees {
+			if got := w.traces.Tree(w.named(name)); got != name+"("+tree+")" {
+				w.t.Errorf("%s instead of %s", got, tree)
+			}
+		}
+		request := w.named("POST /v3/CreateBooking")
+		of := func(name string) tracestest.Span {
+			return slices.DeleteFunc(w.traces.Named(name), func(s tracestest.Span) bool { return s.Trace != request.Trace })[0]
+		}
+		operation, batch := of("operation"), of("batch")
 		w.wantAttributes(request, "http.request.method", "POST", "http.route", createPath, "http.response.status_code", "200",
 			"holdfast.caller", "google", "holdfast.cause", "SLOT_UNAVAILABLE", "service.name", "holdfast")
 		w.wantAttributes(operation, "holdfast.merchant_id", clinic1, "holdfast.outcome", "refused", "holdfast.cause", "slot unavailable")
 		w.wantAttributes(batch, "holdfast.outcome", "unchanged")
 		if request.Failed || operation.Failed || batch.Failed {
 			w.t.Error("a refusal is no failure of ours")
-		}
-		if got := w.traces.Tree(w.named("POST /v3/ListBookings")); got != "POST /v3/ListBookings(read)" {
-			w.t.Error(got)
 		}
 		if line := fmt.Sprintf(`"cause":"SLOT_UNAVAILABLE","trace_id":"%s"`, request.Trace); !strings.Contains(w.log.String(), line) {
 			w.t.Errorf("no %s in\n%s", line, w.log)

@@ -14,21 +14,25 @@ import (
 type Course struct {
 	mu         sync.Mutex
 	operations []Operation
-	reads      []Read
+	others     []Other
 }
 
-// Operation is one call of [DB.InTx].
+// Operation is one call of [DB.InTx], or another transaction that writes.
 type Operation struct {
 	MerchantID   string // "" if it named none
 	Since        time.Time
-	Turn         time.Time // when a committer took it; zero if none did
+	Turn         time.Time // when a committer took it; zero if none did; Since if it needs none
 	Until        time.Time
 	Transactions []*Transaction // that were tried for it, in order
 	Err          error          // what it ended with; only its type may be shown to anybody
 }
 
-// Read is one read outside of operations, with its wait for a place among the long ones.
-type Read struct{ Since, Until time.Time }
+// Other is what the store did besides operations: read, with the wait for a connection,
+// or settle, see [DB.Settled].
+type Other struct {
+	Name         string
+	Since, Until time.Time
+}
 
 // Transaction is one try of a batch at the database. All operations of the batch have
 // the same one.
@@ -36,7 +40,7 @@ type Transaction struct {
 	System     string // of the database, by OpenTelemetry's names
 	Operations int    // that shared it
 	Try        int    // from 1; tries of the same batch count on
-	Steps      []Step // begin, fetch, decide, write and commit, as far as it came; settle, see [DB.Settled]
+	Steps      []Step // begin, fetch, decide, write and commit, as far as it came; settle, see [DB.Settled]; run, of an operation of its own
 	Until      time.Time
 	Outcome    string // one of those below
 	Code       string // PostgreSQL's SQLSTATE; "" if there is none
@@ -84,15 +88,15 @@ func courseOf(ctx context.Context) *Course {
 	return c
 }
 
-// So many operations, and so many reads, are kept of one request. One that plans itself
+// So many operations, and as much else, are kept of one request. One that is planned
 // again and again is not worth more.
 const courseLength = 16
 
-// Noted returns the operations and the reads of the request so far.
-func (c *Course) Noted() ([]Operation, []Read) {
+// Noted returns what the store has done for the request so far.
+func (c *Course) Noted() ([]Operation, []Other) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.operations, c.reads
+	return c.operations, c.others
 }
 
 // answered notes an operation, which has ended with err or a panic of its own.
@@ -117,8 +121,8 @@ func (c *Course) answered(op *operation, err error) {
 	})
 }
 
-// read notes a read from now until done is called.
-func (c *Course) read() (done func()) {
+// note notes something else, from now until done is called.
+func (c *Course) note(name string) (done func()) {
 	if c == nil {
 		return nothing
 	}
@@ -126,8 +130,8 @@ func (c *Course) read() (done func()) {
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if len(c.reads) < courseLength {
-			c.reads = append(c.reads, Read{since, now()})
+		if len(c.others) < courseLength {
+			c.others = append(c.others, Other{name, since, now()})
 		}
 	}
 }
@@ -216,19 +220,16 @@ func (t *notes) share(ops []*operation) {
 // outcome is what became of a transaction, in one word.
 func outcome(err error) string {
 	var refused *refusal
-	if errors.As(err, &refused) {
-		err = refused.err
-	}
 	var doubt *unknown
 	switch {
 	case err == nil:
 		return Committed
-	case errors.Is(err, errNothing):
+	case errors.As(err, &refused) && errors.Is(refused.err, errHeldUp):
+		return Timeout
+	case refused != nil:
 		return Unchanged
 	case errors.As(err, &doubt):
 		return Unknown
-	case errors.Is(err, errHeldUp):
-		return Timeout
 	case errors.Is(err, errPanicked):
 		return Failed
 	}

@@ -12,7 +12,7 @@ func TestNotesAreFree(t *testing.T) {
 	ops := []*operation{{}, {}}
 	n := testing.AllocsPerRun(100, func() {
 		ctx := context.Background()
-		courseOf(ctx).read()()
+		courseOf(ctx).note("read")()
 		ctx, notes := db.noting(ctx, ops)
 		notesOf(ctx).begin()
 		notes.step("fetch")
@@ -31,10 +31,10 @@ func TestCourseIsBounded(t *testing.T) {
 	_, c := Watch(t.Context())
 	for range 10 * courseLength {
 		c.answered(&operation{since: time.Now()}, nil)
-		c.read()()
+		c.note("read")()
 	}
-	if operations, reads := c.Noted(); len(operations) != courseLength || len(reads) != courseLength {
-		t.Errorf("%d operations, %d reads", len(operations), len(reads))
+	if operations, others := c.Noted(); len(operations) != courseLength || len(others) != courseLength {
+		t.Errorf("%d operations, %d others", len(operations), len(others))
 	}
 }
 

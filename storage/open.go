@@ -385,7 +385,7 @@ func (db *DB) reading(ctx context.Context) (done func(), err error) {
 
 // snapshot runs f in a read-only transaction that sees one moment.
 func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
-	defer courseOf(ctx).read()()
+	defer courseOf(ctx).note("read")()
 	done, err := db.reading(ctx)
 	if err != nil {
 		return err

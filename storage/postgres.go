@@ -207,6 +207,7 @@ func (db *DB) forsake(err error) {
 // Ping reports whether bookings can be taken: the database answers, is not a standby,
 // and is not being copied. It returns an error wrapping [booking.ErrUnavailable] if not.
 func (db *DB) Ping(ctx context.Context) error {
+	defer courseOf(ctx).note("read")()
 	var writable bool
 	err := db.read.WithContext(ctx).Raw(db.dialect.writable).Scan(&writable).Error
 	if err == nil && !writable {

@@ -19,11 +19,11 @@ import (
 // tell makes the spans of one request:
 //
 //	request
-//	├── read                       each read of the database outside of operations
+//	├── read, settle               what else the database was asked
 //	└── operation                  each operation, with a link to each batch that ran it
 //	    ├── queue                  its wait for a committer
 //	    └── batch                  each database transaction that was tried
-//	        └── begin, fetch, decide, write, commit, settle
+//	        └── begin, fetch, decide, write, commit, settle, or begin, run, commit
 //
 // A batch that several requests share is in the trace of the one that is told first. The
 // others link to it.
@@ -41,9 +41,9 @@ func (t *Tracer) tell(r *request, a edge.Answer) {
 		}
 	}
 	ctx, span := t.start(ctx, a.Method+" "+a.Route, r.since, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attrs...))
-	operations, reads := r.course.Noted()
-	for _, read := range reads {
-		t.whole(ctx, "read", read.Since, read.Until)
+	operations, others := r.course.Noted()
+	for _, other := range others {
+		t.whole(ctx, other.Name, other.Since, other.Until)
 	}
 	for _, op := range operations {
 		t.operation(ctx, op)
@@ -64,11 +64,12 @@ func (t *Tracer) operation(ctx context.Context, op storage.Operation) {
 		attrs = append(attrs, attribute.String("holdfast.merchant_id", op.MerchantID))
 	}
 	ctx, span := t.start(ctx, "operation", op.Since, trace.WithAttributes(attrs...))
-	turn := op.Turn
-	if turn.IsZero() { // it never had one
-		turn = op.Until
+	switch {
+	case op.Turn.IsZero(): // it never had one
+		t.whole(ctx, "queue", op.Since, op.Until)
+	case op.Turn.After(op.Since):
+		t.whole(ctx, "queue", op.Since, op.Turn)
 	}
-	t.whole(ctx, "queue", op.Since, turn)
 	for _, tx := range op.Transactions {
 		told := tx.Told(func() any { return t.batch(ctx, tx) })
 		span.AddLink(trace.Link{SpanContext: told.(trace.SpanContext)})

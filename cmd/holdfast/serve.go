@@ -155,6 +155,9 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 			}
 		})
 	}
+	if traced.Endpoint != "" {
+		c.log.Info("sending traces", "endpoint", traced.Endpoint, "sampler", traced.Sampler)
+	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, limited, ready, cmd.Drain, c.log)
 }
