@@ -138,7 +138,7 @@ func (q *queue) gather() (batch []sdktrace.ReadOnlySpan, more bool) {
 func (q *queue) send(batch []sdktrace.ReadOnlySpan) {
 	lost := int64(len(batch))
 	pause := time.Second
-	for try := 1; ; try++ {
+	for try := 1; q.ctx.Err() == nil; try++ { // once it is over, there is no time to try the rest
 		q.trouble = q.exporter.ExportSpans(q.ctx, batch)
 		var rejected *rejectedError
 		if q.trouble == nil || errors.As(q.trouble, &rejected) {

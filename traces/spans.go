@@ -51,7 +51,7 @@ func (t *Tracer) tell(r *request, a edge.Answer) {
 	if a.Status >= http.StatusInternalServerError {
 		fail(span, strconv.Itoa(a.Status))
 	}
-	end(span, time.Now()) //nolint:forbidigo // for measuring
+	end(span, t.now())
 }
 
 func (t *Tracer) operation(ctx context.Context, op storage.Operation) {

@@ -68,6 +68,7 @@ type Tracer struct {
 
 	asked, faults, strangers bucket
 
+	now    func() time.Time
 	queue  *queue
 	tracer trace.Tracer
 }
@@ -102,6 +103,7 @@ func New(c Config, log *slog.Logger) *Tracer {
 	t := &Tracer{
 		ratio: c.Ratio, parentBased: parentBased, off: choice == "always_off" && !parentBased,
 		asked: bucket{each: askedEach}, faults: bucket{each: faultsEach}, strangers: bucket{each: strangersEach},
+		now:   time.Now, //nolint:forbidigo // for measuring, and for bounds on what is measured
 		queue: newQueue(strings.TrimSuffix(c.Endpoint, "/")+"/v1/traces", c.Headers, log),
 	}
 	switch choice {
@@ -192,7 +194,7 @@ func (t *Tracer) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, course := storage.Watch(r.Context())
-		followed := &request{since: time.Now(), id: newTraceID(), remote: parentOf(r.Header), course: course} //nolint:forbidigo // for measuring
+		followed := &request{since: t.now(), id: newTraceID(), remote: parentOf(r.Header), course: course}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, requestKey{}, followed)))
 	})
 }
@@ -234,7 +236,7 @@ func (t *Tracer) decide(r *request, caller string, fault bool) bool {
 	}
 	if !r.chosen && fault && !r.faulty && !t.off {
 		r.faulty = true
-		r.chosen = t.faults.take()
+		r.chosen = t.faults.take(t.now())
 	}
 	return r.chosen
 }
@@ -246,13 +248,13 @@ func (t *Tracer) choose(caller string, remote trace.SpanContext) bool {
 	wanted := t.ratio == 1 || rand.Float64() < t.ratio //nolint:gosec // it guards no secret
 	switch {
 	case caller == "":
-		return wanted && t.strangers.take()
+		return wanted && t.strangers.take(t.now())
 	case !t.parentBased || !remote.IsValid():
 		return wanted
 	case !remote.IsSampled():
 		return false
 	}
-	return wanted || t.asked.take()
+	return wanted || t.asked.take(t.now())
 }
 
 // bucket has room for each tokens and gets as many every second. It begins full.
@@ -265,10 +267,9 @@ type bucket struct {
 }
 
 // take takes a token, if there is one.
-func (b *bucket) take() bool {
+func (b *bucket) take(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now() //nolint:forbidigo // for a bound on what is measured
 	b.tokens = min(b.each, b.tokens+b.each*now.Sub(b.at).Seconds())
 	b.at = now
 	if b.tokens < 1 {

@@ -81,7 +81,8 @@ func (c *Collector) take(r *http.Request, body []byte) error {
 				one := Span{
 					Name: s.GetName(), Trace: hex.EncodeToString(s.GetTraceId()), ID: hex.EncodeToString(s.GetSpanId()), Parent: hex.EncodeToString(s.GetParentSpanId()),
 					Attributes: map[string]string{}, Failed: s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR,
-					Start: time.Unix(0, int64(s.GetStartTimeUnixNano())), End: time.Unix(0, int64(s.GetEndTimeUnixNano())),
+					Start: time.Unix(0, int64(s.GetStartTimeUnixNano())), //nolint:gosec // until the year 2262
+					End:   time.Unix(0, int64(s.GetEndTimeUnixNano())),   //nolint:gosec // the same
 				}
 				for _, list := range [][]*commonpb.KeyValue{resource.GetResource().GetAttributes(), s.GetAttributes()} {
 					for _, a := range list {
