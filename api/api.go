@@ -26,14 +26,14 @@ import (
 // Config is what the channels need.
 type Config struct {
 	Bookings    *booking.Service
-	Credentials *google.Credentials         // nil or none: every /v3 call is 401
-	Attempts    *edge.Attempts              // limits failed ones; nil: they are not limited
-	Proxies     []*net.IPNet                // whose X-Forwarded-For is believed
-	Healthy     func(context.Context) error // the database is reachable; nil: always
-	Log         *slog.Logger                // nil: nowhere
-	Counters    *edge.Counters              // nil: not wanted
-	Observe     func(edge.Answer)           // told of every answer; nil: nobody
-	Closed      func() error                // why nothing is served at the moment, or nil; nil: never
+	Credentials *google.Credentials                // nil or none: every /v3 call is 401
+	Attempts    *edge.Attempts                     // limits failed ones; nil: they are not limited
+	Proxies     []*net.IPNet                       // whose X-Forwarded-For is believed
+	Healthy     func(context.Context) error        // the database is reachable; nil: always
+	Log         *slog.Logger                       // nil: nowhere
+	Counters    *edge.Counters                     // nil: not wanted
+	Observe     func(context.Context, edge.Answer) // told of every answer; nil: nobody
+	Closed      func() error                       // why nothing is served at the moment, or nil; nil: never
 }
 
 // New returns the handler of all routes.

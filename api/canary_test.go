@@ -106,7 +106,8 @@ type listener struct {
 func (l *listener) tell(wantStatus int, method, path, body, auth string) answer {
 	l.w.t.Helper()
 	a, err := l.w.send(method, path+"?name="+canaryUser, body, "Authorization", auth,
-		"User-Agent", canaryUser, "X-Forwarded-For", canaryUser, "X-Request-Id", canaryGiven, "Cookie", canaryUser)
+		"User-Agent", canaryUser, "X-Forwarded-For", canaryUser, "X-Request-Id", canaryGiven, "Cookie", canaryUser,
+		"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate", "k="+canaryUser, "Baggage", "user="+canaryUser)
 	l.w.must(err)
 	if a.status != wantStatus {
 		l.w.t.Errorf("%s: got %d %s, want %d", path, a.status, a.body, wantStatus)
@@ -119,7 +120,7 @@ func (l *listener) tell(wantStatus int, method, path, body, auth string) answer 
 
 // TestNothingPersonalGetsOut puts canaries into requests of every outcome:
 // success, refusal in a 200, 400, 401, 413, 503 from a database that fails at
-// every point, 500 from a panic. None of them sings in the log or in an answer
+// every point, 500 from a panic. None of them sings in the log, in a trace, or in an answer
 // to somebody who was refused.
 func TestNothingPersonalGetsOut(t *testing.T) {
 	var down atomic.Value // the point at which the database fails
@@ -127,6 +128,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 	var panics atomic.Bool
 	o := options{
 		mayError: true,
+		traced:   "always_on",
 		storage: storage.Options{Fault: func(point string) error {
 			if down.Load() == point {
 				return fmt.Errorf("fault %s: %w", point, io.ErrUnexpectedEOF)
@@ -181,8 +183,10 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 		l.tell(200, "POST", createPath, canaryCreate(30, at(11, 0), ""), "google")
 		l.tell(200, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(11, 0), ""), clinic1)
 
+		w.traced()
+		sent := w.traces.Received()
 		log := w.log.String()
-		for what, text := range map[string]string{"the log": log, "an answer": strings.Join(l.refused, "\n")} {
+		for what, text := range map[string]string{"the log": log, "a trace": sent, "an answer": strings.Join(l.refused, "\n")} {
 			for _, s := range escaped(text, l.secrets) {
 				w.t.Errorf("%q is in %s", s, what)
 			}
@@ -191,6 +195,11 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 		for _, word := range []string{`"panic"`, "panicky.InTx.func1", `"unavailable"`, "SLOT_UNAVAILABLE", visit.ID.String(), `"route":"/v3/CreateBooking"`, `"caller":"clinic-1"`} {
 			if !strings.Contains(log, word) {
 				w.t.Errorf("%s is not in the log", word)
+			}
+		}
+		for _, word := range []string{"POST /v3/CreateBooking", "SLOT_UNAVAILABLE", "clinic-1", "commit", "slot unavailable"} {
+			if !strings.Contains(sent, word) {
+				w.t.Errorf("%s is in no trace", word)
 			}
 		}
 		if w.t.Failed() {

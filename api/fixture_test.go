@@ -33,6 +33,8 @@ import (
 	"holdfast/inventory/catalogue"
 	"holdfast/storage"
 	"holdfast/storage/storagetest"
+	"holdfast/traces"
+	"holdfast/traces/tracestest"
 )
 
 func TestMain(m *testing.M) {
@@ -78,6 +80,8 @@ type world struct {
 	url     string
 	client  *http.Client
 	log     *printed
+	tracer  *traces.Tracer        // nil: nothing is traced
+	traces  *tracestest.Collector // nil likewise
 
 	clock atomic.Int64 // Unix seconds
 	ids   atomic.Int64 // made so far
@@ -92,6 +96,7 @@ type options struct {
 	storage  storage.Options
 	store    func(booking.Store) booking.Store // wraps the database
 	mayError bool                              // the log may have errors
+	traced   string                            // a sampler of traces; "": there are none
 }
 
 func each(t *testing.T, test func(w *world)) {
@@ -132,18 +137,28 @@ func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 	}
 	w.service = &booking.Service{Store: store, Now: func() time.Time { return time.Unix(w.clock.Load(), 0) }, NewID: w.newID}
 
-	server := httptest.NewServer(api.New(api.Config{
+	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if o.traced != "" {
+		w.traces = tracestest.New(t)
+		w.tracer = traces.New(traces.Config{Endpoint: w.traces.URL, Sampler: o.traced, Service: "holdfast"}, log)
+		t.Cleanup(w.traced)
+	}
+	server := httptest.NewServer(w.tracer.Handler(api.New(api.Config{
 		Bookings:    w.service,
 		Credentials: google.NewCredentials(google.Credential{User: googleUser, Password: googlePassword}),
 		Healthy:     db.Ping,
-		Log:         slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}))
+		Log:         slog.New(w.tracer.Logging(log.Handler())),
+		Observe:     w.tracer.Observe,
+	})))
 	t.Cleanup(server.Close)
 	transport := &http.Transport{MaxIdleConns: 1000, MaxIdleConnsPerHost: 1000}
 	t.Cleanup(transport.CloseIdleConnections)
 	w.url, w.client = server.URL, &http.Client{Transport: transport}
 	return w
 }
+
+// traced waits until all traces so far are with the collector. No more will come.
+func (w *world) traced() { w.tracer.Close(context.Background()) }
 
 // check is what must be so after every test: every invariant holds, and nothing
 // was the service's own fault.

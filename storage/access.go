@@ -150,6 +150,7 @@ func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, ex
 
 // TokenMerchant implements [booking.Store].
 func (db *DB) TokenMerchant(ctx context.Context, digest []byte, nowSec int64) (merchantID, keyID string, err error) {
+	defer courseOf(ctx).note("read")()
 	var token clinicTokenRow
 	if err := take(db.read.WithContext(ctx).Where("digest = ? AND expires_sec > ?", digest, nowSec), &token); err != nil {
 		return "", "", unavailable(err)

@@ -111,7 +111,9 @@ var errNothing = errors.New("nothing to write")
 // All of it ends at the deadline, except that repeat gives a fresh limit to what it runs
 // again after a COMMIT without an answer.
 func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err error) {
+	ctx, notes := db.noting(context.Background(), ops)
 	defer func() {
+		notes.share(ops)
 		if v := recover(); v != nil { // our own panic: run catches those of operations
 			err = &Panic{Value: v, stack: debug.Stack()}
 		}
@@ -122,10 +124,11 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 	// returns, the locks are ours and that transaction has ended, so what it has stored
 	// can be seen.
 	var last *batch
-	err = db.repeat(context.Background(), deadline.Sub(now()), func(tx *gorm.DB) error {
+	err = db.repeat(ctx, deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
 			return err
 		}
+		notes.step("fetch")
 		next, err := db.fetch(tx, ops)
 		if len(ops) > 1 && lockTimeout(err) {
 			return &refusal{errHeldUp}
@@ -139,6 +142,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 				return err
 			}
 			if done { // the outcomes stand; only what fetch has just inserted has to go
+				notes.step("write")
 				if err := next.write(tx); err != nil {
 					return err
 				}
@@ -146,6 +150,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 			}
 		}
 		b, last = next, nil
+		notes.step("decide")
 		for _, v := range b.views {
 			b.run(v)
 		}
@@ -153,6 +158,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 			return &refusal{errNothing}
 		}
 		last = b
+		notes.step("write")
 		return b.write(tx)
 	})
 	var refused *refusal
@@ -162,7 +168,9 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 	if errors.Is(err, errNothing) {
 		err = nil
 		if slices.ContainsFunc(b.views, (*view).acknowledges) {
+			notes.step("settle")
 			err = db.Settled(context.Background()) // after the rollback, so that nobody waits for our locks
+			notes.settled(err)
 		}
 	}
 	return b, err

@@ -56,6 +56,7 @@ type DB struct {
 
 // dialect is what the two databases say differently.
 type dialect struct {
+	system     string // its name in traces
 	lock       string // behind a SELECT: nobody else changes these rows
 	share      string // behind a SELECT: nobody changes these rows
 	skip       string // behind a SELECT: like lock, without the rows that others have locked
@@ -301,7 +302,7 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	db.dialect = dialect{lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration,
+	db.dialect = dialect{system: "sqlite", lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration,
 		columns: columnsSQLite, foreign: foreignSQLite, reading: readingSQLite, begin: "BEGIN IMMEDIATE", copyIn: copySQLite, fence: fenceSQLite, unfence: unfenceSQLite}
 	// One connection writes: SQLite has one writer anyway, and waiting in Go's
 	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
@@ -384,6 +385,7 @@ func (db *DB) reading(ctx context.Context) (done func(), err error) {
 
 // snapshot runs f in a read-only transaction that sees one moment.
 func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
+	defer courseOf(ctx).note("read")()
 	done, err := db.reading(ctx)
 	if err != nil {
 		return err

@@ -153,7 +153,8 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
 	// keys take on the same rows.
 	db.dialect = dialect{
-		lock: " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
+		system: "postgresql",
+		lock:   " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
 		writable: "SELECT current_setting('transaction_read_only') = 'off'",
 		standbys: standbysQuery,
 		local:    local, slow: "SET LOCAL statement_timeout = 0",
@@ -206,6 +207,7 @@ func (db *DB) forsake(err error) {
 // Ping reports whether bookings can be taken: the database answers, is not a standby,
 // and is not being copied. It returns an error wrapping [booking.ErrUnavailable] if not.
 func (db *DB) Ping(ctx context.Context) error {
+	defer courseOf(ctx).note("read")()
 	var writable bool
 	err := db.read.WithContext(ctx).Raw(db.dialect.writable).Scan(&writable).Error
 	if err == nil && !writable {

@@ -18,6 +18,10 @@ type operation struct {
 	begun   bool // a committer has it: it can no longer be withdrawn
 	done    chan struct{}
 
+	course       *Course // nil: nobody watches
+	turn         time.Time
+	transactions []*Transaction // if somebody watches
+
 	err      error
 	panicked *Panic
 }
@@ -41,10 +45,11 @@ func (p *Panic) Stack() []byte { return p.stack }
 // InTx implements [booking.Store]. Operations that wait at the same time share
 // one database transaction, see [DB.together].
 //
-// It ignores the caller's context: what was accepted is run even if the caller hangs
-// up, so that its outcome is known.
-func (db *DB) InTx(_ context.Context, touches booking.Footprint, f func(booking.Tx) error) error {
-	op := &operation{touches: touches, f: f, since: now(), done: make(chan struct{})}
+// The end of the caller's context does not end it: what was accepted is run even if the
+// caller hangs up, so that its outcome is known.
+func (db *DB) InTx(ctx context.Context, touches booking.Footprint, f func(booking.Tx) error) (err error) {
+	op := &operation{touches: touches, f: f, since: now(), done: make(chan struct{}), course: courseOf(ctx)}
+	defer func() { op.course.answered(op, err) }()
 	if err := db.queue.accept(op, db.commit); err != nil {
 		return err
 	}
@@ -78,6 +83,9 @@ func (db *DB) commit() {
 			return
 		}
 		started := now()
+		for _, op := range ops {
+			op.turn = started
+		}
 		first := slices.MinFunc(ops, func(a, b *operation) int { return a.since.Compare(b.since) }).since
 		deadline := first.Add(db.limit)
 		b, err := db.together(ops, deadline)

@@ -36,6 +36,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		PartySize   int
 		Known       int
 	}
+	defer courseOf(ctx).note("read")()
 	done, err := db.reading(ctx)
 	if err != nil {
 		return nil, err
@@ -193,6 +194,7 @@ func holdsWithout(tx *gorm.DB, r booking.SlotRange) (lapsed, own []inventory.Hol
 
 // LapsedLeases implements [booking.Store].
 func (db *DB) LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSec int64) ([]uuid.UUID, error) {
+	defer courseOf(ctx).note("read")()
 	query := db.read.WithContext(ctx).Model(&bookingRow{}).Where("state = ? AND expires_sec <= ?", booking.Held, nowSec)
 	if len(slots) > 0 {
 		where, args := holdsWhere(slots)

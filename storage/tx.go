@@ -33,13 +33,19 @@ func (r *refusal) Error() string { return r.err.Error() }
 // transact runs f in a transaction that takes at most limit, with all that
 // [DB.repeat] does when the database fails. When it returns nil, or what f refused
 // with, everything that f has seen is durable (see [DB.outlast]).
-func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
-	err := db.repeat(ctx, limit, func(tx *gorm.DB) error {
+func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) (err error) {
+	op := &operation{since: now(), course: courseOf(ctx)}
+	op.turn = op.since
+	noted, notes := db.noting(ctx, []*operation{op})
+	defer func() { op.course.answered(op, err) }()
+	err = db.repeat(noted, limit, func(tx *gorm.DB) error {
+		notes.step("run")
 		if err := f(tx); err != nil {
 			return err
 		}
 		return db.outlast(tx)
 	})
+	notes.share([]*operation{op})
 	var refused *refusal
 	if errors.As(err, &refused) {
 		if err := db.Settled(ctx); err != nil {
@@ -55,6 +61,7 @@ func (db *DB) Settled(ctx context.Context) error {
 	if db.dialect.outlast == "" {
 		return nil
 	}
+	defer courseOf(ctx).note("settle")()
 	err := db.inTime(context.WithoutCancel(ctx), db.limit, db.outlast)
 	var doubt *unknown
 	if errors.As(err, &doubt) { // another COMMIT would wait for the same standby
@@ -143,8 +150,20 @@ func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 	}
 }
 
-// attempt is one database transaction.
+// attempt is one database transaction, and is noted if somebody watches.
 func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error) {
+	t := notesOf(ctx)
+	t.begin()
+	err = errPanicked // unless it returns
+	defer func() { t.end(err) }()
+	return db.try(ctx, t, f)
+}
+
+// errPanicked stands for a panic in the notes of a transaction.
+var errPanicked = errors.New("panicked")
+
+// try is one database transaction.
+func (db *DB) try(ctx context.Context, t *notes, f func(tx *gorm.DB) error) (err error) {
 	tx := begin(db.write.WithContext(ctx))
 	if tx.Error != nil {
 		return fmt.Errorf("begin: %w", tx.Error)
@@ -165,6 +184,7 @@ func (db *DB) attempt(ctx context.Context, f func(tx *gorm.DB) error) (err error
 		return err
 	}
 	sent = true
+	t.step("commit")
 	impatient := db.impatient.Load()
 	if err := tx.Commit().Error; err != nil {
 		if classify(err) == rolledBack {

@@ -16,6 +16,7 @@
 package edge
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -71,19 +72,21 @@ func Post(path string, serve echo.HandlerFunc) Route { return Route{http.MethodP
 
 // Config is what the edge needs. All of it may be left out.
 type Config struct {
-	Attempts *Attempts    // limits failed ones; nil: they are not limited
-	Proxies  []*net.IPNet // whose X-Forwarded-For is believed
-	Log      *slog.Logger // nil: nowhere
-	Observe  func(Answer) // told of every answer; nil: nobody
-	Closed   func() error // why no channel serves anything at the moment, or nil; nil: never
+	Attempts *Attempts                     // limits failed ones; nil: they are not limited
+	Proxies  []*net.IPNet                  // whose X-Forwarded-For is believed
+	Log      *slog.Logger                  // nil: nowhere
+	Observe  func(context.Context, Answer) // told of every answer, with its request's context, before the access log; nil: nobody
+	Closed   func() error                  // why no channel serves anything at the moment, or nil; nil: never
 }
 
 // Answer is what became of one request, in words of ours only.
 type Answer struct {
+	Method string // of HTTP; "other" if it is none of those
 	Route  string // without a trailing slash; "unmatched" if there is none
 	Status int
 	Field  string // what was refused: without indexes, so that there are few
 	Cause  string // why
+	Caller string // who has shown credentials, see [Caller]; "" if nobody has
 	Took   time.Duration
 }
 
@@ -93,7 +96,7 @@ type server struct {
 	attempts *Attempts
 	accounts *accounts
 	log      *slog.Logger
-	answered func(Answer)
+	answered func(context.Context, Answer)
 	closed   func() error
 }
 
@@ -102,7 +105,7 @@ type server struct {
 func New(c Config, public []Route, channels ...Channel) *echo.Echo {
 	s := &server{channels: channels, attempts: c.Attempts, accounts: newAccounts(), log: c.Log, answered: c.Observe, closed: c.Closed}
 	if s.answered == nil {
-		s.answered = func(Answer) {}
+		s.answered = func(context.Context, Answer) {}
 	}
 	if s.closed == nil {
 		s.closed = func() error { return nil }

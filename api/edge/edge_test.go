@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -67,7 +68,7 @@ func ask(h http.Handler, method, path, body, word, remote string) *httptest.Resp
 func TestChannel(t *testing.T) {
 	var answers []Answer
 	public := []Route{Get("/open", func(c echo.Context) error { return Write(c, http.StatusOK, "", nil) })}
-	h := New(Config{Observe: func(a Answer) { answers = append(answers, a) }}, public, bakery(nil))
+	h := New(Config{Observe: func(_ context.Context, a Answer) { answers = append(answers, a) }}, public, bakery(nil))
 	for _, c := range []struct {
 		name, method, path, body, word string
 		status                         int

@@ -63,8 +63,11 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Response().Status = http.StatusServiceUnavailable
 		}
 		took := time.Since(started)
-		s.answered(Answer{Route: pattern(c.Path()), Status: c.Response().Status, Field: indexes.ReplaceAllString(k.Field, "[n]"), Cause: k.Cause, Took: took})
-		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slices.DeleteFunc([]slog.Attr{
+		s.answered(ctx, Answer{
+			Method: method(r.Method), Route: pattern(c.Path()), Status: c.Response().Status,
+			Field: indexes.ReplaceAllString(k.Field, "[n]"), Cause: k.Cause, Caller: k.Caller, Took: took,
+		})
+		s.log.LogAttrs(ctx, slog.LevelInfo, "request", slices.DeleteFunc([]slog.Attr{
 			slog.String("method", method(r.Method)),
 			slog.String("route", pattern(c.Path())),
 			slog.Int("status", c.Response().Status),

@@ -69,6 +69,8 @@ var weakenings = []struct {
 	{17, "guesses are answered at once", []swap{{"penalty: time.Second", "penalty: 0"}}, "", "TestAbuseGuesses/HTTP/SQLite"},
 	{18, "the connection stays open behind chunks", []swap{{"if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {", "if r.ProtoMajor == 0 {"}}, "./api", "TestChunkedEndsItsConnection"},
 	{18, "an entry with a port is no address", []swap{{"return withPort.Addr().Unmap().String(), true", "return withPort.Addr().Unmap().String(), false"}}, "./api", "TestForgedForwardedFor"},
+	{19, "a stranger's traceparent counts", []swap{{`if caller != "" && r.remote.IsValid() {`, "if r.remote.IsValid() {"}}, "./traces", "TestSampling"},
+	{19, "who asks for traces gets all of them", []swap{{"return wanted || t.asked.take(t.now())", "return true"}}, "./traces", "TestSampling"},
 }
 
 // TestBroken demands that each bound is missed by a trial if it is not there.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -95,6 +96,14 @@ func (cmd *doctorCommand) settingsFound() (found []storage.Finding) {
 		add("metrics", storage.Doubtful, cmd.InternalAddress+" is served without credentials", "make sure that only operators reach it")
 	default:
 		add("metrics", storage.Good, "at "+cmd.InternalAddress, "")
+	}
+	to, err := url.Parse(cmd.OTLPEndpoint)
+	switch {
+	case cmd.OTLPEndpoint == "" || err != nil: // a bad one is among the settings
+	case to.Scheme == "http" && cmd.OTLPHeaders != "" && !onLoopback(net.JoinHostPort(to.Hostname(), "0")):
+		add("traces", storage.Doubtful, "the headers for the collector are sent over plain HTTP, and can be read on the way", "use https in --otlp-endpoint, or a collector on this machine")
+	default:
+		add("traces", storage.Good, "sent by "+cmd.TracesSampler, "")
 	}
 	if files := maxFiles(); files < 2*maxConnections {
 		add("open files", storage.Doubtful, fmt.Sprintf("the system allows %d, so %d connections at most", files, files/2), fmt.Sprintf("raise the limit to %d (ulimit -n, LimitNOFILE)", 2*maxConnections))

@@ -55,8 +55,9 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%s: %+v", what, f)
 			}
 		}
-		found = p.doctor(t, 1, "--address", "0.0.0.0:80", "--internal-address", "0.0.0.0:9090", "--lease-duration=-1s", "--google-credentials", "google:short")
-		for what, grade := range map[string]storage.Grade{"HTTPS": storage.Doubtful, "metrics": storage.Doubtful, "settings": storage.Bad, "secrets": storage.Doubtful} {
+		found = p.doctor(t, 1, "--address", "0.0.0.0:80", "--internal-address", "0.0.0.0:9090", "--lease-duration=-1s", "--google-credentials", "google:short",
+			"--otlp-endpoint", "http://collector:4318", "--otlp-headers", "x-key=s3cret")
+		for what, grade := range map[string]storage.Grade{"HTTPS": storage.Doubtful, "traces": storage.Doubtful, "metrics": storage.Doubtful, "settings": storage.Bad, "secrets": storage.Doubtful} {
 			if f := found[what]; f.Grade != grade || f.Says == "" {
 				t.Errorf("%s: %+v", what, f)
 			}

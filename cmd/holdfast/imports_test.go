@@ -20,6 +20,8 @@ var permitted = map[string][]string{
 	"holdfast/booking":             {"holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage":             {"holdfast/booking", "holdfast/inventory", "holdfast/idempotency", "holdfast/letters"},
 	"holdfast/storage/storagetest": {"holdfast/storage", "holdfast/booking", "holdfast/inventory"},
+	"holdfast/traces":              {"holdfast/api/edge", "holdfast/booking", "holdfast/storage"},
+	"holdfast/traces/tracestest":   {},
 	"holdfast/importer":            {"holdfast/booking", "holdfast/inventory", "holdfast/inventory/catalogue", "holdfast/letters", "holdfast/storage"},
 	"holdfast/archive":             {"holdfast/booking", "holdfast/inventory", "holdfast/storage"},
 	"holdfast/api/mapsbooking":     {},
@@ -32,7 +34,7 @@ var permitted = map[string][]string{
 	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/archive", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters",
+		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/archive", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters", "holdfast/traces",
 	},
 }
 
@@ -43,14 +45,15 @@ var only = map[string][]string{
 	"modernc.org/":               {"holdfast/storage"},
 	"github.com/pressly/":        {"holdfast/storage"},
 	"github.com/labstack/":       {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic"},
-	"google.golang.org/protobuf": {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/mapsbooking", "holdfast/conform"},
+	"google.golang.org/protobuf": {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/mapsbooking", "holdfast/conform", "holdfast/traces", "holdfast/traces/tracestest"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"golang.org/x/text/":         {"holdfast/letters"},
 	"github.com/nyaruka/":        {"holdfast/booking"},
 	"github.com/alecthomas/":     {"holdfast/cmd/holdfast"},
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
+	"go.opentelemetry.io/":       {"holdfast/traces", "holdfast/traces/tracestest"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture"},
+	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture", "holdfast/traces", "holdfast/traces/tracestest"},
 }
 
 func TestImportsPointDown(t *testing.T) {

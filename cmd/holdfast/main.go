@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&cli,
 		kong.Name("holdfast"),
 		kong.Description("A booking partner backend: Google's Booking Server API v3 and a clinic's Open API on one inventory that never sells a place twice.\n\n"+
-			"Every flag is also an environment variable: --database is HOLDFAST_DATABASE."),
+			"Every flag is also an environment variable: --database is HOLDFAST_DATABASE. Those for traces have OpenTelemetry's names."),
 		kong.DefaultEnvars("HOLDFAST"),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { status = code }),

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	for _, setting := range os.Environ() { // whatever this machine is set to
-		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "HOLDFAST_") {
+		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "HOLDFAST_") || strings.HasPrefix(name, "OTEL_") {
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)
 			}

@@ -17,6 +17,7 @@ import (
 
 	"holdfast/api/edge"
 	"holdfast/storage"
+	"holdfast/traces"
 )
 
 // metrics are what an operator can watch. No label holds anything that a caller
@@ -119,6 +120,27 @@ func (c connectionCounts) Collect(out chan<- prometheus.Metric) {
 	open, closed := c.of.Counts()
 	out <- prometheus.MustNewConstMetric(openConnections, prometheus.GaugeValue, float64(open))
 	out <- prometheus.MustNewConstMetric(closedConnections, prometheus.CounterValue, float64(closed))
+}
+
+// spanCounts are the counts of a tracer, as metrics.
+type spanCounts struct{ of *traces.Tracer }
+
+var (
+	sentSpans    = prometheus.NewDesc("holdfast_trace_spans_sent_total", "Spans of traces that the collector has taken.", nil, nil)
+	droppedSpans = prometheus.NewDesc("holdfast_trace_spans_dropped_total", "Spans of traces that were dropped: the collector was away, too slow, or refused them.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (spanCounts) Describe(out chan<- *prometheus.Desc) {
+	out <- sentSpans
+	out <- droppedSpans
+}
+
+// Collect implements prometheus.Collector.
+func (c spanCounts) Collect(out chan<- prometheus.Metric) {
+	sent, dropped := c.of.Counts()
+	out <- prometheus.MustNewConstMetric(sentSpans, prometheus.CounterValue, float64(sent))
+	out <- prometheus.MustNewConstMetric(droppedSpans, prometheus.CounterValue, float64(dropped))
 }
 
 // health is what is asked for when metrics are: whether the server is ready, how far

@@ -241,7 +241,7 @@ func (p plainer) plain(answer, catalogue string) string {
 // Every command and every setting that --help shows is in the tables of docs/settings.md.
 func TestReadmeHasEverySetting(t *testing.T) {
 	settings := document(t, "docs/settings.md")
-	variable := regexp.MustCompile(`\$(HOLDFAST_[A-Z_]+)`)
+	variable := regexp.MustCompile(`\$((?:HOLDFAST|OTEL)_[A-Z_]+)`)
 	seen := map[string]bool{}
 	for _, command := range commandsOf(t) {
 		help := helpOf(t, strings.Fields(command)...)
@@ -253,7 +253,8 @@ func TestReadmeHasEverySetting(t *testing.T) {
 		}
 	}
 	for name := range seen {
-		flag := "--" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "HOLDFAST_")), "_", "-")
+		given := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(name, "HOLDFAST_"), "OTEL_"), "EXPORTER_")
+		flag := "--" + strings.ReplaceAll(strings.ToLower(given), "_", "-")
 		if !strings.Contains(settings, "`"+name+"`") || !strings.Contains(settings, "`"+flag+"`") {
 			t.Errorf("docs/settings.md does not have %s and %s", flag, name)
 		}

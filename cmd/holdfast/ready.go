@@ -91,7 +91,7 @@ func newInfo(parsed *kong.Context, started time.Time) info {
 // shownSetting is a setting as others may see it.
 func shownSetting(name, value string) string {
 	switch name {
-	case "google-credentials":
+	case "google-credentials", "otlp-headers":
 		if value != "" {
 			return "set"
 		}

@@ -22,6 +22,7 @@ import (
 	"holdfast/api/edge"
 	"holdfast/booking"
 	"holdfast/storage"
+	"holdfast/traces"
 )
 
 type serveCommand struct {
@@ -39,6 +40,11 @@ type serveCommand struct {
 	TrustedProxies        []string      `placeholder:"CIDR" help:"Networks of proxies whose X-Forwarded-For to trust, like 10.0.0.0/8. Without any it is ignored."`
 	TLSCert               string        `type:"path" and:"tls" placeholder:"FILE" help:"Certificate chain (PEM), to serve HTTPS. Read again on SIGHUP."`
 	TLSKey                string        `type:"path" and:"tls" placeholder:"FILE" help:"Private key (PEM) of the certificate."`
+	OTLPEndpoint          string        `name:"otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Where to send traces, by OTLP over HTTP, like http://localhost:4318. By default there are none."`
+	OTLPHeaders           string        `name:"otlp-headers" env:"OTEL_EXPORTER_OTLP_HEADERS" placeholder:"NAME=VALUE,…" help:"Headers to send with traces, such as the collector's credentials. Prefer the environment variable."`
+	ServiceName           string        `env:"OTEL_SERVICE_NAME" default:"holdfast" help:"What this server is called in traces. (${default})"`
+	TracesSampler         string        `env:"OTEL_TRACES_SAMPLER" default:"parentbased_always_on" help:"Which requests to trace: always_on, always_off, traceidratio, or one of these with parentbased_ before it. (${default})"`
+	TracesSamplerArg      float64       `env:"OTEL_TRACES_SAMPLER_ARG" default:"1" help:"The part of requests, from 0 to 1, that the samplers with traceidratio choose. (${default})"`
 }
 
 // Of the server's heap little lives long, so collecting it seldom is cheap: it may
@@ -76,6 +82,12 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	if err != nil {
 		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
+	traced, err := cmd.traces()
+	if err != nil {
+		return err
+	}
+	tracer := traces.New(traced, c.log)
+	defer flush(tracer)
 	watched := newMetrics()
 	options := s.options()
 	options.Retried, options.Observed, options.Fault = func(error) { watched.retries.Inc() }, watched.committed, fault
@@ -95,7 +107,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 		return err
 	}
 	ready := &readiness{db: db}
-	watched.registry.MustRegister(secrets, &health{ready: ready, db: db})
+	watched.registry.MustRegister(secrets, &health{ready: ready, db: db}, spanCounts{tracer})
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
 	service.MaxLeases, service.MaxAnonymousLeases = cmd.MaxLeases, cmd.MaxAnonymousLeases
@@ -103,10 +115,14 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	service.Store = weakened(service.Store)
 	var left leftDatabase
 	srv := newServer(api.Config{
-		Closed: left.closed, Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: c.log,
+		Closed: left.closed, Bookings: service, Credentials: secrets.credentials, Healthy: db.Ping, Log: slog.New(tracer.Logging(c.log.Handler())),
 		Attempts: edge.NewAttempts(failuresAtOnce, failuresEvery), Proxies: proxies,
-		Counters: watched.counters, Observe: watched.observe,
+		Counters: watched.counters, Observe: func(ctx context.Context, a edge.Answer) {
+			watched.observe(a)
+			tracer.Observe(ctx, a)
+		},
 	})
+	srv.Handler = tracer.Handler(srv.Handler)
 	srv.TLSConfig = secrets.tlsConfig()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cmd.Address)
 	if err != nil {
@@ -139,8 +155,33 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 			}
 		})
 	}
+	if traced.Endpoint != "" {
+		c.log.Info("sending traces", "endpoint", traced.Endpoint, "sampler", traced.Sampler)
+	}
 	c.log.Info("serving", "address", listener.Addr().String(), "tls", srv.TLSConfig != nil)
 	return serve(ctx, srv, limited, ready, cmd.Drain, c.log)
+}
+
+// traces says where traces go, and of which requests.
+func (cmd *serveCommand) traces() (traces.Config, error) {
+	c := traces.Config{
+		Endpoint: cmd.OTLPEndpoint, Service: cmd.ServiceName, Version: newInfo(nil, time.Time{}).Version,
+		Sampler: cmd.TracesSampler, Ratio: cmd.TracesSamplerArg,
+	}
+	var err error
+	if c.Headers, err = traces.Headers(cmd.OTLPHeaders); err != nil {
+		return c, fmt.Errorf("--otlp-headers: %w", err)
+	}
+	return c, c.Check()
+}
+
+// flushWithin is how long the last traces may take on their way to the collector.
+const flushWithin = 2 * time.Second
+
+func flush(t *traces.Tracer) {
+	ctx, cancel := context.WithTimeout(context.Background(), flushWithin)
+	defer cancel()
+	t.Close(ctx)
 }
 
 // check returns what is wrong with the settings themselves.
@@ -148,6 +189,9 @@ func (cmd *serveCommand) check() error {
 	var errs []error
 	if _, err := networks(cmd.TrustedProxies); err != nil {
 		errs = append(errs, fmt.Errorf("--trusted-proxies: %w", err))
+	}
+	if _, err := cmd.traces(); err != nil {
+		errs = append(errs, err)
 	}
 	if cmd.LeaseDuration <= 0 || cmd.DeclineAfter < 0 || cmd.Drain < 0 {
 		errs = append(errs, errors.New("--lease-duration must be above zero, --decline-after and --drain not below"))
