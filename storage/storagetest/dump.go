@@ -16,12 +16,12 @@ var tables = []string{
 	"idempotency_tokens", "bookings", "occupied_resources", "holds", "slots", "guests", "guest_keys", "booking_events", "outbox",
 }
 
-// Dump returns all rows of the tables that an operation on bookings can touch,
-// as text, by table: compare two to see whether something left a trace. It
-// reads the database past the code under test.
+// Dump returns all rows of the tables that an operation on bookings can touch, as text, by
+// table: compare two to see whether something left a trace. It reads the database without
+// the code under test.
 func Dump(target string) (map[string]string, error) { return DumpTables(target, tables...) }
 
-// DumpAll is Dump of every table that there is.
+// DumpAll is Dump of every table.
 func DumpAll(target string) (map[string]string, error) {
 	db, list, err := open(target)
 	if err != nil {
@@ -47,8 +47,7 @@ func DumpAll(target string) (map[string]string, error) {
 	return DumpTables(target, all...)
 }
 
-// open opens the database past the code under test. list is a query for its
-// tables.
+// open opens the database without the code under test. list is a query for its tables.
 func open(target string) (db *sql.DB, list string, err error) {
 	driver, list := "sqlite", "SELECT name FROM sqlite_master WHERE type = 'table'"
 	if strings.HasPrefix(target, "postgres://") {
@@ -107,10 +106,9 @@ func dumpTable(db *sql.DB, table string) (string, error) {
 	return strings.Join(lines, ""), rows.Err()
 }
 
-// Forget deletes the rows of the tables that an operation on bookings can touch, and the
-// index of guests, and leaves the catalogue. A random history begins with it, so that
-// looking at everything after each of its steps costs no more in the last than in the
-// first.
+// Forget deletes the rows of the tables that an operation on bookings can touch, and the search
+// index of guests. It leaves the catalogue. A random history begins with it, so that a look at
+// everything after each step does not cost more with every history.
 func Forget(target string) (err error) {
 	db, _, err := open(target)
 	if err != nil {

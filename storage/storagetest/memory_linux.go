@@ -7,14 +7,13 @@ import (
 	"testing"
 )
 
-// needed is how much memory the databases of all packages' tests may take, with
-// plenty to spare.
+// needed is more than enough memory for the databases of all packages' tests.
 const needed = 4 << 30
 
-// inMemory returns a file system in memory for the databases of tests, if there is
-// one with room and TMPDIR asks for no other place. Databases sync as they always
-// do, but wait for no disk. No test is weaker for it: what tests kill is processes,
-// and what a process has written outlives it on any file system.
+// inMemory returns a file system in memory for the databases of tests, if there is one with
+// enough room and TMPDIR does not name another place. Databases sync as always, but do not wait
+// for a disk. That weakens no test: tests kill processes, and what a process has written
+// outlives it on any file system.
 var inMemory = sync.OnceValues(func() (dir string, ok bool) {
 	const shm = "/dev/shm"
 	var free syscall.Statfs_t

@@ -12,13 +12,13 @@ import (
 	"holdfast/storage"
 )
 
-// Prepared returns an open database of a kind that prepare has filled, such as with a
-// catalogue. Calls of one name, in a package, have the same prepare.
+// Prepared returns an open database of a kind that prepare has filled, for instance with a
+// catalogue. Within a package, all calls with one name must have the same prepare.
 //
-// On PostgreSQL the next test of the name gets the same one with the rows that prepare has
-// left, if the test has not changed the schema, and still open if it has not changed a
-// merchant: to make and to open a database, and to plan every statement for the first
-// time, takes far longer than most tests.
+// On PostgreSQL the next call with the name gets the same database, with the rows that prepare
+// left, unless a test has changed the schema. It is even still open, unless a test has changed a
+// merchant. Making and opening a database, and planning every statement for the first time,
+// takes far longer than most tests.
 func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare func(Database)) Database {
 	t.Helper()
 	key := fmt.Sprint(name, " ", o.Limit)
@@ -66,7 +66,7 @@ type spare struct {
 	db        Database
 	options   storage.Options
 	shape     string // of everything but the rows
-	merchants string // and their versions, by which a server keeps catalogues in memory
+	merchants string // with their versions, by which a server keeps catalogues in memory
 }
 
 func makeSpare(t testing.TB, o storage.Options, prepare func(Database)) *spare {
@@ -104,7 +104,7 @@ func (s *spare) do(f func(context.Context, *pgx.Conn) error) (err error) {
 	return f(ctx, conn)
 }
 
-// reset makes the database as it was, and reports whether it is.
+// reset restores the database to its prepared state, and reports whether that worked.
 func (s *spare) reset() (fit bool, err error) {
 	var merchants string
 	err = s.do(func(ctx context.Context, conn *pgx.Conn) error {
@@ -116,7 +116,7 @@ func (s *spare) reset() (fit bool, err error) {
 		if _, err := conn.Exec(ctx, restoreRows); err != nil {
 			return err
 		}
-		return s.db.Ping(ctx) // or the test has closed it
+		return s.db.Ping(ctx) // the test may have closed it
 	})
 	if err != nil { // the test has broken it, on purpose
 		return false, nil //nolint:nilerr // see above
@@ -142,7 +142,7 @@ func (s *spare) end() error {
 	return errors.Join(s.db.Close(), dropDatabase(server.url, config.Database))
 }
 
-// endSpares ends those that wait.
+// endSpares ends all spares.
 func endSpares() error {
 	spares.Lock()
 	defer spares.Unlock()
@@ -156,8 +156,8 @@ func endSpares() error {
 	return errors.Join(errs...)
 }
 
-// shapeOf is a digest of everything about a database but its rows, and the merchants
-// with their versions.
+// shapeOf queries a digest of everything about a database except its rows, and the merchants with
+// their versions.
 const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT string_agg(concat_ws(' ', c.relname, c.relkind, c.relpersistence, c.reloptions, a.attname, a.atttypid, a.attnotnull, a.atthasdef), ',' ORDER BY c.relname, a.attnum)
 		FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relnamespace = 'public'::regnamespace),
@@ -168,7 +168,7 @@ const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT string_agg(setconfig::text, ',') FROM pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))))),
 	COALESCE((SELECT string_agg(id || ' ' || version, ',' ORDER BY id) FROM public.merchants), '')`
 
-// keepRows puts the rows that there are aside.
+// keepRows puts the current rows aside.
 const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEGIN
 	FOR t IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
 		EXECUTE 'SELECT EXISTS (SELECT FROM public.' || t || ')' INTO has;
@@ -176,8 +176,7 @@ const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEG
 	END LOOP;
 END $$`
 
-// restoreRows makes all tables as they were: those that have no rows and had none are
-// left alone.
+// restoreRows restores all tables, except those that neither have nor had rows.
 const restoreRows = `DO $$ DECLARE t text; full_ones text; has boolean; BEGIN
 	SET LOCAL session_replication_role = replica;
 	FOR t IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
