@@ -1,11 +1,11 @@
-// Package api is the table of contents of HTTP: it puts the routes of all channels
-// together. It decides nothing, and neither do they: they translate between their
-// callers' words and package booking's.
+// Package api is the table of contents of HTTP: it puts the routes of all channels together. It
+// decides nothing, and neither do they: they translate between their callers' words and those of
+// package booking.
 //
-// Package edge is what every way in needs. A channel is a package that stands on it and
-// on booking: google, Google's Booking Server API v3 below /v3, and clinic, the clinics'
-// Open API below /schedule, /visitor and /open. Another one is a folder with a function
-// Routes, and a line in [New].
+// Package edge has what every way in needs. A channel is a package on top of edge and booking:
+// google, Google's Booking Server API v3 below /v3, and clinic, the clinics' Open API below
+// /schedule, /visitor and /open. Another channel is a folder with a function Routes, and a line in
+// [New].
 package api
 
 import (
@@ -27,13 +27,13 @@ import (
 type Config struct {
 	Bookings    *booking.Service
 	Credentials *google.Credentials         // nil or none: every /v3 call is 401
-	Attempts    *edge.Attempts              // limits failed ones; nil: they are not limited
-	Proxies     []*net.IPNet                // whose X-Forwarded-For is believed
+	Attempts    *edge.Attempts              // limits failed attempts; nil: no limit
+	Proxies     []*net.IPNet                // whose X-Forwarded-For to trust
 	Healthy     func(context.Context) error // the database is reachable; nil: always
 	Log         *slog.Logger                // nil: nowhere
-	Counters    *edge.Counters              // nil: not wanted
-	Observe     func(edge.Answer)           // told of every answer; nil: nobody
-	Closed      func() error                // why nothing is served at the moment, or nil; nil: never
+	Counters    *edge.Counters              // nil: count nothing
+	Observe     func(edge.Answer)           // called with every answer; may be nil
+	Closed      func() error                // returns why nothing is served at the moment, or nil; may be nil
 }
 
 // New returns the handler of all routes.
