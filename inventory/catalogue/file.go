@@ -224,7 +224,7 @@ type content struct {
 	io.Closer
 }
 
-// read opens the file. It tells onRead how many more bytes of it were read.
+// read opens the file. It calls onRead with how many more bytes were read each time.
 func (f *File) read(ctx context.Context, onRead func(int)) (*content, error) {
 	file, err := f.open()
 	if err != nil {
