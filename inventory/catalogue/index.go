@@ -20,7 +20,7 @@ const (
 // The zero value is empty.
 type Index struct {
 	merchants map[mark]*seller
-	services  map[mark]int32 // by merchant and service; the feed that brought it
+	services  map[mark]int32 // the feed that brought it, by merchant and service
 	feed      int32          // the feed being read; 0 is the database
 	floor     int32          // the last complete services feed: what came before it is gone
 
