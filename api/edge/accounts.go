@@ -175,7 +175,7 @@ func (p *place) read(r io.Reader, length int64) ([]byte, error) {
 	}
 	size := int64(free)
 	if length >= 0 {
-		size = min(size, length+1) // one more, to notice the end
+		size = min(size, length+1) // one more, to see the end
 	}
 	body := make([]byte, 0, size)
 	for {
