@@ -10,8 +10,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// A party at a clinic takes a place for each of it, all in one zone, in every
-// way in which a visit can come about or be changed.
+// A party at a clinic takes one place per person, all in one zone, however a visit is made or changed.
 func TestPartyAtAClinic(t *testing.T) {
 	each(t, func(w *world) {
 		of := func(n, hour int) booking.Create {
@@ -69,8 +68,8 @@ func TestPartyAtAClinic(t *testing.T) {
 	})
 }
 
-// A zone with a capacity of its own is filled once, however many groups see to it, by
-// guests and by the desk, and however long their slots are.
+// A zone with a capacity of its own is filled only once, by guests and by the desk, however many groups use it and however long their slots
+// are.
 func TestZoneCapacity(t *testing.T) {
 	each(t, func(w *world) {
 		const other = "65b000000000000000000002"

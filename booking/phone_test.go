@@ -57,8 +57,7 @@ func TestE164(t *testing.T) {
 	}
 }
 
-// However one writes a Korean mobile number, it is the same; and what names it
-// everywhere names it everywhere.
+// A Korean mobile number is the same however it is written, and its E.164 form means the same in every country.
 func TestE164IsOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bare := "10" + rapid.StringMatching(`[0-9]{8}`).Draw(t, "number")
