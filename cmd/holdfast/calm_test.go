@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// The packages whose tests run without the race detector start no goroutine, in their
-// tests neither.
+// The packages whose tests run without the race detector start no goroutines, not even in their tests.
 func TestCalmPackages(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	must(t, err)

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// most is what an import may take at any time, in MiB, of any file. The real
-// program is measured: the race detector's is several times as large.
+// mostOfImport is how much memory, in MiB, an import of any file may ever use. The test measures the real program, because the race
+// detector's takes several times as much.
 const mostOfImport = 256
 
-// imported is what an import came to.
+// imported is the result of an import.
 type imported struct {
 	exit   int
 	err    string
@@ -30,8 +30,7 @@ type imported struct {
 	took   time.Duration
 }
 
-// importFile runs the program on a file and watches its memory. stop, if not 0,
-// is when it is told to end.
+// importFile runs the program on a file and watches its memory. stop, if not 0, is when to interrupt it.
 func importFile(t *testing.T, binary, database, path string, stop time.Duration) (r imported) {
 	t.Helper()
 	var errs bytes.Buffer
@@ -88,8 +87,7 @@ func squeezed(t *testing.T, before, filling string, times int, after string) []b
 	return append(file, member(after)...)
 }
 
-// Whatever is imported, the program's memory is bounded: by what a file says, not
-// by what it makes of little.
+// Whatever is imported, the program's memory is bounded, even if a small file expands to a lot.
 func TestImportMemory(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "holdfast")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")
