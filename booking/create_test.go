@@ -61,7 +61,7 @@ func TestReplay(t *testing.T) {
 			w.t.Errorf("another request under the same token (-want +got):\n%s", diff)
 		}
 
-		// The token alone decides, also for a merchant that does not exist.
+		// The token alone decides, even for a merchant that does not exist.
 		other.MerchantID = "nobody"
 		again, err = w.Create(context.Background(), other)
 		w.must(err)

@@ -50,7 +50,7 @@ func TestSameBlock(t *testing.T) {
 			}
 		}
 		w.must(w.unblock(first))
-		again := memo("") // the name of one that was found is kept, also when that is gone
+		again := memo("") // the name stays with the block that it found, even when that is gone
 		again.Once = &booking.Once{Caller: "clinic/" + clinic, Token: "t4", Fingerprint: []byte{4}}
 		out, err := w.Block(w.t.Context(), again)
 		w.must(err)
@@ -155,7 +155,7 @@ func TestTokensOfAKey(t *testing.T) {
 	})
 }
 
-// leasedAtOnce asks for 12 leases without a user at once, of which so many are granted.
+// leasedAtOnce asks for 12 leases without a user at once, of which granted must succeed.
 func (w *world) leasedAtOnce(granted int) []booking.Booking {
 	w.t.Helper()
 	leases := make([]booking.Booking, 12)

@@ -91,7 +91,7 @@ func TestZoneCapacity(t *testing.T) {
 			c.ServiceID, c.DurationSec = "quick", 900
 			return c
 		}
-		full := func(minute int) bool { // as the desk is told
+		full := func(minute int) bool { // as the desk sees it
 			slots, err := w.GroupSlots(w.t.Context(), booking.SlotsQuery{MerchantID: clinic, GroupIDs: []string{other}, FromSec: at(9, minute), ToSec: at(9, minute) + 1})
 			w.must(err)
 			return slots[0].Taken == slots[0].Capacity
@@ -123,7 +123,7 @@ func TestZoneCapacity(t *testing.T) {
 		_, err = w.update(booking.Update{BookingID: third.ID, StartSec: ptr(at(9, 15))})
 		w.must(err)
 
-		// Less than there are: they stay, are told, and can be left as they are; nobody comes in.
+		// Fewer places than visits: they stay, are reported, and can be left alone; nobody else gets in.
 		if n := put(ptr(1)); n != 3 {
 			w.t.Errorf("%d visits are affected, want 3", n)
 		}

@@ -44,7 +44,7 @@ func TestE164(t *testing.T) {
 		{"KR", "1588-0000", "+8215880000"}, // of no town
 		{"KR", "112", ""},
 		{"KR", "+82 10", ""},
-		{"KR", "010-1234-5678 ext 5", "+8210123456785"}, // somebody behind it, who is another
+		{"KR", "010-1234-5678 ext 5", "+8210123456785"}, // an extension, which is another number
 		{"KR", "010-1234-5678 / 010-9999-8888", ""},
 		{"KR", "by mail", ""},
 		{"KR", "+", ""},

@@ -64,7 +64,7 @@ func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) 
 
 // aside runs each operation in a transaction of its own, beside the committers. One of them
 // needs a lock that somebody, perhaps an import, holds for long. Nobody knows which one it
-// is, and neither the others nor the batches behind this one must wait for that lock.
+// is, and neither the others nor the next batches must wait for that lock.
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
 		db.asides.Go(func() {

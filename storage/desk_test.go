@@ -313,7 +313,7 @@ func TestSearchGuests(t *testing.T) {
 		type search struct {
 			name string
 			q    booking.GuestSearch
-			want string // with … behind it if there are more
+			want string // followed by … if there are more
 		}
 		cases := []search{
 			{"ASCII in either case", booking.GuestSearch{NamePart: "ZO"}, "v0"},

@@ -17,11 +17,11 @@ import (
 // key=value.
 var foreign = regexp.MustCompile(`://|^\[|^[\w.+-]{2,}\s*:|:.*@|^[^/.\\:]{2}.*@|(^|[\s;,'"])\w+\s*=`)
 
-// fileOptions are the options of an SQLite file, behind its name, that do not
+// fileOptions are the options of an SQLite file, after its name, that do not
 // begin with an underscore. (https://www.sqlite.org/uri.html)
 var fileOptions = []string{"cache", "immutable", "mode", "modeof", "nolock", "psow", "vfs"}
 
-// sqliteFile splits the name of an SQLite file into its path and the options behind it. It
+// sqliteFile splits the name of an SQLite file into its path and the options after it. It
 // refuses what was meant as the address of a server: as the name of a file it would show its
 // password to everybody. Errors do not repeat any of it.
 func sqliteFile(target string) (path string, options url.Values, err error) {

@@ -48,7 +48,7 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// at is a round of a second with so many operations done.
+// at is a round of one second with rate operations.
 func at(rate int) round { return round{done: rate, took: time.Second} }
 
 // The machine became ten times slower between the first pair and the second. That does not affect the median of the pairs' ratios, as

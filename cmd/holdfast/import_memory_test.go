@@ -70,7 +70,7 @@ func importFile(t *testing.T, binary, database, path string, stop time.Duration)
 	}
 }
 
-// squeezed is a gzip file of this text with a filling in it, so many times.
+// squeezed is a gzip file of this text with the filling repeated in it.
 func squeezed(t *testing.T, before, filling string, times int, after string) []byte {
 	t.Helper()
 	member := func(text string) []byte {

@@ -47,7 +47,7 @@ type event struct {
 	blow
 	server int           // the server that it hits; servers take turns
 	point  string        // of dieAtPoint
-	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: so many backends
+	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: how many backends
 	mishap               // of swallowCommit
 	pause  time.Duration // how long it lasts
 }

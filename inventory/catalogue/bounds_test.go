@@ -174,7 +174,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// nested is a text of so many keys, each in the one before.
+// nested is a text of n keys, each nested in the one before.
 func nested(n int) string {
 	var b strings.Builder
 	for i := range n {
