@@ -2,10 +2,10 @@
 # the binary is static.
 export CGO_ENABLED = 0
 
-# SQLite is C that was translated to Go. It keeps its data outside of Go's heap, which
-# the race detector does not watch, so that its own code costs most of a test's time
-# with the detector and shows nothing. Its driver and everything else are watched;
-# TestRaceDetectorWatches proves that for the flags that a test was built with.
+# SQLite is C translated to Go. It keeps its data outside of Go's heap, where the race
+# detector sees nothing, and yet with the detector its code takes most of a test's time.
+# So we exclude it. The detector watches its driver and everything else, which
+# TestRaceDetectorWatches proves for the flags with which a test was built.
 unwatched = modernc.org/libc modernc.org/libc/... modernc.org/memory modernc.org/sqlite/lib
 race = -race $(foreach p,$(unwatched),-gcflags=$(p)=-race=false)
 

@@ -18,7 +18,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// openRoutes are all that answer without credentials.
+// openRoutes are all routes that answer without credentials.
 var openRoutes = map[string]bool{"/livez": true, "/openapi.yaml": true, "/docs": true, exchangePath: true}
 
 // gate is the service on a world's database, with credentials that can be
@@ -54,8 +54,8 @@ func basicHeader(user, password string) string {
 	return r.Header.Get("Authorization")
 }
 
-// TestEveryRouteWantsItsCredentials walks the router: every route, with every
-// kind of credentials that may be shown, good ones of the other family too.
+// TestEveryRouteWantsItsCredentials walks the router: every route, with every kind of credentials,
+// including valid ones of the other channel.
 func TestEveryRouteWantsItsCredentials(t *testing.T) {
 	each(t, func(w *world) {
 		g := newGate(w)
@@ -139,7 +139,7 @@ func TestEveryRouteWantsItsCredentials(t *testing.T) {
 	})
 }
 
-// No spelling of a path leads past the credentials.
+// No spelling of a path gets around the credentials.
 func TestNoWayRound(t *testing.T) {
 	each(t, func(w *world) {
 		g := newGate(w)
@@ -162,9 +162,9 @@ func TestNoWayRound(t *testing.T) {
 	})
 }
 
-// TestClinicsAreApart asks every route of the clinic's API as another clinic for
-// all that this one has. The answer is the one that ids which nobody has would
-// get, so that it does not even tell that they exist, and nothing is changed.
+// TestClinicsAreApart asks every route of the clinic's API, as another clinic, for everything that
+// this one has. The answer must be the same as for ids that do not exist, so that it does not even
+// reveal their existence, and nothing may change.
 func TestClinicsAreApart(t *testing.T) {
 	each(t, func(w *world) {
 		a, err := w.send("POST", createPath, canaryCreate(1, at(9, 0), ""), "Authorization", "google")
@@ -174,7 +174,7 @@ func TestClinicsAreApart(t *testing.T) {
 		before, err := storagetest.Dump(w.db.Target)
 		w.must(err)
 
-		// Every name under which any of the commands and queries may look for it.
+		// Every name under which a command or query may look for it.
 		body := func(schedule, visitor, group, zone string) string {
 			place := fmt.Sprintf(`"reservationGroupId":%q,"zoneId":%q`, group, zone)
 			times := `"startDateTimeUtc":"2026-03-02T00:00:00Z","endDateTimeUtc":"2026-03-02T01:00:00Z"`

@@ -1,11 +1,11 @@
-// Package api is the table of contents of HTTP: it puts the routes of all channels
-// together. It decides nothing, and neither do they: they translate between their
-// callers' words and package booking's.
+// Package api is the table of contents of HTTP: it puts the routes of all channels together. It
+// decides nothing, and neither do they: they translate between their callers' words and those of
+// package booking.
 //
-// Package edge is what every way in needs. A channel is a package that stands on it and
-// on booking: google, Google's Booking Server API v3 below /v3, and clinic, the clinics'
-// Open API below /schedule, /visitor and /open. Another one is a folder with a function
-// Routes, and a line in [New].
+// Package edge has what every way in needs. A channel is a package on top of edge and booking:
+// google, Google's Booking Server API v3 below /v3, and clinic, the clinics' Open API below
+// /schedule, /visitor and /open. Another channel is a folder with a function Routes, and a line in
+// [New].
 package api
 
 import (

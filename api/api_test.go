@@ -28,8 +28,8 @@ const (
 	exchangePath = "/open/authorization/commands/exchange-token"
 )
 
-// clinicOnly knows one access token and one clinic. Whoever asks it for more
-// panics: no test here gets as far as a booking.
+// clinicOnly knows one access token and one clinic. It panics if it is asked for more: no test here
+// gets as far as a booking.
 type clinicOnly struct {
 	booking.Store
 	err error
@@ -178,7 +178,7 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// Every route but these four wants credentials.
+// Every route except these four requires credentials.
 func TestNoRouteWithoutCredentials(t *testing.T) {
 	open := map[string]bool{"/livez": true, "/openapi.yaml": true, "/docs": true, exchangePath: true}
 	c := testConfig(io.Discard, clinicOnly{})
@@ -225,8 +225,8 @@ func TestChunkedBodyTooLong(t *testing.T) {
 	}
 }
 
-// Whoever has no credentials does not get their body read, and nobody one that
-// says that it is too long.
+// The server reads no body of a caller without credentials, and none that announces too great a
+// length.
 func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
 	for _, c := range []struct {
@@ -293,7 +293,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// A clinic whose token cannot be looked up is not told that it is wrong.
+// If a token cannot be looked up, the answer does not say that it is wrong.
 func TestTokensUnavailable(t *testing.T) {
 	var log bytes.Buffer
 	got := send(New(testConfig(&log, clinicOnly{err: errors.New("connection refused")})), "POST", updatePath, "{}", "Authorization", bearer)
@@ -309,7 +309,7 @@ func TestTokensUnavailable(t *testing.T) {
 	}
 }
 
-// What an endpoint's error is answered with in each family.
+// The answer to an endpoint's error in each channel.
 func TestErrors(t *testing.T) {
 	const secret = "+82 10-1234-5678"
 	failure := func(c booking.Cause, n int) error {
@@ -378,8 +378,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Nothing of a guest, and no credential, gets into the log or into the answer
-// to a refused request.
+// Neither guests' data nor credentials get into the log or into the answer to a refused request.
 func TestNothingPersonalIsTold(t *testing.T) {
 	const canary = "Canary"
 	var log bytes.Buffer
@@ -446,7 +445,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// Every field that only stored state shows to be wrong is spelled in some channel.
+// Every field that only stored state can show to be wrong has a spelling in some channel.
 func TestEveryFieldIsSpelled(t *testing.T) {
 	for _, f := range booking.Fields() {
 		spelled := false

@@ -27,8 +27,8 @@ func from(h http.Handler, remote, path, body string, header ...string) answer {
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// guarded is a handler behind a proxy of 192.0.2.0/24 that takes two failed
-// attempts of each address and no more.
+// guarded is a handler behind a proxy in 192.0.2.0/24 that allows only two failed attempts per
+// address.
 func guarded(t *testing.T, log *bytes.Buffer, store booking.Store) http.Handler {
 	t.Helper()
 	_, proxies, err := net.ParseCIDR("192.0.2.0/24")
@@ -40,8 +40,8 @@ func guarded(t *testing.T, log *bytes.Buffer, store booking.Store) http.Handler 
 	return New(c)
 }
 
-// Who fails too often is told 429, on every way in. Good credentials are good
-// all the same, also from that very address.
+// Callers who fail too often get 429, on every way in. Valid credentials still work, even from that
+// very address.
 func TestFailedAttempts(t *testing.T) {
 	const wrong, spent, free = "Basic Z29vZ2xlOmd1ZXNz", "203.0.113.7:1234", "203.0.113.8:1234"
 	none := clinicOnly{err: booking.ErrNotFound}
@@ -86,8 +86,7 @@ func TestFailedAttempts(t *testing.T) {
 	})
 }
 
-// Nobody gets rid of their failures, or puts them on somebody else, by writing
-// X-Forwarded-For.
+// Nobody can shed their failures, or shift them to somebody else, by sending X-Forwarded-For.
 func TestForgedForwardedFor(t *testing.T) {
 	const proxy, stranger = "192.0.2.1:80", "203.0.113.7:1234"
 	for _, c := range []struct {

@@ -16,16 +16,15 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// TestPostgresLogsNothingPersonal reads what PostgreSQL itself writes down: of
-// requests that succeed, that are refused, that wait for a lock, that wait for
-// too long, and in which a statement fails; under its default settings, and where
-// every statement is logged, as far as we start under such settings.
+// TestPostgresLogsNothingPersonal reads what PostgreSQL itself logs about requests that succeed, are
+// refused, wait for a lock, wait too long, or have a failing statement. It does so under the default
+// settings, and with every statement logged, as far as holdfast starts under such settings.
 func TestPostgresLogsNothingPersonal(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		settings []string
 		fails    bool     // a row is refused by a constraint, which only a bug of ours could bring about
-		logged   []string // that there is a log, with what it can have
+		logged   []string // what the log must contain, to show that there is one
 	}{
 		{"by default", []string{"log_lock_waits=on", "deadlock_timeout=10ms"}, false, []string{
 			"still waiting for", `STATEMENT:  `, "canceling statement due to lock timeout", "guest_keys",
@@ -75,7 +74,7 @@ func TestPostgresLogsNothingPersonal(t *testing.T) {
 				t.Errorf("after it waited: %d %s", a.status, a.body)
 			}
 
-			// One that waits for too long: PostgreSQL cancels its statement.
+			// A request that waits too long: PostgreSQL cancels its statement.
 			locked, err = raw.BeginTx(t.Context(), nil)
 			w.must(err)
 			lock(t, locked, "guest_keys")
@@ -98,7 +97,7 @@ func TestPostgresLogsNothingPersonal(t *testing.T) {
 				l.tell(500, "POST", createPath, canaryCreate(62, at(17, 0), ""), "google")
 			}
 
-			// The search would find it: the same server, told to say all.
+			// The search would find a leak: the same server, now logging everything.
 			const control = "Kontrollvogel"
 			conn, err := raw.Conn(t.Context())
 			w.must(err)

@@ -21,10 +21,9 @@ import (
 	"holdfast/storage"
 )
 
-// The canaries: what nobody but their owner may hear of again. Each kind of
-// secret has its own, so that a failure says which got out, and quotes in it,
-// so that it looks different in JSON. They are of letters that base64 keeps
-// apart from chance.
+// The canaries: what only their owner may ever see again. Each kind of secret has its own, so that a
+// failure says which one leaked, with quotes in it, so that it looks different in JSON. They are long
+// enough not to occur by chance in base64.
 const (
 	canaryGiven   = `Kanarienvogel-Vor"name`
 	canaryFamily  = `Kanarienvogel-Nach"name`
@@ -47,12 +46,10 @@ func canaries() []string {
 	}
 }
 
-// canaryEmail differs in its last part for each request: one guest cannot have
-// two visits at a time.
+// canaryEmail differs for each request, because one guest cannot have two visits at a time.
 func canaryEmail(n int) string { return fmt.Sprintf("kanarienvogel-%d@example.com", n) }
 
-// canaryCreate is a CreateBooking with a canary in every member that people or
-// machines keep to themselves.
+// canaryCreate is a CreateBooking with a canary in every confidential member.
 func canaryCreate(n int, startSec int64, more string) string {
 	user := map[string]any{
 		"user_id": fmt.Sprint(canaryUser, n), "given_name": canaryGiven, "family_name": canaryFamily,
@@ -77,8 +74,7 @@ func canaryMove(scheduleID, zone string, startSec int64, more string) string {
 	return strings.TrimSuffix(moveJSON(scheduleID, skin, zone, startSec), "}") + desk + more + "}"
 }
 
-// panicky is a store in whose transactions something unexpected happens, with
-// words that are not for the log.
+// panicky is a store whose transactions panic with values that must not be logged.
 type panicky struct {
 	booking.Store
 	panics *atomic.Bool
@@ -94,15 +90,15 @@ func (s panicky) InTx(ctx context.Context, touches booking.Footprint, f func(boo
 	})
 }
 
-// listener keeps what was answered, and knows the secrets to listen for.
+// listener records answers, and knows the secrets to look for.
 type listener struct {
 	w       *world
 	secrets []string
 	refused []string // answers other than a booking
 }
 
-// tell sends a request and keeps the answer if it is a "no". A "no" never
-// repeats what was asked, and never what others have said.
+// tell sends a request and records the answer if it is a "no". A "no" never repeats the request, or
+// what others have sent.
 func (l *listener) tell(wantStatus int, method, path, body, auth string) answer {
 	l.w.t.Helper()
 	a, err := l.w.send(method, path+"?name="+canaryUser, body, "Authorization", auth,
@@ -169,7 +165,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 		for i, point := range []string{"after the token", "after the slots", "before COMMIT", "after COMMIT"} {
 			down.Store(point)
 			l.tell(503, "POST", createPath, canaryCreate(20+i, at(15, 0), ""), "google")
-			if point == "before COMMIT" { // after it the next run sees that it is so
+			if point == "before COMMIT" { // after COMMIT the next run finds that it has happened
 				l.tell(503, "POST", updatePath, canaryMove(visit.ScheduleID, bed, at(16, i), ""), clinic1)
 			}
 			down.Store("")
@@ -191,7 +187,7 @@ func TestNothingPersonalGetsOut(t *testing.T) {
 				w.t.Errorf("%q is in %s", s, what)
 			}
 		}
-		// That there is a log at all, with what an operator needs.
+		// There is a log at all, with what an operator needs.
 		for _, word := range []string{`"panic"`, "panicky.InTx.func1", `"unavailable"`, "SLOT_UNAVAILABLE", visit.ID.String(), `"route":"/v3/CreateBooking"`, `"caller":"clinic-1"`} {
 			if !strings.Contains(log, word) {
 				w.t.Errorf("%s is not in the log", word)
@@ -286,7 +282,7 @@ func (l *listener) badCommands(visit booking.Booking) {
 	l.tell(200, "POST", exchangePath, `{"key":"`+l.w.key(clinic1)+`","name":"`+canaryUser+`"}`, "none")
 }
 
-// strangers have no credentials, or wrong ones, or look for what is not there.
+// strangers have no credentials or wrong ones, or look for what does not exist.
 func (l *listener) strangers() {
 	body := canaryCreate(50, at(15, 0), "")
 	for _, who := range []string{"none", "wrong", "Basic " + canaryUser, "Bearer " + canaryUser, canaryUser} {
@@ -300,9 +296,8 @@ func (l *listener) strangers() {
 	l.tell(405, "KANARIENVOGEL", createPath, body, "google")
 }
 
-// escaped returns the secrets that are in a text: as they are, as they look in
-// JSON, in Go's quotes, in a URL or in SQL, in hex, or in base64 at whatever
-// offset.
+// escaped returns the secrets that a text contains: plain, as in JSON, in Go's quotes, in a URL or in SQL,
+// in hex, or in base64 at any offset.
 func escaped(text string, secrets []string) []string {
 	var out []string
 	for _, s := range secrets {
@@ -331,7 +326,7 @@ func escaped(text string, secrets []string) []string {
 	return out
 }
 
-// The search finds what it should, in every form.
+// The search finds secrets in every form.
 func TestEscapedFindsCanaries(t *testing.T) {
 	for _, s := range []string{canaryGiven, canaryPhone, canaryMemo, canaryPayment, googlePassword} {
 		inJSON, err := json.Marshal(map[string]string{"a": s})
@@ -353,9 +348,8 @@ func TestEscapedFindsCanaries(t *testing.T) {
 	}
 }
 
-// TestNothingPersonalIsPrinted runs the test above as a process of its own and
-// looks at everything that it prints: a library's default logger writes past
-// ours.
+// TestNothingPersonalIsPrinted runs the test above in a process of its own and looks at everything that it
+// prints, because a library's default logger would bypass ours.
 func TestNothingPersonalIsPrinted(t *testing.T) {
 	const child = "HOLDFAST_CANARY_CHILD"
 	if os.Getenv(child) != "" {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Rows B11 and O6 go by the clinic's clock of now: an import that corrects the
-// time zone counts at once, in a server that has read the old one.
+// Rows B11 and O6 use the clinic's current time zone: an import that corrects it counts at once, even in a
+// server that has read the old one.
 func TestDayAfterTheTimeZoneChanged(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.parked(1)
@@ -36,8 +36,7 @@ func TestDayAfterTheTimeZoneChanged(t *testing.T) {
 		const otherDay = `{"status":400,"message":"InvalidCommandException","className":"InvalidCommandException","errorProperties":[{"key":"occupiedResources[1].startDateTimeUtc","reason":"NotAvailable"}]}`
 		answers(movedBody)
 		setZone("UTC")
-		// The running server may accept once by the old zone; after any operation
-		// it knows the new one.
+		// The running server may accept once by the old zone; after any operation it knows the new one.
 		w.parked(2)
 		answers(otherDay)
 		block := fmt.Sprintf(`{"reservationGroupId":%q,"zoneId":%q,"startDateTimeUtc":"2026-03-01T23:30:00Z","endDateTimeUtc":"2026-03-02T01:00:00Z"}`, always, attic)

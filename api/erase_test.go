@@ -7,8 +7,8 @@ import (
 	"holdfast/booking"
 )
 
-// Who was erased is in no answer any more: a retried CreateBooking gets the
-// booking as it is now, ListBookings knows nobody.
+// An erased guest is in no answer any more: a repeated CreateBooking gets the booking as it is now, and ListBookings
+// finds nobody.
 func TestErasedOverHTTP(t *testing.T) {
 	each(t, func(w *world) {
 		body := canaryCreate(1, at(9, 0), "")

@@ -1,7 +1,6 @@
-// Package api_test holds whole conversations: real HTTP against the real
-// service on both databases. Transcripts are in testdata/transcripts; what one
-// conversation cannot show, such as many callers at once, is in race_test.go
-// and canary_test.go.
+// Package api_test runs whole conversations: real HTTP with the real service on both databases. Transcripts are in
+// testdata/transcripts; what one conversation cannot show, such as many callers at once, is in race_test.go and
+// canary_test.go.
 package api_test
 
 import (
@@ -62,8 +61,7 @@ const (
 	drKim   = "65c000000000000000000001" // exclusive
 )
 
-// eight is when the tests' clock stands: 08:00 in Seoul on a Monday, an hour
-// before the clinic opens.
+// eight is the time at which the tests' clock stands: 08:00 in Seoul on a Monday, an hour before the clinic opens.
 var eight = time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
 
 // at is hh:mm of that day in Seoul, in Unix seconds.
@@ -91,7 +89,7 @@ type world struct {
 	tokens map[string]string // clinic → access token
 }
 
-// options are what a world may have besides. The zero value is right for most.
+// options are further properties of a world. The zero value suits most tests.
 type options struct {
 	storage  storage.Options
 	store    func(booking.Store) booking.Store // wraps the database
@@ -126,7 +124,7 @@ func eachWith(t *testing.T, o options, test func(w *world)) {
 // worldDir has the catalogue and the feeds of every world.
 const worldDir = "testdata/transcripts/world"
 
-// newWorld serves a database, which is to be loaded.
+// newWorld loads a database and serves it.
 func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 	t.Helper()
 	w := &world{t: t, db: db, options: o, log: &printed{}, keys: map[string]string{}, tokens: map[string]string{}}
@@ -160,8 +158,7 @@ func newWorld(t testing.TB, db storagetest.Database, o options) *world {
 // traced waits until all traces so far are with the collector. No more will come.
 func (w *world) traced() { w.tracer.Close(context.Background()) }
 
-// check is what must be so after every test: every invariant holds, and nothing
-// was the service's own fault.
+// check checks what must hold after every test: every invariant, and no fault of the service itself.
 func (w *world) check() {
 	w.t.Helper()
 	broken, err := w.db.Verify(context.Background(), nil)
@@ -253,8 +250,8 @@ func load(ctx context.Context, db *storage.DB, dir string) error {
 	return err
 }
 
-// clear takes away all that bookings have left in a database, past the code
-// under test, and the clinics' credentials: a new one is slow to make.
+// clear removes everything that bookings have left in a database, and the clinics' credentials, without the code under
+// test. Making a new database is slower.
 func clear(target string) error {
 	return storagetest.Exec(target,
 		"DELETE FROM outbox", "DELETE FROM booking_events", "DELETE FROM holds", "DELETE FROM occupied_resources",
@@ -290,9 +287,8 @@ func (w *world) token(clinic string) string {
 	return w.tokens[clinic]
 }
 
-// credentials is the Authorization header of somebody: google, the id of a
-// clinic, none, or wrong, who shows credentials of the right form that are
-// nobody's. Anything else is the header itself.
+// credentials returns an Authorization header: of google, of a clinic by its id, none, or wrong, for well-formed
+// credentials that nobody has. Anything else is the header itself.
 func (w *world) credentials(path, who string) string {
 	basic := func(password string) string {
 		r := http.Request{Header: http.Header{}}
@@ -314,15 +310,15 @@ func (w *world) credentials(path, who string) string {
 	return who
 }
 
-// answer is what came back, read to its end.
+// answer is an answer, read to its end.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// send sends one request over HTTP. header has names and values in turn; an
-// Authorization may be anybody of [world.credentials].
+// send sends one request over HTTP. header has alternating names and values; an Authorization may be any name that
+// [world.credentials] knows.
 func (w *world) send(method, path, body string, header ...string) (a answer, err error) {
 	r, err := http.NewRequest(method, w.url+path, strings.NewReader(body))
 	if err != nil {
@@ -349,7 +345,7 @@ func (w *world) send(method, path, body string, header ...string) (a answer, err
 	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 
-// stored reads a merchant's bookings back, past HTTP.
+// stored reads a merchant's bookings back, without HTTP.
 func (w *world) stored(merchantID string) []booking.Booking {
 	w.t.Helper()
 	all, err := w.db.Bookings(context.Background(), merchantID, 0, 1<<60)
@@ -383,8 +379,8 @@ func (w *world) find(id string, is func(booking.Booking) bool) booking.Booking {
 	return booking.Booking{}
 }
 
-// end puts a visit that is reserved into another state, as the desk does when
-// it cancels. It uses the service's own store; there is no endpoint for it yet.
+// end puts a reserved visit into another state, like the desk when it cancels. It uses the service's own store, because
+// there is no endpoint for all states.
 func (w *world) end(b booking.Booking, state booking.State) {
 	w.t.Helper()
 	key := booking.ScheduleKey{MerchantID: b.MerchantID, ScheduleID: b.ScheduleID}
@@ -412,7 +408,7 @@ func guestJSON(name string) string {
 		lower, name, guestPhone(name), lower)
 }
 
-// guestPhone is a number of that guest alone, as far as there are so many.
+// guestPhone returns a number that only this guest has, as far as there are enough.
 func guestPhone(name string) string {
 	n := 0
 	for _, r := range name {

@@ -11,10 +11,9 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Whatever is sent to an endpoint, from JSON that is almost right to none at
-// all, the answer is JSON and never says that the fault is ours; a 400 names
-// what is wrong; and every invariant holds afterwards. The seeds are the
-// requests of all transcripts, so a new endpoint brings its own.
+// Whatever an endpoint gets, from almost correct JSON to none at all, the answer is JSON and never says that the fault is
+// ours, a 400 names what is wrong, and every invariant holds afterwards. The seeds are the requests of all transcripts, so
+// a new endpoint brings its own.
 func FuzzEndpoints(f *testing.F) {
 	paths, err := filepath.Glob("testdata/transcripts/*/*.txt")
 	if err != nil {

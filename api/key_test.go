@@ -41,9 +41,8 @@ func (w *world) keyID(clinic string) string {
 	return newest.ID
 }
 
-// A key that is revoked is at its end at once, and its tokens with it; those of
-// the clinic's other keys, and of other clinics, are not. Events say which key it
-// was.
+// A revoked key ends at once, and so do its tokens, but not those of the clinic's other keys or of other clinics. Events
+// say which key was used.
 func TestRevokedKey(t *testing.T) {
 	each(t, func(w *world) {
 		a, err := w.send("POST", createPath, canaryCreate(1, at(9, 0), ""), "Authorization", "google")
@@ -79,8 +78,7 @@ func TestRevokedKey(t *testing.T) {
 	})
 }
 
-// A key is rotated while the desk is at work: until the overlap has passed both
-// can be exchanged, and no request is refused.
+// A key is rotated while the desk works: until the overlap has passed both can be exchanged, and no request is refused.
 func TestRotatedKey(t *testing.T) {
 	each(t, func(w *world) {
 		a, err := w.send("POST", createPath, canaryCreate(1, at(9, 0), ""), "Authorization", "google")

@@ -18,8 +18,7 @@ import (
 	"holdfast/inventory"
 )
 
-// waiting is a store that answers nobody who asks for the merchant m before it is
-// let go.
+// waiting is a store that does not answer requests for the merchant m until it is released.
 type waiting struct {
 	clinicOnly
 	asked, answer chan struct{}
@@ -42,8 +41,8 @@ const (
 	maxKeyBody = 4 << 10 // bytes of the body of exchange-token
 )
 
-// So many requests of Google's are served at a time, and so many bytes of bodies.
-// One more is told at once to come again, and callers of other kinds are not.
+// The number of Google's concurrent requests, and of their bodies' bytes, is bounded. One more is told at once to come
+// again, but callers of other kinds are not.
 func TestServedAtATime(t *testing.T) {
 	small := `{"slot":{"merchant_id":"m","service_id":"s","start_sec":"1","duration_sec":"1"},"user_information":{"user_id":"u","given_name":"A","family_name":"B","email":"a@example.com","telephone":"+1 650-253-0000"},"idempotency_token":"t"}`
 	large := strings.Replace(small, "{", "{"+strings.Repeat(" ", edge.MaxBody-len(small)), 1)
@@ -102,7 +101,7 @@ func TestServedAtATime(t *testing.T) {
 	}
 }
 
-// endless is a body that comes to no end, and counts what was read of it.
+// endless is a body without an end that counts what was read of it.
 type endless struct{ read int }
 
 func (e *endless) Read(b []byte) (int, error) {
@@ -113,8 +112,8 @@ func (e *endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Of a body of unannounced length no more is read than may be, and of that of a
-// stranger much less. What it took is given back.
+// The server reads no more of a body of unannounced length than it may, and much less of a stranger's. What it took is
+// given back.
 func TestEndlessBody(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
 	for range 2 * partner().All.Bytes / edge.MaxBody {
@@ -135,7 +134,7 @@ func TestEndlessBody(t *testing.T) {
 	}
 }
 
-// Whatever is sent instead of JSON is a 400, however deep, long or broken.
+// Anything instead of JSON is a 400, however deep, long or broken.
 func TestGarbage(t *testing.T) {
 	deep := func(n int, open, end string) string { return strings.Repeat(open, n) + strings.Repeat(end, n) }
 	h := New(testConfig(io.Discard, clinicOnly{}))
@@ -184,7 +183,7 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// What a caller may make up gets into no header of an answer.
+// Nothing that a caller makes up gets into a header of an answer.
 func TestHeaderInjection(t *testing.T) {
 	h := New(testConfig(io.Discard, clinicOnly{}))
 	for _, evil := range []string{"a\r\nSet-Cookie: b=1", "a\nSet-Cookie: b=1", "a\rSet-Cookie: b", "a\x00b", "\u2028Set-Cookie: b", "%0d%0aSet-Cookie:%20b=1", "<script>"} {
@@ -225,8 +224,8 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("reset by peer") }
 
-// After a request whose length was not announced, nothing more is read from its
-// connection: what a proxy took for a body's end may not have been it.
+// After a request of unannounced length the server reads nothing more from the connection, because a proxy may have seen
+// the body's end elsewhere.
 func TestChunkedEndsItsConnection(t *testing.T) {
 	srv := httptest.NewServer(New(testConfig(io.Discard, clinicOnly{})))
 	defer srv.Close()

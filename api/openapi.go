@@ -11,21 +11,19 @@ import (
 	"holdfast/api/edge"
 )
 
-// openAPIText describes every route of all channels for machines and their
-// writers. It is written by hand; openapi_test.go holds it against the router,
-// the messages and the transcripts.
+// openAPIText describes every route of all channels, for machines and those who program them. It is
+// written by hand; openapi_test.go compares it with the router, the messages and the transcripts.
 //
 //go:embed openapi.yaml
 var openAPIText []byte
 
-// openAPI answers with the description. It has nothing that is not public, so
-// it needs no credentials.
+// openAPI answers with the description. All of it is public, so it needs no credentials.
 func openAPI(c echo.Context) error {
 	return edge.Write(c, http.StatusOK, "application/yaml", openAPIText)
 }
 
-// reference answers with the page that shows the description in a browser, or with the part of
-// the page that the query names.
+// reference answers with the page that shows the description in a browser, or with the part of the page
+// that the query names.
 func reference(c echo.Context) error {
 	f, ok := docs.Find(c.QueryParam("part"))
 	if !ok {
@@ -36,7 +34,7 @@ func reference(c echo.Context) error {
 		h.Set(name, value)
 	}
 	h.Set("ETag", f.ETag)
-	if strings.Contains(c.Request().Header.Get("If-None-Match"), f.ETag) { // also among others, and if weak
+	if strings.Contains(c.Request().Header.Get("If-None-Match"), f.ETag) { // a list and weak ETags match, too
 		return c.NoContent(http.StatusNotModified)
 	}
 	return edge.Write(c, http.StatusOK, f.Type, f.Body)

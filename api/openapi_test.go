@@ -61,8 +61,8 @@ func TestOpenAPIIsValid(t *testing.T) {
 	}
 }
 
-// The page at /docs names parts that are there, each may be kept for ever, and a browser that has
-// the current copy gets it no second time. Only what the policy names is ever loaded.
+// The page at /docs names parts that exist, browsers may cache each for ever, and one that has the current copy does not get
+// it again. Nothing outside the policy is ever loaded.
 func TestDocs(t *testing.T) {
 	_, e := openAPI(t)
 	get := func(target, known string) *httptest.ResponseRecorder {
@@ -96,8 +96,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// The document has the routes of the router and no others, and says of each
-// which credentials it wants.
+// The document has exactly the router's routes, and says which credentials each requires.
 func TestOpenAPIHasTheRoutes(t *testing.T) {
 	doc, e := openAPI(t)
 	var routed, described []string
@@ -131,8 +130,7 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 	}
 }
 
-// The document has every message of Google's with every field, of its type, and
-// every enumeration with every word.
+// The document has all of Google's messages with all fields and types, and all enumerations with all words.
 func TestOpenAPIHasTheMessages(t *testing.T) {
 	doc, _ := openAPI(t)
 	file := mapsbooking.File_mapsbooking_proto
@@ -174,8 +172,8 @@ func TestOpenAPIHasTheMessages(t *testing.T) {
 	}
 }
 
-// messages holds schemas against descriptors. Requests may have numbers for
-// strings and strings for numbers, and answers not.
+// messages compares schemas with descriptors. Requests may have numbers for strings and strings for numbers; answers may
+// not.
 type messages struct {
 	t     *testing.T
 	input bool
@@ -266,8 +264,8 @@ func (c *messages) value(path string, ref *openapi3.SchemaRef, f protoreflect.Fi
 	}
 }
 
-// The clinic's command is the published one, and so are its wire structs (see
-// TestWireStructsAreTheSchema): same members, types, required members and words.
+// The clinic's command matches the published one, like its wire structs (see TestWireStructsAreTheSchema): the same members,
+// types, required members and words.
 func TestOpenAPIHasTheCommand(t *testing.T) {
 	doc, _ := openAPI(t)
 	text, err := os.ReadFile("testdata/update-reservation-v2.schema.json")
@@ -350,8 +348,8 @@ func (x exchange) operation() string {
 	return x.method + " " + strings.TrimSuffix(path, "/")
 }
 
-// exchanges reads those of all transcripts, without playing them: that the
-// answers are the service's is TestTranscripts' business.
+// exchanges reads the exchanges of all transcripts without playing them: TestTranscripts checks that the answers are the
+// service's.
 func exchanges(t *testing.T) []exchange {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/transcripts/*/*.txt")
@@ -389,8 +387,7 @@ func exchanges(t *testing.T) []exchange {
 	return all
 }
 
-// rehearsal is a stage without a world behind it: its placeholders stand for
-// things of the right form. The first booking has the id that it has in truth.
+// rehearsal is a stage without a world: its placeholders stand for well-formed values. The first booking has its real id.
 func rehearsal(t testing.TB) *stage {
 	t.Helper()
 	s := &stage{world: &world{t: t, keys: map[string]string{}}, placeholders: map[string]string{}}
@@ -405,9 +402,8 @@ func rehearsal(t testing.TB) *stage {
 	return s
 }
 
-// Every conversation is one that the document allows: the status is described
-// and the answer's body is as its schema says, without any other member; and a
-// request that was answered 200 is a valid one.
+// The document allows every conversation: it describes the status, the answer's body matches its schema without any other
+// members, and a request that got a 200 is valid.
 func TestOpenAPIAllowsTheTranscripts(t *testing.T) {
 	open, _ := openAPI(t)
 	closed, _ := openAPI(t)
@@ -468,8 +464,7 @@ func validAnswer(ctx context.Context, input *openapi3filter.RequestValidationInp
 	})
 }
 
-// noRoute is what must be so of a request for which there is no operation: it is
-// refused as the components for no operation say.
+// noRoute checks a request for which there is no operation: it must be refused as the components for that say.
 func noRoute(doc *openapi3.T, path string, known bool, x exchange) error {
 	family := "Google"
 	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); first == "schedule" || first == "visitor" || first == "open" {
@@ -498,9 +493,8 @@ func noRoute(doc *openapi3.T, path string, known bool, x exchange) error {
 	return described.Value.Content["application/json"].Schema.Value.VisitJSON(body, openapi3.EnableJSONSchema2020())
 }
 
-// request is the exchange's, with what the document says in words undone: names
-// in protobuf's other spelling, and null for absent. In a command null means
-// something at the top.
+// request returns the exchange's request without what the document allows only in words: names in protobuf's other spelling,
+// and null for absent. At the top of a command, null has a meaning.
 func request(t *testing.T, x exchange, path string) *http.Request {
 	t.Helper()
 	body := x.body
@@ -585,8 +579,8 @@ func closeSchemas(doc *openapi3.T) {
 	}
 }
 
-// Every example is in a transcript: as a request to that path, as an answer of
-// it with that status or, in a component, as any answer.
+// Every example is in a transcript: as a request to that path, as an answer from it with that status or, in a component, as
+// any answer.
 func TestOpenAPIExamplesAreTranscripts(t *testing.T) {
 	doc, _ := openAPI(t)
 	said := map[string]bool{}
@@ -631,8 +625,8 @@ func TestOpenAPIExamplesAreTranscripts(t *testing.T) {
 	}
 }
 
-// Of each call with a body the reference page shows the first request and, for the 200, the
-// first answer. They are one exchange of one transcript.
+// For each call with a body the reference page shows the first request and, for the 200, the first answer. They belong to one
+// exchange of one transcript.
 func TestEachCallShowsOneExchange(t *testing.T) {
 	doc, _ := openAPI(t)
 	said := map[string]bool{}
@@ -658,7 +652,7 @@ func TestEachCallShowsOneExchange(t *testing.T) {
 	}
 }
 
-// firstExample is the one that stands first in the description, which a map has forgotten.
+// firstExample returns the example that comes first in the description, an order that a map loses.
 func firstExample(t *testing.T, content openapi3.Content) string {
 	t.Helper()
 	examples := content["application/json"].Examples

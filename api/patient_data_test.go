@@ -21,7 +21,7 @@ const (
 	visitorsPath  = "/visitor/open/v1/queries/search-visitors"
 )
 
-// accessLine is the log's line on who has been told about whom.
+// accessLine is the log line about who has read whose data.
 type accessLine struct {
 	Message   string   `json:"msg"`
 	RequestID string   `json:"request_id"`
@@ -31,9 +31,8 @@ type accessLine struct {
 	Visitors  []string `json:"visitors"`
 }
 
-// Whoever is told about a patient leaves one line in the log: who asked, under
-// which request, about which visits and visitors, and how many. What was told is
-// not in it, and a refusal leaves none and repeats nothing.
+// Reading patients' data leaves one line in the log: who asked, in which request, about which visits and visitors, and how
+// many. The data itself is not in it. A refusal leaves no line and repeats nothing.
 func TestAccessToPatientDataIsLogged(t *testing.T) {
 	each(t, func(w *world) {
 		tell := func(wantStatus int, path, body, who string) answer {
@@ -75,7 +74,7 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 			{visitorsPath, fmt.Sprintf(`{"email":%q}`, canaryEmail(2)), clinic1, 200, []string{}, []string{visitors[second.ScheduleID]}},
 			{visitorsPath, `{"phone":{"countryCode":"82","phoneNumber":"1097531864"}}`, "clinic-2", 200, []string{}, []string{}},
 
-			// Nobody is told anything of a patient.
+			// These return no patient's data.
 			{staffPath, `{}`, clinic1, 200, nil, nil},
 			{zonesPath, `{}`, clinic1, 200, nil, nil},
 			{blocksPath, `{"startDateTimeUtc":"2026-03-02T00:00:00Z","endDateTimeUtc":"2026-03-03T00:00:00Z"}`, clinic1, 200, nil, nil},
@@ -125,7 +124,7 @@ func TestAccessToPatientDataIsLogged(t *testing.T) {
 				w.t.Errorf("%s %s: the refusal repeats %q", c.path, c.body, told)
 			}
 		}
-		// Once somebody has been erased, nobody is told anything any more.
+		// Once somebody has been erased, nobody can read anything any more.
 		_, err := w.service.Erase(w.t.Context(), booking.By{Actor: booking.ByOperator}, booking.Subject{MerchantID: clinic1, VisitorID: visitors[first.ScheduleID]}, true)
 		w.must(err)
 		_, err = w.service.Erase(w.t.Context(), booking.By{Actor: booking.ByOperator}, booking.Subject{MerchantID: clinic1, VisitorID: visitors[second.ScheduleID]}, true)

@@ -10,7 +10,7 @@ import (
 	"holdfast/booking"
 )
 
-// slowSearch is a database in which a search takes until it is told to end.
+// slowSearch is a database in which a search takes until the test ends it.
 type slowSearch struct {
 	clinicOnly
 	end chan struct{}
@@ -25,10 +25,10 @@ func (s slowSearch) SearchGuests(context.Context, booking.GuestSearch) ([]bookin
 	return []booking.Guest{{GivenName: "x"}}, true, nil
 }
 
-// queriesEach is how many queries of one clinic are worked on at a time.
+// queriesEach is how many queries of one clinic run at a time.
 const queriesEach = 2
 
-// A clinic that asks without end is put off, and keeps no other clinic from asking.
+// A clinic that asks without end is put off, and does not keep other clinics from asking.
 func TestOneClinicsQueries(t *testing.T) {
 	store := slowSearch{end: make(chan struct{})}
 	h := New(testConfig(io.Discard, store))
@@ -57,7 +57,7 @@ func TestOneClinicsQueries(t *testing.T) {
 	}
 }
 
-// unread is a client who does not fetch a long answer until it is told to.
+// unread is a client that does not fetch a long answer until the test lets it.
 type unread struct {
 	*httptest.ResponseRecorder
 	fetch chan struct{}
@@ -77,7 +77,7 @@ func (s longSearch) SearchGuests(context.Context, booking.GuestSearch) ([]bookin
 	return []booking.Guest{{GivenName: strings.Repeat("x", 3<<20)}}, false, nil
 }
 
-// Answers that a clinic does not fetch are held up to a bound; another has its own.
+// Unfetched answers of a clinic are held up to a bound; another clinic has its own.
 func TestUnreadAnswers(t *testing.T) {
 	h := New(testConfig(io.Discard, longSearch{}))
 	fetch, statuses := make(chan struct{}), make(chan int, 21)

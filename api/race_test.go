@@ -11,8 +11,8 @@ import (
 	"holdfast/booking"
 )
 
-// together sends n requests over HTTP, all released at once, and returns their
-// answers. That one does not get through is a failure of the test.
+// together sends n requests over HTTP, all released at once, and returns their answers. The test fails if one does not get
+// through.
 func (w *world) together(n int, send func(i int) (answer, error)) []answer {
 	w.t.Helper()
 	answers, errs := make([]answer, n), make([]error, n)
@@ -57,8 +57,7 @@ func (w *world) booked(body string) booking.Booking {
 	return w.booking(id[1])
 }
 
-// parked is the visit of a new guest two weeks later, where there is room for
-// many.
+// parked is the visit of a new guest two weeks later, where there is plenty of room.
 func (w *world) parked(n int) booking.Booking {
 	w.t.Helper()
 	body := createJSON(fmt.Sprint("Visitor", n), fmt.Sprint("parked-", n), at(9+14*24, 0), "")
@@ -71,8 +70,7 @@ const (
 	fullBody  = `{"status":400,"message":"InvalidRequestException","className":"InvalidRequestException","errorProperties":[{"key":"occupiedResources[0].startDateTimeUtc","reason":"NotAvailable"}]}`
 )
 
-// outcome is what an answer says: booked, taken (there is no room), moved, or
-// the whole of an answer that no crowd should get.
+// outcome returns what an answer says: booked, taken (there is no room), moved, or the whole answer if it is any other.
 func (a answer) outcome() string {
 	var created struct {
 		Booking *struct {
@@ -148,9 +146,8 @@ func TestRaceForThreeMats(t *testing.T) {
 	})
 }
 
-// 16 copies of one request at once, as an impatient caller's retries, make one
-// booking and get the same bytes; for the last place too, and so do more copies
-// when it is long gone.
+// 16 concurrent copies of one request, like an impatient caller's retries, make one booking and get the same bytes, even for
+// the last place. So do later copies when the place is long gone.
 func TestRaceOfCopies(t *testing.T) {
 	each(t, func(w *world) {
 		for round, hour := range []int{9, 10, 11, 14, 15} {
@@ -179,8 +176,8 @@ func TestRaceOfCopies(t *testing.T) {
 	})
 }
 
-// Copies among strangers: everybody asks four times at once for two beds. Each
-// gets one answer, two get a bed, and whoever was refused can come again.
+// Copies among strangers: everybody asks four times at once for two beds. Everybody gets one answer, two get a bed, and those
+// refused can try again.
 func TestRaceOfCopiesAmongStrangers(t *testing.T) {
 	each(t, func(w *world) {
 		const guests = 20
@@ -224,8 +221,8 @@ func TestRaceOfMoves(t *testing.T) {
 	})
 }
 
-// A guest and the desk want one place: one of them gets it, in every round, and
-// the place that the other would have left is still theirs.
+// A guest and the desk want one place: in every round one of them gets it, and the other keeps the place that it would have
+// left.
 func TestRaceOfChannels(t *testing.T) {
 	each(t, func(w *world) {
 		won := map[string]int{}
@@ -255,8 +252,8 @@ func TestRaceOfChannels(t *testing.T) {
 	})
 }
 
-// Guests book, ask again and are moved about, all at once: every answer is one
-// that the caller can act on, and what the service says is booked is booked.
+// Guests book, ask again and are moved about, all at once: callers can act on every answer, and what the service says is
+// booked is booked.
 func TestRaceOfEverybody(t *testing.T) {
 	each(t, func(w *world) {
 		var visits []booking.Booking

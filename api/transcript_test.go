@@ -26,14 +26,14 @@ import (
 
 var update = flag.Bool("update", false, "write the answers of the transcripts anew; then read the diff as carefully as code")
 
-// TestTranscripts holds the conversations in testdata/transcripts, each on an
-// empty inventory, and compares every answer byte for byte.
+// TestTranscripts plays the conversations in testdata/transcripts, each on an empty inventory, and compares every answer byte
+// by byte.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/transcripts/*/*.txt")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}
-	rewrite := *update // by the first database; the other must agree
+	rewrite := *update // from the first database; the other must agree
 	o := storage.Options{Limit: time.Minute}
 	storagetest.EachWith(t, o, func(t *testing.T, db storagetest.Database) {
 		if err := load(t.Context(), db.DB, worldDir); err != nil {
@@ -51,8 +51,7 @@ func TestTranscripts(t *testing.T) {
 	})
 }
 
-// play plays a transcript. With rewrite it writes the answers that it got into
-// the file instead of comparing them.
+// play plays a transcript. With rewrite it writes the answers into the file instead of comparing them.
 func (w *world) play(path string, rewrite bool) {
 	tr, err := readTranscript(path)
 	w.must(err)
@@ -65,9 +64,8 @@ func (w *world) play(path string, rewrite bool) {
 	}
 }
 
-// transcript is a file: prose, and between it steps. A line that begins with >
-// belongs to a request, with < to an answer, with * to something that happens
-// besides, and with ? to a question past HTTP.
+// transcript is a file: steps between prose. A line with > belongs to a request, with < to an answer, with * to something else
+// that happens, and with ? to a question without HTTP.
 type transcript struct {
 	path  string
 	lines []string
@@ -178,9 +176,8 @@ func (tr *transcript) text() string {
 	return strings.Join(append(out, tr.lines[end:]...), "\n") + "\n"
 }
 
-// stage is a world in which a transcript is played. What it learns on the way,
-// such as the ids of bookings, the transcript calls by placeholders: {{booking
-// 1}} is the first that was made.
+// stage is a world in which a transcript is played. Transcripts use placeholders for what the stage learns on the way, such as
+// ids of bookings: {{booking 1}} is the first one.
 type stage struct {
 	*world
 	bookings     []booking.Booking
@@ -282,7 +279,7 @@ var (
 	moment      = regexp.MustCompile(`^(\d{4}-\d\d-\d\d \d\d:\d\d) (.+)$`)
 )
 
-// expand puts in what placeholders stand for.
+// expand replaces placeholders by their values.
 func (s *stage) expand(text string) string {
 	s.t.Helper()
 	text = repeated.ReplaceAllStringFunc(text, func(p string) string {
@@ -364,7 +361,7 @@ func readMoment(local, where string) (time.Time, error) {
 	return time.Parse("2006-01-02 15:04 -07:00", local+" "+where)
 }
 
-// collapse puts placeholders back in for what they stand for.
+// collapse replaces values by their placeholders.
 func (s *stage) collapse(text string) string {
 	known := map[string]string{}
 	for value, p := range s.placeholders {
@@ -407,7 +404,7 @@ var (
 	tokenText = regexp.MustCompile(`^\{"token":"([^"]+)"\}$`)
 )
 
-// learn notes the bookings and tokens that an answer names for the first time.
+// learn records the bookings and tokens that an answer names for the first time.
 func (s *stage) learn(body string) {
 	s.t.Helper()
 	for _, m := range bookingID.FindAllStringSubmatch(body, -1) {
@@ -483,8 +480,8 @@ func (s *stage) take(id, clinic string) error {
 	return s.db.PutClinic(s.t.Context(), next, s.clock.Load())
 }
 
-// tell is the answer to "visit 1": what is stored of it, as the desk sees it,
-// with the number of its events. Times are by the merchant's clock.
+// tell answers "visit 1": what is stored of it, as the desk sees it, with the number of its events. Times are by the merchant's
+// clock.
 func (s *stage) tell(ask string) (string, error) {
 	var n int
 	if _, err := fmt.Sscanf(ask, "visit %d", &n); err != nil || n < 1 || n > len(s.bookings) {
@@ -536,7 +533,7 @@ func (s *stage) tell(ask string) (string, error) {
 	return string(text), err
 }
 
-// answered returns what the transcripts of an area answer, as it stands there.
+// answered returns the answers in the transcripts of an area.
 func answered(t *testing.T, area string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/transcripts/" + area + "/*.txt")
@@ -558,8 +555,8 @@ func answered(t *testing.T, area string) []string {
 	return all
 }
 
-// The seven documented bodies of update-reservation V2 are answered somewhere,
-// byte for byte: what -update writes must not wander away from the contract.
+// The transcripts have the seven documented bodies of update-reservation V2, byte by byte, so that what -update writes cannot
+// drift from the contract.
 func TestDocumentedErrorBodies(t *testing.T) {
 	all := answered(t, "update-reservation")
 	for _, c := range []struct{ class, key, reason string }{
@@ -582,8 +579,8 @@ func TestDocumentedErrorBodies(t *testing.T) {
 	}
 }
 
-// Google's samples are in the transcripts as published, and the answer to the
-// first is the one published with it, but for the booking's id.
+// Google's samples are in the transcripts as published, and the answer to the first is the published one, except for the
+// booking's id.
 func TestGoogleSamples(t *testing.T) {
 	const samples = "mapsbooking/testdata/"
 	for transcript, sample := range map[string]string{
@@ -623,8 +620,7 @@ func TestGoogleSamples(t *testing.T) {
 	}
 }
 
-// The command with everything in it has every member that the schema has, with
-// every kind of procedure.
+// The full command has every member of the schema, with every kind of procedure.
 func TestFullCommandIsFull(t *testing.T) {
 	tr, err := readTranscript("testdata/transcripts/update-reservation/full-command.txt")
 	if err != nil {
@@ -670,7 +666,7 @@ func TestFullCommandIsFull(t *testing.T) {
 	}
 }
 
-// leaves names every member of a JSON value.
+// leaves calls found with every member of a JSON value.
 func leaves(path string, v any, found func(string)) {
 	found(path)
 	switch v := v.(type) {

@@ -9,11 +9,10 @@ import (
 	"holdfast/storage"
 )
 
-// A server goes on when a newer one migrates its database underneath: statements
-// that it has prepared no longer fit, and PostgreSQL refuses each once. Nobody is
-// told of an error of ours for that.
+// A server keeps working when a newer one migrates its database. Its prepared statements no longer fit, and PostgreSQL refuses
+// each once, but no caller sees an error because of that.
 func TestSchemaChangesUnderneath(t *testing.T) {
-	// With an option, so that the database is the test's own: it does not forget its schema.
+	// With an option, so that the database belongs to this test, which changes its schema.
 	eachWith(t, options{storage: storage.Options{Connections: 16}}, func(w *world) {
 		book := func(n int) {
 			for i := range 3 {

@@ -16,8 +16,8 @@ import (
 // TokenLife is how long a clinic's access token lasts.
 const TokenLife = 24 * time.Hour
 
-// Key is what is known of a clinic's API key. The key itself is shown once, when
-// it is made, and stored as a digest.
+// Key is what we store about a clinic's API key. The key itself is shown once, when it is made,
+// and stored as a digest.
 type Key struct {
 	ID         string `json:"key_id"` // the first digits of its digest
 	MerchantID string `json:"merchant_id"`
@@ -28,8 +28,8 @@ type Key struct {
 	RevokedSec int64  `json:"revoked_sec,omitempty"` // 0: it is not
 }
 
-// keyIDLength is how many bytes of a digest name its key: enough to tell any two
-// apart, few enough to read out.
+// keyIDLength is how many bytes of a digest name its key: enough to tell keys apart, few enough
+// to read out.
 const keyIDLength = 6
 
 // KeyID is the name of the key with this digest.
@@ -40,8 +40,9 @@ func (k Key) Good(nowSec int64) bool {
 	return k.RevokedSec == 0 && (k.ExpiresSec == 0 || nowSec < k.ExpiresSec)
 }
 
-// NewKey makes an API key for a merchant, a clinic or one of feeds. It is shown this
-// once and stored hashed; name is for people. ErrNotFound if there is no such merchant.
+// NewKey makes an API key for a merchant, be it a clinic or from feeds. The key is shown only
+// this once, and stored as a digest; name is for people. ErrNotFound if there is no such
+// merchant.
 func (s *Service) NewKey(ctx context.Context, merchantID, name string) (key string, err error) {
 	key = uuid.NewString() // random, not s.NewID: a key must not be guessable
 	return key, s.Store.PutKey(ctx, hash(key), merchantID, name, s.Now().Unix())
@@ -59,13 +60,12 @@ func (s *Service) Keys(ctx context.Context, merchantID string) ([]Key, error) {
 	return keys, err
 }
 
-// errKeyEnded: a key that has been revoked or replaced can be nothing else.
+// errKeyEnded: a key that has been revoked or replaced cannot be changed again.
 var errKeyEnded = errors.New("the key has been revoked or replaced already")
 
-// RotateKey makes another key in place of one. The old one can be exchanged until
-// overlap has passed, and the tokens that it gave last as long as they ever do:
-// so there is no moment at which a clinic that changes over is refused.
-// ErrNotFound if there is no such key.
+// RotateKey replaces a key with a new one. The old one can be exchanged until overlap has
+// passed, and its tokens last as long as always, so a clinic is never refused while it changes
+// over. ErrNotFound if there is no such key.
 func (s *Service) RotateKey(ctx context.Context, id string, overlap time.Duration) (key string, err error) {
 	old, err := s.key(ctx, id)
 	if err != nil {
@@ -82,8 +82,8 @@ func (s *Service) RotateKey(ctx context.Context, id string, overlap time.Duratio
 	return key, s.Store.ReplaceKey(ctx, old.Digest, hash(key), now.Unix(), now.Add(overlap).Unix())
 }
 
-// RevokeKey ends a key and all tokens that it gave, at once. Saying so again
-// succeeds. ErrNotFound if there is no such key.
+// RevokeKey ends a key and all its tokens at once. Revoking it again succeeds. ErrNotFound if
+// there is no such key.
 func (s *Service) RevokeKey(ctx context.Context, id string) error {
 	k, err := s.key(ctx, id)
 	switch {
@@ -95,7 +95,7 @@ func (s *Service) RevokeKey(ctx context.Context, id string) error {
 	return s.Store.RevokeKey(ctx, k.Digest, s.Now().Unix())
 }
 
-// key finds a key by its id, or by the start of it if no other starts so.
+// key finds a key by its id, or by a prefix of its id that no other has.
 func (s *Service) key(ctx context.Context, id string) (StoredKey, error) {
 	all, err := s.Store.ClinicKeys(ctx)
 	if err != nil {
@@ -116,8 +116,9 @@ func (s *Service) key(ctx context.Context, id string) (StoredKey, error) {
 	return StoredKey{}, fmt.Errorf("%d keys start with %q", len(found), id)
 }
 
-// ExchangeKey gives an access token, valid for [TokenLife], for an API key. If the
-// key has too many good ones then, [Service.MaxTokens], the oldest end. ErrNotFound if the key is unknown, no key at all, or has ended.
+// ExchangeKey returns an access token, valid for [TokenLife], for an API key. If the key then has
+// more valid tokens than [Service.MaxTokens], the oldest ones end. ErrNotFound if the key is
+// malformed, unknown or has ended.
 func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, err error) {
 	id, err := uuid.Parse(key)
 	if err != nil {
@@ -128,14 +129,13 @@ func (s *Service) ExchangeKey(ctx context.Context, key string) (token string, er
 	return token, s.Store.PutToken(ctx, hash(id.String()), hash(token), now.Unix(), now.Add(TokenLife).Unix(), cmp.Or(s.MaxTokens, MaxTokens))
 }
 
-// Clinic returns the merchant whose access token this is, and the id of the key
-// that it was given for; ErrNotFound if it is unknown, too old, or its key has
-// been revoked.
+// Clinic returns the merchant whose access token this is, and the id of the key that it was
+// given for. ErrNotFound if the token is unknown or too old, or its key has been revoked.
 func (s *Service) Clinic(ctx context.Context, token string) (merchantID, keyID string, err error) {
 	return s.Store.TokenMerchant(ctx, hash(token), s.Now().Unix())
 }
 
-// hash needs no salt and no slowness: what is hashed is 122 random bits.
+// hash needs neither salt nor slowness, because it hashes 122 random bits.
 func hash(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]

@@ -9,10 +9,10 @@ import (
 	"holdfast/inventory"
 )
 
-// Available tells for each slot whether it can be booked right now (Google's
-// BatchAvailabilityLookup). All are of one merchant. A merchant or service that
-// never was is *Invalid, with the number of the slot; any other slot that is closed, full, past, not offered any more or was never
-// there is simply not available. It reads the database once, without a lock.
+// Available reports for each slot of a merchant whether it can be booked right now (Google's
+// BatchAvailabilityLookup). If there never was such a merchant or service, it returns *Invalid
+// with the slot's number. Any other slot that is closed, full, past, no longer offered or never
+// existed is simply not available. It reads the database once, without a lock.
 func (s *Service) Available(ctx context.Context, merchantID string, slots []Slot) ([]bool, error) {
 	rooms, err := s.Rooms(ctx, merchantID, slots)
 	if err != nil {
@@ -25,8 +25,8 @@ func (s *Service) Available(ctx context.Context, merchantID string, slots []Slot
 	return available, nil
 }
 
-// Rooms counts for each slot how often it could be booked right now, on the
-// terms of [Service.Available].
+// Rooms counts how often each slot could be booked right now, on the terms of
+// [Service.Available].
 func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([]int, error) {
 	now := s.Now()
 	for range replans {
@@ -60,7 +60,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 		if err != nil {
 			return nil, fmt.Errorf("look for room: %w", err)
 		}
-		if wrong != nil { // of the newest catalogue
+		if wrong != nil { // and Slots has just confirmed that the catalogue is the newest
 			return nil, wrong
 		}
 		untouched(found, holds)
@@ -75,7 +75,7 @@ func (s *Service) Rooms(ctx context.Context, merchantID string, slots []Slot) ([
 	return nil, fmt.Errorf("%w: the catalogue keeps changing", ErrUnavailable)
 }
 
-// untouched adds the slots of lanes and staff that nobody has touched yet.
+// untouched adds the slots of lanes and staff that have no row, because nobody has touched them.
 func untouched(found map[inventory.SlotKey]inventory.Slot, holds []inventory.Hold) {
 	for _, h := range holds {
 		if h.Resource.Kind == inventory.KindPublished {
@@ -89,14 +89,14 @@ func untouched(found map[inventory.SlotKey]inventory.Slot, holds []inventory.Hol
 	}
 }
 
-// room counts how often the plan's places could be taken one after the other.
+// room counts how often the plan's places could be taken, one after the other.
 func (p plan) room(slots map[inventory.SlotKey]inventory.Slot, now time.Time) int {
 	n := 0
 	for _, pl := range p.places {
 		if p.notNow(pl, slots, now) != nil {
 			continue
 		}
-		if pl.items[0].DoctorID != nil { // the same one at every place
+		if pl.items[0].DoctorID != nil { // every place has the same doctor
 			n = max(n, pl.room(slots))
 		} else {
 			n += pl.room(slots)

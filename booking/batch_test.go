@@ -26,8 +26,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// gate lets operations gather until there are as many as a test wants in one
-// transaction.
+// gate lets operations gather until there are as many as a test wants in one transaction.
 type gate struct {
 	sync.Mutex
 	*sync.Cond
@@ -43,8 +42,7 @@ func newGate() *gate {
 	return g
 }
 
-// options are those of a store with one committer, whose batches are large whatever
-// TEST_BATCH says, and the gate.
+// options returns the options of a store with one committer, large batches whatever TEST_BATCH says, and the gate.
 func (g *gate) options() storage.Options {
 	return storage.Options{
 		Committers: 1, Batch: 64,
@@ -88,8 +86,8 @@ func (g *gate) arm(n int) {
 	g.want, g.waiting, g.batches = n, 0, nil
 }
 
-// together calls the functions, each of which begins with one operation, so that
-// these operations share a transaction in this order.
+// together calls the functions, each of which begins with one operation, so that these operations share a transaction
+// in this order.
 func (g *gate) together(t *testing.T, calls ...func()) {
 	t.Helper()
 	g.arm(len(calls))
@@ -106,8 +104,8 @@ func (g *gate) together(t *testing.T, calls ...func()) {
 	}
 }
 
-// inOneList makes all operations wait in the clinic's list, in the order in
-// which they come: without it those that name no merchant wait elsewhere.
+// inOneList makes all operations wait in the clinic's list, in the order in which they come: without it those that name
+// no merchant wait elsewhere.
 type inOneList struct{ booking.Store }
 
 func (s inOneList) InTx(ctx context.Context, k booking.Footprint, f func(booking.Tx) error) error {
@@ -154,7 +152,7 @@ func scheduleMadeOf(id uuid.UUID) string {
 	return hex.EncodeToString(append(binary.BigEndian.AppendUint32(nil, uint32(eight.Unix())), id[8:]...))
 }
 
-// causeOf is the cause of a refusal, or one that there is not.
+// causeOf returns the cause of a refusal, or one that does not exist.
 func causeOf(err error) booking.Cause {
 	var f *booking.Failure
 	if errors.As(err, &f) {
@@ -163,7 +161,7 @@ func causeOf(err error) booking.Cause {
 	return -1
 }
 
-// The last spot twice in one batch: the first has it.
+// Two operations for the last spot in one batch: the first gets it.
 func TestBatchLastSpot(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		var first, second error
@@ -176,14 +174,13 @@ func TestBatchLastSpot(t *testing.T) {
 		if first != nil || causeOf(second) != booking.SlotUnavailable {
 			w.t.Errorf("%v and %v, want a booking and SLOT_UNAVAILABLE", first, second)
 		}
-		if g.retried != nil { // the database has noticed, and not the rules
+		if g.retried != nil { // then the database has noticed, not the rules
 			w.t.Errorf("run again: %v", g.retried)
 		}
 	})
 }
 
-// Room that is given back, but no longer on offer, is not sold again by the next
-// operation of the batch.
+// The next operation of the batch does not sell room again that was given back but is no longer on offer.
 func TestBatchShrunk(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		first := w.booked(in(w, at(9, 0), bed))
@@ -203,8 +200,8 @@ func TestBatchShrunk(t *testing.T) {
 	})
 }
 
-// A token twice in one batch: the second gets the first one's booking; and where
-// the first is refused, the second is the first.
+// A token twice in one batch: the second operation gets the first one's booking. If the first is refused, the second is a
+// new attempt.
 func TestBatchToken(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		ctx := context.Background()
@@ -235,12 +232,12 @@ func TestBatchToken(t *testing.T) {
 	})
 }
 
-// Created, confirmed in vain, moved and called off in one batch: four versions
-// of one booking, of which the last is written, with the events of all.
+// Created, confirmed in vain, moved and cancelled in one batch: four versions of one booking, of which the last is
+// written, with the events of all.
 func TestBatchCreateMoveCancel(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		w.NewID = ids(1)
-		id := ids(1)() // the first it will give
+		id := ids(1)() // the first id it will return
 		c := w.request(at(9, 0))
 		c.RoomID = suite
 		b := booking.Booking{MerchantID: clinic, ScheduleID: scheduleMadeOf(id)}
@@ -275,7 +272,7 @@ func in(w *world, start int64, room string) booking.Create {
 	return c
 }
 
-// A lease that one operation of a batch takes up is gone for the next.
+// A lease that one operation of a batch uses is gone for the next.
 func TestBatchLease(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		slot := booking.Slot{MerchantID: clinic, ServiceID: skinCare, StartSec: at(9, 0), DurationSec: 3600, RoomID: suite}
@@ -297,8 +294,8 @@ func TestBatchLease(t *testing.T) {
 	})
 }
 
-// One guest several times in a batch: one chart, and no two visits at a time,
-// unless the first has been called off meanwhile.
+// One guest several times in a batch: one chart, and no two visits at a time, unless the first has been cancelled
+// meanwhile.
 func TestBatchGuest(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		w.NewID = ids(3)
@@ -326,7 +323,7 @@ func TestBatchGuest(t *testing.T) {
 		if n := len(slices.Collect(lines(dump["guests"]))); n != 1 {
 			w.t.Errorf("%d charts:\n%s", n, dump["guests"])
 		}
-		// The key of the request that was refused is nobody's.
+		// The refused request's key belongs to nobody.
 		if n := len(slices.Collect(lines(dump["guest_keys"]))); n != 4 {
 			w.t.Errorf("%d keys, want a user id and three addresses:\n%s", n, dump["guest_keys"])
 		}
@@ -345,10 +342,9 @@ func lines(text string) func(yield func(string) bool) {
 	}
 }
 
-// An operation that looks at what the batch has not fetched for it is run alone:
-// here the visits of a guest whom the visit belongs to only since the operation
-// before. One that asks for a slot nobody announced is told so, and its
-// neighbours do not notice.
+// An operation that looks at something that the batch has not fetched for it runs alone: here the visits of a guest who got
+// the visit only by the operation before. One that asks for a slot that nobody announced fails, and its neighbours do not
+// notice.
 func TestBatchStray(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		regular := func(start int64) booking.Create {
@@ -379,8 +375,8 @@ func TestBatchStray(t *testing.T) {
 	})
 }
 
-// A row that the database does not take fails the operation that wrote it, and
-// so does a panic; the others in the batch are booked.
+// A row that the database refuses fails only the operation that wrote it, and so does a panic; the others in the batch
+// succeed.
 func TestBatchPoison(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		var errs [3]error
@@ -417,9 +413,8 @@ func TestBatchPoison(t *testing.T) {
 	})
 }
 
-// A conflict that the database ends by undoing the transaction, and a COMMIT
-// without an answer: the batch is run again, and each operation has happened
-// once. A lease has no token: it is found by its id.
+// A conflict for which the database undoes the transaction, and a COMMIT without an answer: the batch runs again, and each
+// operation has happened once. A lease has no token, so it is found by its id.
 func TestBatchRunAgain(t *testing.T) {
 	for _, c := range []struct {
 		name, point string
@@ -473,8 +468,7 @@ func TestBatchRunAgain(t *testing.T) {
 	}
 }
 
-// Somebody, an import perhaps, holds a slot's lock for long: who wants another one
-// does not wait for that.
+// Somebody, perhaps an import, holds a slot's lock for long: operations on other slots do not wait for that.
 func TestBatchHeldUp(t *testing.T) {
 	g := newGate()
 	o := g.options()
@@ -503,8 +497,7 @@ func TestBatchHeldUp(t *testing.T) {
 	})
 }
 
-// Callers that hang up, before and while they wait: what was accepted happens as
-// a whole, and their neighbours do not notice.
+// Callers hang up before and while they wait: what was accepted happens completely, and their neighbours do not notice.
 func TestBatchHangUp(t *testing.T) {
 	eachGathered(t, nil, func(w *world, g *gate) {
 		ctx, hangUp := context.WithCancel(context.Background())
@@ -521,7 +514,7 @@ func TestBatchHangUp(t *testing.T) {
 	})
 }
 
-// recorder notes which operation ran when; one that ran again counts from then.
+// recorder records which operation ran when; for one that ran again, the last time counts.
 type recorder struct {
 	booking.Store
 	mu    sync.Mutex
@@ -540,8 +533,7 @@ func (s *recorder) InTx(ctx context.Context, k booking.Footprint, f func(booking
 	})
 }
 
-// A batch does what its operations do one by one: the same answers, and every
-// row of every table the same.
+// A batch does exactly what its operations do one by one: the same answers, and the same rows in every table.
 func TestBatchIsItsOperations(t *testing.T) {
 	for _, k := range storagetest.Kinds() {
 		kind := k.Name
@@ -600,8 +592,7 @@ func drawStep(r *rapid.T) step {
 	}
 }
 
-// run runs the step, the n-th, in a week of the round's own, and says what came
-// of it.
+// run runs the n-th step in a week of its round, and returns the outcome.
 func (s step) run(w *world, round byte, n int) string {
 	ctx := context.WithValue(context.Background(), stepKey{}, n)
 	start := at(s.Hour+24*(7*int(round)+s.Day), 0)
@@ -610,7 +601,7 @@ func (s step) run(w *world, round byte, n int) string {
 	c := booking.Create{
 		Caller: "google", Token: fmt.Sprint(round, "-", s.Token), Fingerprint: []byte(fmt.Sprint(s)),
 		Slot: booking.Slot{MerchantID: clinic, ServiceID: skinCare, StartSec: start, DurationSec: 3600, RoomID: s.Room},
-		// Two users share a telephone, and two an address without their ids.
+		// Two users share a telephone, and two without ids share an address.
 		Contact: booking.Contact{
 			UserID: fmt.Sprint("user-", round, s.User), GivenName: "John", FamilyName: "Smith",
 			Telephone: fmt.Sprint("+82 10 ", 1000*int(round)+s.User/2), Email: fmt.Sprint("john", s.User%3, "@example.com"),
@@ -632,7 +623,7 @@ func (s step) run(w *world, round byte, n int) string {
 		if err == nil && (out.Replay || out.Mismatch) {
 			return fmt.Sprintf("%v %v %+v", out.Replay, out.Mismatch, b.ID)
 		}
-	case "lease": // nobody's, so that nobody gives it up
+	case "lease": // without a user, so that nobody gives it up
 		b, err = w.Lease(ctx, booking.Lease{Slot: c.Slot})
 	case "move":
 		if s.Room == "" {
@@ -651,9 +642,8 @@ func (s step) run(w *world, round byte, n int) string {
 	return fmt.Sprintf("%s %s %d %v", b.ID, b.State, b.Version, err)
 }
 
-// Bookings and cancellations of one slot under load, in batches of whatever size
-// comes about: there is an order in which one after the other explains every
-// answer.
+// Bookings and cancellations of one slot under load, in batches of any size: there is an order, one after the other, that
+// explains every answer.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	type input struct {
 		cancel bool
@@ -710,11 +700,11 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	})
 }
 
-// Two server processes on one database move visits over each other in opposite
-// directions: no deadlock reaches a caller, nor is one hidden by running again.
+// Two server processes on one database move visits over each other in opposite directions: no deadlock reaches a caller, and
+// none is hidden by a rerun.
 func TestOpposedMovesOfTwoServers(t *testing.T) {
 	var retried tally
-	// Small batches, and many at once, meet more often.
+	// Many small batches at once collide more often.
 	o := storage.Options{Retried: retried.add, Limit: patience, Batch: 2, Committers: 8}
 	on(t, "Postgres", o, func(w *world) {
 		other := *w.Service

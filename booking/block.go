@@ -12,8 +12,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Block is the clinic's command to close a time of a group in a zone, and of a
-// doctor (create-occupied-time).
+// Block is the clinic's command to close a time of a group in a zone, and perhaps of a doctor
+// (create-occupied-time).
 type Block struct {
 	By
 	MerchantID string
@@ -23,12 +23,11 @@ type Block struct {
 }
 
 // Block closes the slots that the time touches, to guests and to the desk, until
-// [Service.Unblock]. Visits that are there stay, and so do leases, with which a
-// guest has been promised the place; what they give back nobody gets. It may lie
-// at any time, open or not, past or over other blocks, of which there may be
-// [Service.MaxBlocks]. A block that is there already in every member is the answer,
-// and nothing more is made. It returns *Invalid for a group that this clinic does not
-// have, a zone that is not one of it, and a time with too many blocks.
+// [Service.Unblock]. Existing visits stay, and so do leases, which promise a guest the place, but
+// nobody gets the room that they give back. The time may be closed or past, and it may overlap
+// up to [Service.MaxBlocks] other blocks. If a block equal in every member exists, Block returns
+// that and makes none. It returns *Invalid for a group that this clinic does not have, a zone
+// that the group does not have, and a time with too many blocks.
 func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	now, id := s.Now(), s.NewID()
 	return s.makeOnce(ctx, c.MerchantID, c.Once, id, now, func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error)) {
@@ -64,12 +63,12 @@ func (s *Service) Block(ctx context.Context, c Block) (Outcome, error) {
 	})
 }
 
-// is reports whether b is what the command would make, in all that the desk says.
+// is reports whether b is what the command would make, in everything that the desk says.
 func (c Block) is(b Booking, occupied OccupiedResource) bool {
 	return b.ZoneID == c.ZoneID && len(b.Resources) == 1 && reflect.DeepEqual(b.Resources[0], occupied) && reflect.DeepEqual(b.Memo, c.Memo)
 }
 
-// tooManyBlocks reports whether one of the slots has so many.
+// tooManyBlocks reports whether one of the slots has most blocks already.
 func tooManyBlocks(slots map[inventory.SlotKey]inventory.Slot, most int) bool {
 	for _, s := range slots {
 		if s.Blocked >= most {
@@ -92,13 +91,13 @@ func (c Block) occupy(m *inventory.Merchant, now time.Time) (OccupiedResource, [
 	}
 	occupied, holds := c.Item.occupy(m, g, *z, now)
 	for i := range holds {
-		holds[i].Block, holds[i].Shares = true, nil // it takes nothing
+		holds[i].Block, holds[i].Shares = true, nil // a block takes no spots, so shares do not matter
 	}
 	return occupied, holds, nil
 }
 
-// Unblock opens a time that was closed. It returns *Invalid if this clinic has
-// no such block, or not any more.
+// Unblock opens a blocked time again. It returns *Invalid if this clinic has no such block, or
+// has it no longer.
 func (s *Service) Unblock(ctx context.Context, by By, key ScheduleKey) error {
 	now := s.Now()
 	var done Booking
@@ -115,8 +114,8 @@ func (s *Service) Unblock(ctx context.Context, by By, key ScheduleKey) error {
 	})
 }
 
-// isVersion reports whether b is the very version that an earlier run of the same
-// operation has made, whose COMMIT got no answer. The zero booking is of no run.
+// isVersion reports whether b is the very version that an earlier run of the same operation
+// made, whose COMMIT got no answer. The zero booking is from no run.
 func (b Booking) isVersion(done Booking) bool {
 	return done.ID != uuid.Nil && b.ID == done.ID && b.Version == done.Version && b.State == done.State
 }

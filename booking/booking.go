@@ -1,15 +1,14 @@
-// Package booking decides. It holds the rules of both channels, Google's
-// Booking Server API and the clinic's Open API, over one kind of booking and
-// one inventory, and knows neither HTTP nor SQL.
+// Package booking decides. It has the rules of both channels, Google's Booking Server API and the
+// clinic's Open API, over one kind of booking and one inventory. It knows neither HTTP nor SQL.
 //
-// An operation is planned from the merchant's catalogue, which says what it
-// will touch, and then run inside one transaction ([Store.InTx]) on what the
-// store has fetched and locked for it. The rules themselves are pure functions
-// of that, of the request and of the time; running one twice is safe.
+// The service plans an operation from the merchant's catalogue, which shows what the operation
+// will touch. Then it runs the operation inside one transaction ([Store.InTx]), on what the store
+// has fetched and locked for it. The rules themselves are pure functions of that, of the request
+// and of the time; running one twice is safe.
 //
-// A refusal is one of two things: a [Failure] is a business "no" with a cause
-// from a closed list, an [Invalid] is a request that names something that does
-// not exist. Everything else is our fault. All three undo the transaction.
+// There are two kinds of refusal: a [Failure] is a business "no" with a cause from a closed list,
+// an [Invalid] is a request that names something that does not exist. Any other error is our
+// fault. All three undo the transaction.
 package booking
 
 import (
@@ -38,7 +37,7 @@ type Booking struct {
 	EndSec     int64     `json:"end_sec"`
 	ExpiresSec int64     `json:"expires_sec,omitempty"` // of a lease, Unix seconds
 
-	// As the guest asked for it and gets it back: Google's slot and user.
+	// What the guest asked for, as Google gets it back in slot and user.
 	PartySize         int              `json:"party_size,omitempty"`
 	StaffID           string           `json:"staff_id,omitempty"` // only if the guest named one
 	RoomID            string           `json:"room_id,omitempty"`  // only if the guest named one
@@ -49,45 +48,44 @@ type Booking struct {
 	OfferID           string           `json:"offer_id,omitempty"`
 	Payment           *Payment         `json:"payment,omitempty"`
 
-	// As the clinic's desk keeps it. nil is "not said".
+	// What the clinic's desk keeps. nil is "not said".
 	ZoneID               string             `json:"zone_id,omitempty"` // where the visitor checks in
 	Resources            []OccupiedResource `json:"occupied_resources"`
 	Assignee             *Person            `json:"reservation_assignee,omitempty"`
 	ConsultationRequired *bool              `json:"consultation_required,omitempty"`
 	SedationRequired     *bool              `json:"sedation_required,omitempty"`
 	Counselor            *Person            `json:"counselor,omitempty"`
-	Funnel               json.RawMessage    `json:"funnel,omitempty"` // no rule reads it: kept as checked by the channel
+	Funnel               json.RawMessage    `json:"funnel,omitempty"` // as the channel checked it; no rule reads it
 	Memo                 *string            `json:"reservation_memo,omitempty"`
 	RequestedProcedures  json.RawMessage    `json:"requested_procedures,omitempty"` // ditto
 	ConnectedChannel     *string            `json:"connected_channel,omitempty"`
 
 	CreatedBy  Actor `json:"created_by"`
 	CreatedSec int64 `json:"created_sec"`
-	ErasedSec  int64 `json:"erased_sec,omitempty"` // when what was known of the guest was erased; 0: it was not
+	ErasedSec  int64 `json:"erased_sec,omitempty"` // when the guest's data was erased; 0: it was not
 }
 
-// OccupiedResource is one stretch of a visit: a lane of the clinic or a
-// published slot, for so many spots, and perhaps a doctor.
+// OccupiedResource is one stretch of a visit: some spots of a clinic's lane or of a published
+// slot, and perhaps a doctor.
 type OccupiedResource struct {
 	ResourceID uuid.UUID  `json:"resource_id"` // the lane or published resource
 	GroupID    string     `json:"group_id,omitempty"`
 	ZoneID     string     `json:"zone_id,omitempty"`
-	Doctor     *Person    `json:"doctor,omitempty"`             // name as it was when it was written
+	Doctor     *Person    `json:"doctor,omitempty"`             // with the name at the time of writing
 	DoctorID   *uuid.UUID `json:"doctor_resource_id,omitempty"` // the doctor's time, if it is exclusive
 	StartSec   int64      `json:"start_sec"`
 	EndSec     int64      `json:"end_sec"`
 	Spots      int        `json:"spots"`
 }
 
-// Person is somebody who works at the clinic, by id and by the name that was
-// given along with it.
+// Person is somebody who works at the clinic, by id and by the name that was given along with it.
 type Person struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// spelled is the person with an id as the catalogue spells it: object ids are kept
-// and answered in one form. One whom it does not have gets small letters.
+// spelled is the person with the id spelled as in the catalogue, so that we keep and return an
+// object id in one form. If the catalogue does not have the person, the id gets lower case.
 func (p *Person) spelled(m *inventory.Merchant) *Person {
 	if p == nil {
 		return nil
@@ -98,8 +96,8 @@ func (p *Person) spelled(m *inventory.Merchant) *Person {
 	return &Person{ID: inventory.PlainID(p.ID), Name: p.Name}
 }
 
-// Contact is what a guest told us about themselves with one booking. It stays
-// with that booking; [Guest] is who we think they are.
+// Contact is what guests tell us about themselves with one booking. It stays with that booking;
+// [Guest] is who we think they are.
 type Contact struct {
 	UserID       string   `json:"user_id,omitempty"` // Google's id of the user
 	GivenName    string   `json:"given_name,omitempty"`
@@ -119,9 +117,8 @@ type Address struct {
 	StreetAddress string `json:"street_address,omitempty"`
 }
 
-// Payment is what was agreed about money at booking time, as data. The words
-// are Google's. Card data, payment tokens and fraud signals are never part of
-// it: they pass through and are forgotten.
+// Payment is what was agreed about money at booking time, as data, in Google's words. It never has
+// card data, payment tokens or fraud signals: we drop those.
 type Payment struct {
 	PrepaymentStatus    string             `json:"prepayment_status,omitempty"`
 	TransactionID       string             `json:"payment_transaction_id,omitempty"`
@@ -136,8 +133,8 @@ type Payment struct {
 	UserPaymentOptionID string             `json:"user_payment_option_id,omitempty"`
 }
 
-// ProcessedByPartner is the payment_processed_by of a booking that we would
-// have to charge for.
+// ProcessedByPartner is the payment_processed_by of a booking for which we would have to charge
+// the guest.
 const ProcessedByPartner = "PROCESSED_BY_PARTNER"
 
 // State is where a booking stands.
@@ -147,7 +144,7 @@ type State string
 const (
 	Held       State = "HELD"    // a lease: holds room until it expires
 	Expired    State = "EXPIRED" // a lease that was not used
-	Pending    State = "PENDING" // waits for the merchant's word, holds room
+	Pending    State = "PENDING" // waits for the merchant's confirmation, holds room
 	Confirmed  State = "CONFIRMED"
 	InProgress State = "IN_PROGRESS"
 	Completed  State = "COMPLETED"
@@ -162,34 +159,33 @@ const (
 // Live are the states in which a booking holds room.
 var Live = []State{Held, Pending, Confirmed, InProgress, Completed, Blocked}
 
-// Reserved reports whether the clinic's word for the state is RESERVED: the
-// visit is still to come and may be changed.
+// Reserved reports whether the clinic's word for the state is RESERVED: the visit is in the future
+// and may be changed.
 func (s State) Reserved() bool { return s == Pending || s == Confirmed }
 
-// NoVisit are the states of what nobody comes to: leases, and times that the desk
-// has closed.
+// NoVisit are the states of bookings that are no visits: leases, and times that the desk has
+// closed.
 var NoVisit = []State{Held, Expired, Blocked, Unblocked}
 
-// IsLease reports whether b is, or was, only a lease: no channel knows it by a
-// booking's or a visit's name.
+// IsLease reports whether b is, or was, only a lease: no channel shows it as a booking or a visit.
 func (b Booking) IsLease() bool { return b.State == Held || b.State == Expired }
 
-// IsBlock reports whether b is, or was, a time that the desk has closed: it has
-// no guest, and no channel knows it as a booking or a visit.
+// IsBlock reports whether b is, or was, a time that the desk has closed: it has no guest, and no
+// channel shows it as a booking or a visit.
 func (b Booking) IsBlock() bool { return b.State == Blocked || b.State == Unblocked }
 
 // IsVisit reports whether somebody comes, came or would have come.
 func (b Booking) IsVisit() bool { return !slices.Contains(NoVisit, b.State) }
 
-// lapsed reports whether b is a lease whose time is up. It holds room until it
-// is tidied away, but nobody has to wait for that.
+// lapsed reports whether b is a lease whose time is up. It holds room until it is swept away, but
+// nobody has to wait for that.
 func (b Booking) lapsed(now time.Time) bool { return b.State == Held && b.ExpiresSec <= now.Unix() }
 
-// ahead reports whether a visit in this state takes the guest's own time.
+// ahead reports whether a visit in this state takes up the guest's own time.
 func (s State) ahead() bool { return s.Reserved() || s == InProgress }
 
-// ConfirmationMode says who confirms a booking: the system at once, or the
-// merchant later. Empty is at once.
+// ConfirmationMode says who confirms a booking: the system at once, or the merchant later. "" is
+// at once.
 type ConfirmationMode string
 
 // The confirmation modes.
@@ -198,8 +194,8 @@ const (
 	Asynchronous ConfirmationMode = "ASYNCHRONOUS"
 )
 
-// By is who asks for something. It is part of every command that more than one
-// kind of caller can give; what a guest does (Create, Lease, Update) only guests do.
+// By is who asks for something. Every command that more than one kind of caller can give has it;
+// Create, Lease and Update do not, because only guests give those.
 type By struct {
 	Actor Actor
 	KeyID string // of the clinic's key, if one was used
@@ -208,8 +204,8 @@ type By struct {
 // Actor is the kind of caller.
 type Actor string
 
-// The actors. A guest comes through Google and is bound by notice, buffers and
-// the start date; the clinic's desk is not.
+// The actors. Guests come through Google, and are bound by notice, buffers and the start date; the
+// clinic's desk is not.
 const (
 	ByGuest    Actor = "guest"
 	ByDesk     Actor = "desk"
@@ -217,7 +213,7 @@ const (
 	ByClock    Actor = "clock"    // nobody asked: time was up
 )
 
-// Who asks, where the operation itself says so.
+// Who asks, where the operation itself implies it.
 var (
 	aGuest   = By{Actor: ByGuest}
 	theClock = By{Actor: ByClock}
@@ -232,8 +228,8 @@ func envelope(items []OccupiedResource) (startSec, endSec int64) {
 	return startSec, endSec
 }
 
-// objectID makes the clinic's name of a booking or a guest: 4 bytes of time and
-// the 8 random bytes of its id, in hex, the form of the family's object ids.
+// objectID makes the clinic's name of a booking or a guest: 4 bytes of time and the 8 random bytes
+// of its id, in hex, which is the form of the clinics' object ids.
 func objectID(now time.Time, id uuid.UUID) string {
 	b := binary.BigEndian.AppendUint32(nil, uint32(now.Unix())) //nolint:gosec // wraps in 2106, as object ids do
 	return hex.EncodeToString(append(b, id[8:]...))

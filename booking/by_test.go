@@ -9,9 +9,8 @@ import (
 	"holdfast/booking"
 )
 
-// Whoever gives a command is in the event of what it did, and in what it made. No rule
-// asks who it is, so that another kind of caller is only another value; but there has to
-// be somebody.
+// Whoever gives a command is in its event, and in what it made. No rule depends on who it is, so another kind of caller is just
+// another value; but there must be somebody.
 func TestByIsNoted(t *testing.T) {
 	each(t, func(w *world) {
 		days := map[booking.By]int{

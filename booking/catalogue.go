@@ -13,22 +13,21 @@ import (
 	"holdfast/inventory"
 )
 
-// Comparison is what another catalogue does to a merchant and to the visits to
-// come there.
+// Comparison is what a new catalogue does to a merchant and its future visits.
 type Comparison struct {
 	Differences []inventory.Difference
 	Affected    []Affected
 	Conflicts   []*Conflict // if there are any, the catalogue is refused
 }
 
-// Affected is a visit to come that a catalogue does not provide for. It stays as
-// it is: nobody but the desk can say what should become of it.
+// Affected is a future visit that a catalogue does not provide for. It stays as it is: only the
+// desk can say what should become of it.
 type Affected struct {
 	ScheduleID string
 	StartSec   int64
 	EndSec     int64
 	Reasons    []Reason
-	Before     bool // the catalogue before did not provide for it either, for the same reasons
+	Before     bool // the previous catalogue did not provide for it either, for the same reasons
 }
 
 // Reason is why a catalogue does not provide for a visit.
@@ -46,7 +45,7 @@ const (
 	DoctorTwice  Reason = "doctor at two visits" // refused, see Conflict
 )
 
-// Conflict is a change of the catalogue that visits to come stand in the way of.
+// Conflict is a change of the catalogue that future visits do not allow.
 type Conflict struct {
 	MerchantID string
 	Detail     string
@@ -66,8 +65,8 @@ func (c Comparison) Refused() error {
 	return errors.Join(all...)
 }
 
-// Compare tells what becomes of a merchant (before is nil if it is new) with the
-// catalogue next. bookings are those that hold room and end after now.
+// Compare returns what the catalogue next does to a merchant; before is nil if the merchant is
+// new. bookings are those that hold room and end after now.
 func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time) Comparison {
 	c := Comparison{Differences: inventory.Differences(before, next)}
 	bookings = slices.DeleteFunc(slices.Clone(bookings), func(b Booking) bool {
@@ -97,9 +96,9 @@ func Compare(before, next *inventory.Merchant, bookings []Booking, now time.Time
 	return c
 }
 
-// uncountable are the visits, and blocks, sorted, under which a group gets another
-// interval or another time zone's grid. Another grid alone is none of that: they
-// are counted anew, see [Booking.Reassigned].
+// uncountable returns the visits and blocks, sorted, that forbid the group's new interval or the
+// grid of another time zone. A new kind of grid alone is allowed: the visits are counted anew, see
+// [Booking.Reassigned].
 func uncountable(before, m *inventory.Merchant, g *inventory.Group, bookings []Booking) []string {
 	var was *inventory.Group
 	if before != nil {
@@ -121,8 +120,8 @@ func uncountable(before, m *inventory.Merchant, g *inventory.Group, bookings []B
 	return visits
 }
 
-// misfits are the visits among the bookings that the catalogue does not provide
-// for, in their order, and by doctor those who want the doctor at the same time.
+// misfits returns the visits among the bookings that the catalogue does not provide for, in order,
+// and for each doctor the visits that want the doctor at the same time.
 func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []Affected, twice map[string][]string) {
 	room := map[inventory.SlotKey]int{} // what is left
 	holds := make([][]inventory.Hold, len(bookings))
@@ -163,7 +162,7 @@ func misfits(m *inventory.Merchant, bookings []Booking, now time.Time) (found []
 	return found, twice
 }
 
-// wanted is what a booking would hold in enabled zones of the catalogue.
+// wanted returns what a booking would hold in enabled zones of the catalogue.
 func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
 	var holds []inventory.Hold
 	for _, r := range b.Resources {
@@ -171,7 +170,7 @@ func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
 		if g := m.Group(r.GroupID); g != nil && g.Zone(r.ZoneID) != nil && g.Zone(r.ZoneID).Enabled {
 			_, lane := it.occupy(m, g, *g.Zone(r.ZoneID), now)
 			holds = append(holds, lane[0])
-			for _, s := range lane[0].Shares { // counted like a resource, as finely as a doctor's time
+			for _, s := range lane[0].Shares { // counted like a resource, in slots as short as a doctor's
 				zone := inventory.Resource{ID: s.ID, Kind: inventory.KindShare, SlotSeconds: inventory.StaffSlotSeconds, DefaultCapacity: s.Capacity}
 				holds = append(holds, zone.Hold(lane[0].StartSec, lane[0].EndSec, lane[0].Spots, now.Unix()))
 			}
@@ -183,7 +182,7 @@ func (b Booking) wanted(m *inventory.Merchant, now time.Time) []inventory.Hold {
 	return holds
 }
 
-// misfits are the reasons that the visit alone shows.
+// misfits returns the reasons that the visit shows by itself.
 func (b Booking) misfits(m *inventory.Merchant) []Reason {
 	var reasons []Reason
 	for _, r := range b.Resources {
@@ -212,9 +211,9 @@ func (b Booking) misfits(m *inventory.Merchant) []Reason {
 	return reasons
 }
 
-// Reassigned is the booking as the catalogue has it counted: in the steps of its
-// groups' lanes, and with the doctors' time held if the doctor is exclusive, and
-// only then. changed is whether it is different now. A lane that is gone stays.
+// Reassigned is the booking as the catalogue counts it: in the steps of its groups' lanes, and
+// holding a doctor's time exactly if the doctor is exclusive. changed reports whether that differs
+// from b. A lane that no longer exists stays.
 func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) {
 	next = b
 	next.Resources = slices.Clone(b.Resources)
@@ -236,7 +235,7 @@ func (b Booking) Reassigned(m *inventory.Merchant) (next Booking, changed bool) 
 	return next, changed
 }
 
-// lane is the lane of the stretch in the catalogue, if that has it.
+// lane returns the stretch's lane in the catalogue, if it is there.
 func (r OccupiedResource) lane(m *inventory.Merchant) (lane inventory.Resource, there bool) {
 	g := m.Group(r.GroupID)
 	if g == nil || g.Zone(r.ZoneID) == nil {
@@ -245,9 +244,8 @@ func (r OccupiedResource) lane(m *inventory.Merchant) (lane inventory.Resource, 
 	return inventory.LaneResource(m.ID, g, *g.Zone(r.ZoneID)), true
 }
 
-// Recounted is what the booking holds of lanes once it is counted as the catalogue
-// has it, next: what it holds of a lane that it is not to be on any more is held
-// on the one that it is on instead, and the rest, of have, stays.
+// Recounted returns what the booking holds of lanes once it is counted as next. Holds on a lane
+// that it leaves move to the lane that replaces it; the rest of have stays.
 func (b Booking) Recounted(next Booking, m *inventory.Merchant, have []inventory.Hold, now time.Time) []inventory.Hold {
 	left := map[uuid.UUID]bool{}
 	var onto []inventory.Hold
@@ -264,7 +262,7 @@ func (b Booking) Recounted(next Booking, m *inventory.Merchant, have []inventory
 	return append(stay, onto...)
 }
 
-// DoctorHolds are what the booking holds of exclusive doctors.
+// DoctorHolds returns what the booking holds of exclusive doctors.
 func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold {
 	var holds []inventory.Hold
 	for _, r := range b.Resources {
@@ -277,10 +275,10 @@ func (b Booking) DoctorHolds(merchantID string, now time.Time) []inventory.Hold 
 	return holds
 }
 
-// reassign counts an announced booking as the catalogue has it now, in the
-// transaction that brings the catalogue: it changes lanes, where there is room for
-// it whatever else there is, and takes, or gives back, the time of doctors. It
-// returns *inventory.Full if a doctor is at another visit then.
+// reassign counts an announced booking as the new catalogue has it, in the transaction that
+// stores the catalogue. The booking changes lanes, where the import has made room for it, and
+// takes or gives back doctors' time. reassign returns *inventory.Full if a doctor is at another
+// visit then.
 func reassign(tx Tx, by By, b Booking, m *inventory.Merchant, now time.Time) error {
 	next, _ := b.Reassigned(m)
 	have := tx.Holds(b.ID)

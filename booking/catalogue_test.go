@@ -19,8 +19,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// What each change of the catalogue does to a visit in the bed with Dr. Lee, and
-// to one in the suite with Dr. Kim, both from 9 to 10.
+// What each change of the catalogue does to a visit in the bed with Dr. Lee and to one in the suite with Dr. Kim, both from 9 to
+// 10.
 func TestCompare(t *testing.T) {
 	const a, b = "visit-a", "visit-b"
 	for _, c := range []struct {
@@ -91,8 +91,8 @@ func (w *world) withKim(startSec int64) booking.Create {
 	return c
 }
 
-// A doctor who becomes exclusive is given the time of the visits to come, so that
-// nobody can book it again; one who is not exclusive any more gives it back.
+// Future visits of a doctor who becomes exclusive hold the doctor's time, so that nobody can book it again; visits of one who is
+// no longer exclusive give it back.
 func TestDoctorBecomesExclusive(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -152,8 +152,8 @@ func TestDoctorBecomesExclusive(t *testing.T) {
 	})
 }
 
-// Guests book a doctor while imports make the doctor exclusive and back: no
-// visit slips in between, and no two visits have an exclusive doctor at once.
+// Guests book a doctor while imports make the doctor exclusive and back: no visit slips through, and no two visits have an
+// exclusive doctor at once.
 func TestDoctorBecomesExclusiveWhileBooking(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -189,8 +189,8 @@ func TestDoctorBecomesExclusiveWhileBooking(t *testing.T) {
 	})
 }
 
-// An import comes while a booking that knows the doctor as not exclusive is under
-// way: it has to wait, and to find the booking. (SQLite has one writer anyway.)
+// An import comes while a booking is under way that was planned with a doctor who is not exclusive: it must wait, and find the
+// booking. (SQLite has one writer anyway.)
 func TestDoctorBecomesExclusiveUnderABooking(t *testing.T) {
 	target := storagetest.Postgres(t)
 	m := testClinic()
@@ -208,7 +208,7 @@ func TestDoctorBecomesExclusiveUnderABooking(t *testing.T) {
 	}})
 	w.Service = &booking.Service{Store: w.db, Now: func() time.Time { return eight }, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
 	w.must(w.db.PutClinic(t.Context(), m, eight.Unix()))
-	w.booked(w.request(at(9, 0))) // the slots are there: nobody waits for their resource
+	w.booked(w.request(at(9, 0))) // makes the slots, so that nobody waits for their resource
 	armed = true
 	w.booked(w.withKim(at(9, 0)))
 	armed = false
@@ -221,9 +221,8 @@ func TestDoctorBecomesExclusiveUnderABooking(t *testing.T) {
 	w.verify()
 }
 
-// doctorOnce checks that Dr. Kim, if exclusive, has one visit at a time, and that
-// every visit to come says so. (One that was on its way while the doctor ceased
-// to be exclusive may hold the time until the next import; that does no harm.)
+// doctorOnce checks that Dr. Kim, if exclusive, has one visit at a time, and that every future visit holds the time. (A visit
+// that was on its way when the doctor ceased to be exclusive may hold the time until the next import, which does no harm.)
 func (w *world) doctorOnce() {
 	w.t.Helper()
 	m, err := w.db.Refreshed(w.t.Context(), clinic)
@@ -258,8 +257,8 @@ func (w *world) wantDoctorOnce(errorf func(string, ...any), m *inventory.Merchan
 	}
 }
 
-// An import lowers the capacity in the midst of guests who book and desks that
-// move: what is sold stays, nothing is oversold, and nobody gets in any more.
+// An import lowers the capacity while guests book and desks move visits: what is sold stays, nothing is oversold, and nobody else
+// gets in.
 func TestLowerCapacityWhileBooking(t *testing.T) {
 	each(t, func(w *world) {
 		for round := range 4 {
@@ -297,8 +296,7 @@ func TestLowerCapacityWhileBooking(t *testing.T) {
 			if y.booked < 2 {
 				w.t.Errorf("%d booked though 2 fit at all times", y.booked)
 			}
-			// Who came before the import and is over its capacity is listed: all of
-			// them, because a smaller number of them must go.
+			// The import lists visits over its capacity: all of them, because nobody can say which of them must go.
 			n := 0
 			for _, a := range change.Affected {
 				if a.StartSec == start {
@@ -320,8 +318,8 @@ func TestLowerCapacityWhileBooking(t *testing.T) {
 	})
 }
 
-// A lane that is gone or switched off has no room for an operation that was
-// planned before, whatever its slots were; it has again when it comes back.
+// A lane that is gone or switched off has no room for an operation that was planned before, whatever its slots; it has room again
+// when it comes back.
 func TestRetiredLane(t *testing.T) {
 	each(t, func(w *world) {
 		old, err := w.db.Merchant(t.Context(), clinic)
@@ -361,8 +359,7 @@ func TestRetiredLane(t *testing.T) {
 	})
 }
 
-// A group that was removed and comes back with another interval must not sell
-// again what is held on its old slots.
+// A group that was removed and comes back with another interval must not sell again what is held on its old slots.
 func TestIntervalOfAGroupThatComesBack(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -379,8 +376,7 @@ func TestIntervalOfAGroupThatComesBack(t *testing.T) {
 	})
 }
 
-// A doctor who is blocked when visits are there already becomes exclusive: the
-// visit stays, and nobody else gets in. A block stands in the way of another
+// A doctor whose time is blocked over a visit becomes exclusive: the visit stays, and nobody else gets in. A block forbids another
 // interval like a visit.
 func TestBlockedDoctorBecomesExclusive(t *testing.T) {
 	each(t, func(w *world) {
@@ -545,8 +541,8 @@ func (h *catalogueHistory) grid(r *rapid.T) {
 	})
 }
 
-// put imports a changed catalogue. Only a doctor who cannot be exclusive may
-// stand in its way, and then nothing changes.
+// put imports a changed catalogue. The only permitted reason for a refusal is a doctor who cannot be exclusive, and then nothing
+// changes.
 func (h *catalogueHistory) put(r *rapid.T, change func(m *inventory.Merchant)) {
 	next := h.m
 	next.Groups = slices.Clone(h.m.Groups)

@@ -17,7 +17,7 @@ type Change struct {
 	By
 	MerchantID string // of the caller's token
 	ScheduleID string
-	Seen       *int64 // the version of the visit that the caller knows; nil: the command holds for any
+	Seen       *int64 // the version of the visit that the caller knows; nil: any
 	ZoneID     string // where the visitor checks in
 	Items      []Item // at least one
 
@@ -50,12 +50,11 @@ func (e Edit[T]) apply(old *T) *T {
 	return old
 }
 
-// Change moves a visit to other times, zones and doctors and edits what the desk
-// keeps with it, all or nothing. A command that asks for what is already so
-// succeeds and leaves no trace. It returns *Invalid for a schedule, zone or
-// group that this clinic does not have and *Failure if the visit cannot be
-// changed; the order in which these are found is that of the decision table
-// (docs/update-reservation.md, rows C1 to C7).
+// Change moves a visit to other times, zones and doctors and edits what the desk keeps with it, all
+// or nothing. If nothing would change, it succeeds and leaves no trace. It returns *Invalid for a
+// schedule, zone or group that this clinic does not have, and *Failure if the visit cannot be
+// changed. It checks in the order of the decision table (docs/update-reservation.md, rows C1 to
+// C7).
 func (s *Service) Change(ctx context.Context, c Change) error {
 	now := s.Now()
 	var done Booking
@@ -75,7 +74,7 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 				return unknown(FieldSchedule, "no such schedule of this clinic")
 			case !b.State.Reserved():
 				return refuse(NotReserved, "the visit is "+string(b.State))
-			case b.equals(done): // the COMMIT of an earlier run got no answer
+			case b.equals(done): // an earlier run, whose COMMIT got no answer, has done it
 				return nil
 			case c.Seen != nil && *c.Seen != b.Version:
 				return newer(b)
@@ -99,8 +98,8 @@ func (s *Service) Change(ctx context.Context, c Change) error {
 	})
 }
 
-// equals reports whether b is what an earlier run of the same operation has made, or
-// as good as that.
+// equals reports whether b is what an earlier run of the same operation made, or no different
+// from it.
 func (b Booking) equals(done Booking) bool {
 	if !b.isVersion(done) {
 		return false
@@ -109,14 +108,13 @@ func (b Booking) equals(done Booking) bool {
 	return err == nil && string(was) == "{}" && string(is) == "{}"
 }
 
-// newer refuses a command of somebody who knows another version of the visit: it
-// would undo what has happened since.
+// newer refuses a command of somebody who knows another version of the visit, because it would
+// undo what has happened since.
 func newer(b Booking) *Invalid {
 	return unknown(FieldVersion, fmt.Sprintf("the visit is at version %d", b.Version))
 }
 
-// spelled is the command with the ids that are kept as they are given as the
-// catalogue spells them.
+// spelled is the command with the ids that we store spelled as in the catalogue.
 func (c Change) spelled(m *inventory.Merchant) Change {
 	if m == nil {
 		return c
@@ -128,9 +126,8 @@ func (c Change) spelled(m *inventory.Merchant) Change {
 	return c
 }
 
-// seat is what the desk asks for, with the places that the guest's party needs:
-// the desk names times and zones, and no numbers. A stretch that stays as it was
-// keeps the places that it has.
+// seat returns what the desk asks for, with the places that the guest's party needs: the desk
+// names times and zones, but no numbers. A stretch that does not change keeps its places.
 func (b Booking) seat(items []OccupiedResource, holds [][]inventory.Hold) ([]OccupiedResource, [][]inventory.Hold) {
 	items, holds = slices.Clone(items), slices.Clone(holds)
 	for i := range items {
@@ -147,7 +144,7 @@ func (b Booking) seat(items []OccupiedResource, holds [][]inventory.Hold) ([]Occ
 	return items, holds
 }
 
-// apply is the booking as the command wants it.
+// apply returns the booking as the command wants it.
 func (c Change) apply(b Booking, items []OccupiedResource) Booking {
 	b.ZoneID = c.ZoneID
 	b.Resources = items
@@ -160,7 +157,7 @@ func (c Change) apply(b Booking, items []OccupiedResource) Booking {
 	b.ConnectedChannel = c.ConnectedChannel.apply(b.ConnectedChannel)
 	b.Funnel = document(c.Funnel, b.Funnel)
 	b.RequestedProcedures = document(c.RequestedProcedures, b.RequestedProcedures)
-	// Google is shown the room and the doctor of today, if the guest named one.
+	// Google sees the current room and doctor if the guest named one.
 	if b.RoomID != "" {
 		b.RoomID = items[0].ZoneID
 	}
@@ -183,8 +180,8 @@ func document(e Edit[json.RawMessage], old json.RawMessage) json.RawMessage {
 	return *e.To
 }
 
-// occupy finds what the items occupy, with the holds of each. *Invalid is the
-// first of rows C3 to C5 that applies.
+// occupy returns what the items occupy, with the holds of each. *Invalid is the first of rows C3
+// to C5 that applies.
 func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource, [][]inventory.Hold, *Invalid) {
 	if m == nil || m.Zone(c.ZoneID) == nil {
 		return nil, nil, unknown(FieldZone, "no such zone of this clinic")
@@ -207,8 +204,8 @@ func (c Change) occupy(m *inventory.Merchant, now time.Time) ([]OccupiedResource
 	return items, holds, nil
 }
 
-// move takes the new room and gives back the old. Row C7: the answer names the
-// smallest n for which items 0 to n do not fit or item n is closed.
+// move takes the new room and gives back the old. Row C7: the refusal names the smallest n for
+// which items 0 to n do not fit or item n is closed.
 func (c Change) move(tx Tx, m *inventory.Merchant, b Booking, holds [][]inventory.Hold) error {
 	taken := func(n int, full []inventory.SlotKey) error {
 		return &Failure{Cause: SlotUnavailable, Resource: n, Detail: "full or closed at that time", full: full}

@@ -63,8 +63,7 @@ func TestChangeMovesEverything(t *testing.T) {
 	})
 }
 
-// Rows C1 to C7 of the decision table: what is refused, and that it changes
-// nothing.
+// Rows C1 to C7 of the decision table: refusals, which change nothing.
 func TestChangeRefusals(t *testing.T) {
 	const nowhere = "65f0000000000000000000ff"
 	for _, c := range []struct {
@@ -201,8 +200,7 @@ func TestChangeAllowed(t *testing.T) {
 	}
 }
 
-// A visit whose opening times have gone since can still be edited, but not
-// moved to another closed time.
+// A visit whose time is no longer within the opening times can still be edited, but not moved to another closed time.
 func TestChangeAfterTheTimetableChanged(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -240,8 +238,8 @@ func TestChangeWritesOneEvent(t *testing.T) {
 	})
 }
 
-// The event of a new booking has all of it, by name, but what is empty, and of
-// what may say something about the guest only that it is there.
+// The event of a new booking has all its members except empty ones. For members that may say something about the guest it has only
+// that they are set.
 func TestEventOfANewBooking(t *testing.T) {
 	each(t, func(w *world) {
 		c := w.request(at(9, 0))
@@ -261,8 +259,7 @@ func TestEventOfANewBooking(t *testing.T) {
 	})
 }
 
-// An interval cannot change under visits that are still to come; once they are
-// over, or gone, it can, and what is past stays countable.
+// An interval cannot change while there are future visits; once they are over, or gone, it can, and past visits still count.
 func TestIntervalChange(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -282,9 +279,8 @@ func TestIntervalChange(t *testing.T) {
 	})
 }
 
-// A command that knows an older version of a visit undoes nothing: of 16 edits that
-// have all seen the same version one is carried out, also beside a guest who moves
-// the visit.
+// A command that knows an older version of a visit undoes nothing: of 16 edits that have seen the same version only one succeeds,
+// even beside a guest who moves the visit.
 func TestEditsOfOneVersion(t *testing.T) {
 	eachRace(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))

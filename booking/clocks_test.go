@@ -12,8 +12,8 @@ import (
 	"holdfast/inventory"
 )
 
-// clock puts the test clinic into a zone, with a group of other slots and a service
-// of their length. It has one bed, and is open whenever hours says.
+// clock puts the test clinic into a time zone, with a group of slots of that length and a service for them. It has one bed, and the
+// opening hours given.
 func (w *world) clock(zone string, minutes int64, grid inventory.Grid, hours *inventory.Day) *inventory.Merchant {
 	w.t.Helper()
 	m := testClinic()
@@ -58,9 +58,8 @@ func (w *world) fits(run func(*booking.Service) error) bool {
 	return errors.Is(err, errFits)
 }
 
-// Over a change of clocks both channels have the same slots: what is told to be
-// free the desk can reserve and a guest can book, what is told to be full they
-// cannot, and a guest can start at no other time.
+// Over a clock change both channels have the same slots: if a slot shows as free, the desk can reserve it and a guest can book it; if
+// it shows as full, they cannot; and a guest can start at no other time.
 func TestSlotsAgreeOverAChangeOfClocks(t *testing.T) {
 	always := &inventory.Day{End: 24 * 60}
 	for _, c := range []struct {
@@ -130,9 +129,8 @@ func TestSlotsAgreeOverAChangeOfClocks(t *testing.T) {
 	}
 }
 
-// A clinic whose slots have moved against the clock imports its catalogue again.
-// What there is to come stays at its time, takes its room from the new slots, and
-// gives it back to them; and nothing can be booked over it.
+// A clinic whose slots have moved against the clock imports its catalogue again. Future visits keep their times, take their room from
+// the new slots and give it back to them, and nothing can be booked over them.
 func TestRegrid(t *testing.T) {
 	each(t, func(w *world) {
 		const zone = "America/New_York"
@@ -195,8 +193,7 @@ func TestRegrid(t *testing.T) {
 	})
 }
 
-// Whoever is over the capacity, or shares a place of what is counted in coarser
-// steps from now on, stays, and nobody gets in beside them.
+// Visits over the capacity, or sharing a place of the coarser steps that count now, stay, and nobody gets in beside them.
 func TestRecountOverCapacity(t *testing.T) {
 	each(t, func(w *world) {
 		steps := func(seconds int64, beds int) {
@@ -237,8 +234,7 @@ func (w *world) reserved(b booking.Booking, err error) booking.Booking {
 	return b
 }
 
-// A visit of several stretches moves to where the clock shows the same, from winter
-// to summer too.
+// A visit of several stretches moves to the same times on the clock, even from winter to summer.
 func TestShiftOverAChangeOfClocks(t *testing.T) {
 	each(t, func(w *world) {
 		ny := mustLocation("America/New_York")
@@ -258,8 +254,7 @@ func TestShiftOverAChangeOfClocks(t *testing.T) {
 	})
 }
 
-// Places that are counted anew while guests book are sold as often as there are,
-// and nobody is told of an error of ours.
+// If places are counted anew while guests book, exactly as many are sold as exist, and nobody sees an error of ours.
 func TestRecountWhileBooking(t *testing.T) {
 	eachRace(t, func(w *world) {
 		var y tally

@@ -21,7 +21,7 @@ type Create struct {
 	Fingerprint []byte // of the request, see [idempotency.Fingerprint]
 
 	Slot
-	LeaseID *uuid.UUID // nil: none; the zero id: one that cannot be
+	LeaseID *uuid.UUID // nil: none; the zero id: one that cannot exist
 
 	Contact           Contact
 	Payment           *Payment
@@ -29,17 +29,16 @@ type Create struct {
 	OfferID           string
 }
 
-// Outcome is what became of a request under an idempotency token.
+// Outcome is the result of a request under an idempotency token.
 type Outcome struct {
 	Booking  Booking
 	Replay   bool // an earlier request made it; the booking is as it is now
-	Mismatch bool // that was a different request under the same token
+	Mismatch bool // that earlier request was a different one under the same token
 }
 
-// Create makes a booking, or returns the one that this token made before, as it
-// is now. It returns *Invalid if the request names what does not exist and
-// *Failure if it cannot be had; then nothing is kept, the token neither, and
-// the same request is a new attempt.
+// Create makes a booking, or returns the one that this token made before, as it is now. It returns
+// *Invalid if the request names something that does not exist, and *Failure if it cannot be
+// booked. Then nothing is stored, not even the token, and the same request is a new attempt.
 func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
 	var leases []uuid.UUID
@@ -55,7 +54,7 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 		c.Slot = c.Slot.spelled(m)
 		p := c.Slot.plan(m, nil, now)
 		if c.LeaseID != nil && p.invalid != nil && p.invalid.Field == FieldStart {
-			p = plan{} // the lease has its place, also on a grid that has been replaced since
+			p = plan{} // the lease has its place already, even if the grid has been replaced since
 		}
 		use, noOffer := c.offer(m, now)
 		var keys []GuestKey
@@ -89,23 +88,23 @@ func (s *Service) Create(ctx context.Context, c Create) (Outcome, error) {
 	return out, nil
 }
 
-// order is a request for a booking with all that has been made of it before the
-// transaction: book needs nothing else but what the store has fetched.
+// order is a request for a booking with everything that was prepared before the transaction.
+// Besides it, book needs only what the store has fetched.
 type order struct {
 	Create
 	m        *inventory.Merchant
 	plan     plan
 	use      []inventory.Hold // of the offer
-	noOffer  *Failure         // why there is no such offer
+	noOffer  *Failure         // why the guest cannot have the offer
 	id       uuid.UUID        // of the booking
 	keys     []GuestKey
-	newGuest uuid.UUID // who the guest is if nobody has the keys
+	newGuest uuid.UUID // the guest's id if nobody has the keys
 	now      time.Time
 }
 
-// book is what happens to a request that is new. The order is the order in
-// which a guest should be told: what does not exist, what is closed, what they
-// have already, what is full, which offer is gone, what cannot be paid.
+// book carries out a new request. It checks in the order in which a guest should hear about it:
+// what does not exist, what is closed, what the guest has already, what is full, which offer is
+// gone, what cannot be paid.
 func (o order) book(tx Tx) (Booking, error) {
 	if o.plan.invalid != nil {
 		return Booking{}, o.plan.invalid
@@ -124,7 +123,7 @@ func (o order) book(tx Tx) (Booking, error) {
 	var full *inventory.Full
 	err = inventory.Move(tx, o.id, tx.Holds(o.id), slices.Concat(pl.holds, o.use))
 	switch {
-	case errors.As(err, &full) && len(o.use) > 0: // the place has room
+	case errors.As(err, &full) && len(o.use) > 0: // the place has room, so it is the offer
 		return Booking{}, refuse(OfferUnavailable, "the offer is used up")
 	case err != nil:
 		return Booking{}, fmt.Errorf("take a slot that had room: %w", err)
@@ -141,7 +140,7 @@ func (o order) book(tx Tx) (Booking, error) {
 	if changed {
 		tx.PutGuest(guest, others...)
 	}
-	if pl.mode != "" { // who confirms a slot is for its merchant to say
+	if pl.mode != "" { // the merchant decides who confirms a slot, not the request
 		b.State = stateFor(pl.mode)
 	}
 	b.GuestID = guest.ID
@@ -153,9 +152,8 @@ func (o order) book(tx Tx) (Booking, error) {
 	return putNext(tx, lease, b, Event{By: aGuest, Action: Created, AtSec: o.now.Unix()})
 }
 
-// place finds where to book: at the lease's place, if the request names one,
-// else at the first that has room. The order of what is refused is that of
-// book; a guest's own visits come before a full slot.
+// place finds where to book: at the lease's place if the request names a lease, else at the first
+// that has room. It refuses in the order of book; a guest's own visits come before a full slot.
 func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, at place, err error) {
 	slots, err := tx.Slots(p.slots())
 	if err != nil {
@@ -197,7 +195,7 @@ func (c Create) place(tx Tx, p plan, b Booking, now time.Time) (lease Booking, a
 	return Booking{}, at, nil
 }
 
-// booking is the request as a booking, not yet at any place.
+// booking returns the request as a booking that has no place yet.
 func (c Create) booking(id uuid.UUID, now time.Time) Booking {
 	return Booking{
 		ID: id, ScheduleID: objectID(now, id), MerchantID: c.MerchantID, ServiceID: c.ServiceID,

@@ -24,8 +24,7 @@ func TestCreate(t *testing.T) {
 	})
 }
 
-// The first zone that has room is taken: 2 in the beds, 1 in the suite, then
-// nobody.
+// Bookings take the first zone with room: 2 get the beds, 1 the suite, then nobody gets in.
 func TestCreateTakesTheZoneThatHasRoom(t *testing.T) {
 	each(t, func(w *world) {
 		for _, zone := range []string{bed, bed, suite} {
@@ -62,7 +61,7 @@ func TestReplay(t *testing.T) {
 			w.t.Errorf("another request under the same token (-want +got):\n%s", diff)
 		}
 
-		// The token alone decides, also for a merchant that does not exist.
+		// The token alone decides, even for a merchant that does not exist.
 		other.MerchantID = "nobody"
 		again, err = w.Create(context.Background(), other)
 		w.must(err)
@@ -80,7 +79,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// A refusal keeps nothing, so that the same request is a new attempt.
+// A refusal stores nothing, so the same request is a new attempt.
 func TestFailureIsNotSticky(t *testing.T) {
 	each(t, func(w *world) {
 		first := w.request(at(9, 0))
@@ -179,7 +178,7 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// Whom a merchant takes is for its catalogue to say.
+// The catalogue says whom a merchant accepts.
 func TestGuestRules(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -9,13 +9,13 @@ import (
 	"holdfast/inventory"
 )
 
-// OtherDay returns the index of the first of these times that is not on the same day
-// of the clinic's calendar as the first one; -1 if all are. It decides row B11 of
-// update-reservation and row O6 of create-occupied-time. A "no" may come from a time
-// zone that an import has changed since it was read, so it is given by the newest one.
+// OtherDay returns the index of the first time that is not on the same day of the clinic's
+// calendar as the first one, or -1. It decides row B11 of update-reservation and row O6 of
+// create-occupied-time. Before a "no" it reads the catalogue anew, because an import may have
+// changed the time zone.
 //
-// A clinic that is gone has no visits either, and that is for the command to say (row
-// C1): its days are those of UTC.
+// For a clinic that no longer exists it uses UTC: the clinic has no visits, and the command
+// itself says so (row C1).
 func (s *Service) OtherDay(ctx context.Context, merchantID string, times ...time.Time) (int, error) {
 	loc, err := calendarOf(s.Store.Merchant(ctx, merchantID))
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Days are those of the clinic's clock, also where it is put forward or back.
+// Days go by the clinic's clock, even when it is put forward or back.
 func TestOtherDay(t *testing.T) {
 	for _, c := range []struct {
 		name, zone string

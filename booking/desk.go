@@ -13,16 +13,16 @@ import (
 	"holdfast/inventory"
 )
 
-// Schedule is a visit with what the desk sees around it.
+// Schedule is a visit with what the desk sees along with it.
 type Schedule struct {
 	Booking Booking
 	Guest   Guest   // the chart
-	Events  []Event // oldest first; only where the history was asked for
-	// ServiceName is what the booked service is called now; "" if there is none.
+	Events  []Event // oldest first; only if the history was asked for
+	// ServiceName is the booked service's current name; "" if there is none.
 	ServiceName string
 }
 
-// nameServices notes what the services of a merchant's visits are called.
+// nameServices sets the ServiceName of a merchant's visits.
 func (s *Service) nameServices(ctx context.Context, merchantID string, visits []Schedule) error {
 	if len(visits) == 0 {
 		return nil
@@ -39,19 +39,18 @@ func (s *Service) nameServices(ctx context.Context, merchantID string, visits []
 	return nil
 }
 
-// PageBytes is how much of a list, or of a history, one page has: so many bytes as
-// they are stored, but one visit, or change, at least. It bounds the memory that a
-// page takes where the number of what is on it does not.
+// PageBytes bounds a page of a list or a history, in bytes as stored; a page has at least one
+// visit or change. It bounds a page's memory where the number of entries alone does not.
 const PageBytes = 1 << 20
 
-// HistoryPage is the part of a visit's history that is wanted.
+// HistoryPage says which part of a visit's history to read.
 type HistoryPage struct {
-	After int64 // the version of the last change of the page before; 0: from the first on
+	After int64 // the version of the last change on the previous page; 0: from the first on
 	Limit int   // how many changes at most; 0: none
 }
 
-// Groups returns a clinic's groups in the catalogue's order, read anew: the
-// desk looks at them after it has changed them.
+// Groups returns a clinic's groups in the catalogue's order. It reads them anew, because the desk
+// looks at them after changing them.
 func (s *Service) Groups(ctx context.Context, merchantID string) ([]inventory.Group, error) {
 	m, err := s.Store.Refreshed(ctx, merchantID)
 	if err != nil {
@@ -60,9 +59,8 @@ func (s *Service) Groups(ctx context.Context, merchantID string) ([]inventory.Gr
 	return m.Groups, nil
 }
 
-// Schedule returns a visit of a clinic with a page of its history, and whether
-// there is more of that, or *Invalid. A lease is no visit, and neither is a time
-// that the desk has closed.
+// Schedule returns a visit of a clinic with a page of its history, and whether there is more of
+// that, or *Invalid. Neither a lease nor a time that the desk has closed is a visit.
 func (s *Service) Schedule(ctx context.Context, key ScheduleKey, history HistoryPage) (found Schedule, more bool, err error) {
 	found, more, err = s.Store.Schedule(ctx, key, history)
 	if errors.Is(err, ErrNotFound) || err == nil && !found.Booking.IsVisit() {
@@ -88,25 +86,23 @@ type SchedulesQuery struct {
 	Day        inventory.Date
 	GroupID    string   // only visits with a stretch in this group; "": in any
 	ZoneID     string   // and in this zone
-	Waiting    *bool    // only those that wait, or do not wait, for the clinic's word; nil: all
-	After      Position // only those behind it: the last of the page before
+	Waiting    *bool    // only those that wait, or do not wait, for the clinic's confirmation; nil: all
+	After      Position // only those after it, the last of the previous page
 	Offset     int      // how many of them to leave out first
 	Limit      int      // how many to return at most
 }
 
-// ScheduleRange names what [Store.Schedules] is to read: a query, with its day as
-// a time.
+// ScheduleRange is what [Store.Schedules] reads: a query with its day as a time.
 type ScheduleRange struct {
 	SchedulesQuery
 	CatalogueVersion int64
-	FromSec          int64 // visits a part of which, or all, lies in [FromSec, ToSec), Unix seconds
+	FromSec          int64 // visits that overlap [FromSec, ToSec), Unix seconds
 	ToSec            int64
 }
 
-// Schedules returns the visits that are on a day, or a part of which is, by the
-// clinic's clock, in whatever state, by start; without their history; and whether
-// there are more. One over midnight is on both days. It returns *Invalid for a group
-// or zone that this clinic does not have.
+// Schedules returns the visits in any state that are at least partly on a day, by the clinic's
+// clock, ordered by start and without their history, and whether there are more. A visit over
+// midnight is on both days. It returns *Invalid for a group or zone that this clinic does not have.
 func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) (found []Schedule, more bool, err error) {
 	err = s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) (err error) {
 		r := ScheduleRange{SchedulesQuery: q, CatalogueVersion: m.Version}
@@ -131,24 +127,23 @@ func (s *Service) Schedules(ctx context.Context, q SchedulesQuery) (found []Sche
 	return found, more, nil
 }
 
-// GuestSearch says which of a clinic's guests are looked for. A member that is
-// empty does not matter; all others have to apply, and of the first four there has
-// to be one.
+// GuestSearch says which of a clinic's guests to look for. Empty members do not matter; all
+// others must match, and at least one of the first four must be given.
 type GuestSearch struct {
 	MerchantID string   // of the caller's token
 	NamePart   string   // a part of the name, ASCII letters in either case
-	Phones     []string // one of these is the number, digits only; see [PhoneSpellings]
+	Phones     []string // the number is one of these, digits only; see [PhoneSpellings]
 	Phone      string   // the same number with its country's calling code: "+82 010-1234-5678"
-	PhoneKey   string   // or this is a key of the chart; made by [Service.Guests] of Phone
+	PhoneKey   string   // or the chart has this key, which [Service.Guests] makes from Phone
 	Email      string   // the whole address, in either case
 	VisitorID  string
-	After      uuid.UUID // only those behind it: the last of the page before
+	After      uuid.UUID // only those after it, the last of the previous page
 	Offset     int       // how many of them to leave out first
 	Limit      int       // how many to return at most
 }
 
-// Guests returns a page of the charts that a search finds, the oldest first, and
-// whether there are more.
+// Guests returns a page of the charts that a search finds, oldest first, and whether there are
+// more.
 func (s *Service) Guests(ctx context.Context, q GuestSearch) (found []Guest, more bool, err error) {
 	q.Email = plainEmail(q.Email)
 	if number := E164("", q.Phone); number != "" {
@@ -160,9 +155,9 @@ func (s *Service) Guests(ctx context.Context, q GuestSearch) (found []Guest, mor
 	return found, more, nil
 }
 
-// PhoneSpellings are the ways, digits only, in which people write down a number
-// that is given by its country's calling code and the number within it: with the
-// code or without, and with or without the 0 that is dialled within the country.
+// PhoneSpellings returns the ways in which people write a number, digits only, given its
+// country's calling code and the number within it: with the code or without, and with or without
+// the 0 that is dialled within the country.
 func PhoneSpellings(countryCode, number string) []string {
 	country, given := digits(countryCode), digits(number)
 	if given == "" {
@@ -179,9 +174,9 @@ func PhoneSpellings(countryCode, number string) []string {
 
 func digits(s string) string { return strings.TrimPrefix(plainPhone(s), "+") }
 
-// SplitPhone takes a number apart into its country's calling code and the rest,
-// digits only. Without a + in front nobody knows the country: the code is "".
-// (ITU-T E.164: codes have one to three digits, and none begins another.)
+// SplitPhone splits a number into its country's calling code and the rest, digits only. Without a
+// + in front nobody knows the country, and the code is "". (ITU-T E.164: codes have one to three
+// digits, and none is a prefix of another.)
 func SplitPhone(s string) (countryCode, number string) {
 	plain, international := strings.CutPrefix(plainPhone(s), "+")
 	if !international {
@@ -209,6 +204,6 @@ func Name(givenName, familyName string) string {
 	return strings.TrimSpace(givenName + " " + familyName)
 }
 
-// LongestRange is how long a time slots may be asked for: 62 days, with an hour
-// that clocks give back.
+// LongestRange is the longest time for which one query may ask for slots: 62 days, and the hour
+// that clocks may be put back.
 const LongestRange = 62*24*time.Hour + time.Hour

@@ -85,8 +85,7 @@ func TestReserve(t *testing.T) {
 	})
 }
 
-// Whose visit it is: whoever has the number, however it is written, else
-// somebody new; or the visitor that is named.
+// Whose visit it is: the guest with the number, however written, or else somebody new; or the named visitor.
 func TestReserveFindsTheVisitor(t *testing.T) {
 	each(t, func(w *world) {
 		google := w.request(at(9, 0))
@@ -159,7 +158,7 @@ func TestReserveByVisitorID(t *testing.T) {
 		}
 		for _, id := range []string{"", "x", "65f0000000000000000000ff"} {
 			other := r
-			other.VisitorID, other.ZoneID = id, "nowhere" // the visitor is looked for first
+			other.VisitorID, other.ZoneID = id, "nowhere" // the visitor is checked first
 			_, err := w.reserve(other)
 			w.wantField(err, booking.FieldVisitor)
 		}
@@ -173,7 +172,7 @@ func TestReserveByVisitorID(t *testing.T) {
 	})
 }
 
-// What a reservation is refused for, and that it leaves no trace.
+// Reasons to refuse a reservation, which leaves no trace then.
 func TestReserveRefusals(t *testing.T) {
 	const nowhere = "65f0000000000000000000ff"
 	for _, c := range []struct {
@@ -245,8 +244,7 @@ func TestReserveRefusals(t *testing.T) {
 	}
 }
 
-// What binds guests does not bind the desk: the past, the start date, the
-// same-day buffer, notice, and whom the clinic takes.
+// Rules for guests that do not bind the desk: the past, the start date, the same-day buffer, notice, and whom the clinic accepts.
 func TestDeskIsNotBound(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -266,7 +264,7 @@ func TestDeskIsNotBound(t *testing.T) {
 	})
 }
 
-// A block closes what it touches, to both channels, and leaves what is there.
+// A block closes what it touches to both channels, and leaves existing visits alone.
 func TestBlock(t *testing.T) {
 	each(t, func(w *world) {
 		lookup := func() int {
@@ -302,7 +300,7 @@ func TestBlock(t *testing.T) {
 		}
 		closed("blocked")
 
-		// The visit that is there keeps its place, and what it leaves nobody gets.
+		// The existing visit keeps its place, but nobody gets what it leaves.
 		memo := move(there, bed, at(10, 0), at(11, 0))
 		memo.Memo = booking.Set("stays")
 		w.must(w.change(memo))
@@ -410,8 +408,7 @@ func TestBlockOverALease(t *testing.T) {
 	})
 }
 
-// From each state to each, by the clinic's words: done, or refused without a
-// trace; saying so again is refused.
+// From each state to each, by the clinic's commands: done, or refused without a trace; repeating it is refused.
 func TestSettleVisit(t *testing.T) {
 	allowed := map[booking.State]map[booking.Settlement]booking.State{
 		booking.Pending: {
@@ -468,9 +465,8 @@ func once(key, request string) *booking.Once {
 	return &booking.Once{Caller: "clinic/" + clinic, Token: key, Fingerprint: []byte(request)}
 }
 
-// Copies of one named request make one visit, one block, also at once and for
-// the last place; another request under the name is noticed, and one that failed
-// may be tried again.
+// Copies of one named request make one visit or one block, even concurrently and for the last place. A different request under the
+// name is noticed, and a failed one may be tried again.
 func TestDeskOnce(t *testing.T) {
 	each(t, func(w *world) {
 		for _, hour := range []int{9, 10, 11} {
@@ -548,8 +544,7 @@ func TestReserveBurst(t *testing.T) {
 	})
 }
 
-// One new visitor, reserved for at several desks at once: one chart, and no two
-// visits at a time.
+// Several desks reserve for one new visitor at once: one chart, and no two visits at a time.
 func TestOneVisitorAtOnce(t *testing.T) {
 	each(t, func(w *world) {
 		var y tally
@@ -563,8 +558,7 @@ func TestOneVisitorAtOnce(t *testing.T) {
 	})
 }
 
-// Both channels book while the desk blocks: whatever was booked was booked
-// before the block's answer, and after it nothing is taken.
+// Both channels book while the desk blocks: every booking was made before the block's answer, and after it nothing is taken.
 func TestBlockAgainstBookings(t *testing.T) {
 	each(t, func(w *world) {
 		for _, hour := range []int{9, 10, 11, 14, 15, 16} {
@@ -601,8 +595,7 @@ func TestBlockAgainstBookings(t *testing.T) {
 	})
 }
 
-// A COMMIT whose answer is lost: the desk, too, learns the truth, and what it
-// asked for is done once.
+// The answer to a COMMIT is lost: the desk learns the truth as well, and what it asked for happens once.
 func TestDeskUnknownCommit(t *testing.T) {
 	for _, point := range []string{"after COMMIT", "before COMMIT"} {
 		t.Run(point, func(t *testing.T) {

@@ -14,17 +14,17 @@ import (
 	"holdfast/inventory"
 )
 
-// Erased is the action of an event: what was known of the guest is gone. It has
-// an outbox row like every change, but there is nothing to tell anybody.
+// Erased is the action of an event: the guest's data is gone. Like every change it has an outbox
+// row, but there is nothing to deliver.
 const Erased Action = "ERASED"
 
-// eraseBatch is how many visits, or guests, are erased in one transaction: few
-// enough that nobody waits for it.
+// eraseBatch is how many visits or guests one transaction erases: few enough that nobody waits
+// for it.
 const eraseBatch = 50
 
-// erased is the booking without anything that says who came or what they suffer
-// from, or that somebody has written about them. When and where it was, what it held, and what was to
-// be paid stay.
+// erased is the booking without anything that says who came or what they suffer from, and without
+// what anybody has written about them. When and where it was, what it held, and what was to be
+// paid stay.
 func (b Booking) erased(now time.Time) Booking {
 	b.Contact, b.AdditionalRequest = Contact{}, ""
 	b.Memo, b.Funnel, b.RequestedProcedures, b.ConnectedChannel, b.SedationRequired = nil, nil, nil, nil, nil
@@ -37,18 +37,18 @@ func (b Booking) erased(now time.Time) Booking {
 	return b
 }
 
-// Retention is what was erased because it had been kept for long enough.
+// Retention is what was erased because it had been stored for long enough.
 type Retention struct {
 	Visits      int `json:"visits"`
 	Guests      int `json:"guests"`
-	Preferences int `json:"preferences"` // for marketing, of people who have never been guests
+	Preferences int `json:"preferences"` // for marketing, of people who never were guests
 }
 
-// Retain erases what is known of the guests of visits that ended longer ago than
-// after, and then the guests who have no others: those who have booked since, or
-// have a visit to come, stay. What somebody who is nobody's guest said of marketing
-// so long ago goes too. It works in small transactions, tells progress (if
-// not nil) after each, and can be broken off and run again at any time.
+// Retain erases the guests' data from visits that ended longer ago than after, and then the guests
+// who have no other visits; those who have booked since, or have a future visit, stay. Marketing
+// preferences that are as old, of people who are nobody's guests, go too. It works in small
+// transactions, calls progress (if not nil) after each, and can be interrupted and run again at
+// any time.
 func (s *Service) Retain(ctx context.Context, by By, after time.Duration, progress func(Retention)) (done Retention, err error) {
 	if after < 0 {
 		return done, errors.New("visits to come are not erased")
@@ -107,8 +107,8 @@ func (s *Service) Retain(ctx context.Context, by By, after time.Duration, progre
 	}
 }
 
-// eraseVisits erases those of the bookings that may be, as they are under the
-// lock, and returns how many.
+// eraseVisits erases those of the bookings that may still be erased once they are locked, and
+// returns how many.
 func (s *Service) eraseVisits(ctx context.Context, by By, ids []uuid.UUID, may func(Booking) bool) (n int, err error) {
 	now := s.Now()
 	err = s.Store.InTx(ctx, Footprint{Bookings: ids}, func(tx Tx) error {
@@ -128,9 +128,9 @@ func (s *Service) eraseVisits(ctx context.Context, by By, ids []uuid.UUID, may f
 	return n, err
 }
 
-// Subject is whom to erase: the charts that any of these names finds, at one
-// merchant or at all. A telephone number, however it is written, finds the chart that
-// it leads to; families share one.
+// Subject is whom to erase: the charts that any of these names finds, at one merchant or at all. A
+// telephone number, however written, finds only the chart that it leads to, because families share
+// numbers.
 type Subject struct {
 	MerchantID string // "": at all
 	UserID     string // Google's id of the user
@@ -143,7 +143,7 @@ type Subject struct {
 // [inventory.Merchant.Home].
 type Home struct{ MerchantID, Country string }
 
-// charts are those that the subject's names find.
+// charts returns the charts that the subject's names find.
 func (s *Service) charts(ctx context.Context, subject Subject) ([]Guest, error) {
 	var keys []string
 	for _, k := range guestKeys("", "", Contact{UserID: subject.UserID, Email: subject.Email}) {
@@ -157,8 +157,8 @@ func (s *Service) charts(ctx context.Context, subject Subject) ([]Guest, error) 
 	return once(append(found, led...)), err
 }
 
-// Sharing returns the charts at a merchant, or ("") at all, that have a telephone
-// number which does not lead to them, because somebody of their family has it too.
+// Sharing returns the charts, at a merchant or ("") at all, that have this telephone number but
+// are not the chart that it leads to, because somebody in their family has it too.
 func (s *Service) Sharing(ctx context.Context, merchantID, phone string) ([]Guest, error) {
 	led, all, err := s.numbered(ctx, merchantID, phone)
 	if err != nil {
@@ -169,8 +169,8 @@ func (s *Service) Sharing(ctx context.Context, merchantID, phone string) ([]Gues
 	}), nil
 }
 
-// numbered are the charts that a telephone number leads to, and all that have it, as
-// it is read where their merchants are.
+// numbered returns the charts that a telephone number leads to, and all charts that have it, read
+// for the countries of their merchants.
 func (s *Service) numbered(ctx context.Context, merchantID, phone string) (led, all []Guest, err error) {
 	if phone == "" {
 		return nil, nil, nil
@@ -202,7 +202,7 @@ func (s *Service) numbered(ctx context.Context, merchantID, phone string) (led, 
 	return led, all, nil
 }
 
-// once are the charts by id, each once.
+// once returns the charts sorted by id, each once.
 func once(charts []Guest) []Guest {
 	slices.SortFunc(charts, func(a, b Guest) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return slices.CompactFunc(charts, func(a, b Guest) bool { return a.ID == b.ID })
@@ -212,10 +212,10 @@ func once(charts []Guest) []Guest {
 type Erasure struct {
 	Guests   int `json:"guests"` // charts
 	Visits   int `json:"visits"`
-	Canceled int `json:"canceled"` // of them, because they were still to come
+	Canceled int `json:"canceled"` // of them, because they were in the future
 }
 
-// StillAhead says that somebody cannot be erased because of visits to come.
+// StillAhead says that somebody cannot be erased because of future visits.
 type StillAhead struct {
 	Visits []string // schedule ids
 }
@@ -224,11 +224,10 @@ func (a *StillAhead) Error() string {
 	return fmt.Sprintf("%d visits are still to come: %s", len(a.Visits), strings.Join(a.Visits, " "))
 }
 
-// Erase erases what is known of one person: the charts, what they are found by,
-// what their visits say of them, and whether they want to hear from merchants.
-// Visits to come are canceled first if cancel says so, else it returns
-// *StillAhead and has done nothing. It returns ErrNotFound if nobody is known by
-// these names. Broken off, it can be run again, by the same names.
+// Erase erases one person's data: the charts, the keys that find them, what their visits say about
+// them, and whether they want to hear from merchants. With cancel it first cancels future visits;
+// without, it returns *StillAhead and does nothing if there are any. It returns ErrNotFound if
+// these names find nobody. If it is interrupted, run it again with the same names.
 func (s *Service) Erase(ctx context.Context, by By, subject Subject, cancel bool) (done Erasure, err error) {
 	subject.VisitorID = inventory.PlainID(subject.VisitorID)
 	guests, err := s.charts(ctx, subject)
@@ -265,19 +264,19 @@ func (s *Service) Erase(ctx context.Context, by By, subject Subject, cancel bool
 	if done.Guests < len(ids) {
 		return done, fmt.Errorf("%w: the person has booked meanwhile; run it again", ErrUnavailable)
 	}
-	forgotten, err := s.Store.ForgetMarketing(ctx, subject.UserID) // who has never booked may have said something
+	forgotten, err := s.Store.ForgetMarketing(ctx, subject.UserID) // even people who never booked may have one
 	if err == nil && len(ids) == 0 && !forgotten {
 		err = ErrNotFound
 	}
 	return done, err
 }
 
-// holdsAhead reports whether somebody still waits for the booking.
+// holdsAhead reports whether the booking is still in the future: a visit, or a lease.
 func (b Booking) holdsAhead(now time.Time) bool {
 	return b.EndSec > now.Unix() && b.State.ahead() || b.State == Held && !b.lapsed(now)
 }
 
-// clearAhead cancels what is still to come, or refuses.
+// clearAhead cancels future visits, or refuses.
 func (s *Service) clearAhead(ctx context.Context, by By, bookings []Booking, cancel bool) (canceled int, err error) {
 	now := s.Now()
 	var ahead []Booking

@@ -23,8 +23,7 @@ import (
 
 const canary = "kanarienvogel"
 
-// canaryVisit is a booking with a canary in everything that anybody may write
-// about a guest.
+// canaryVisit is a booking with a canary in everything that anybody may write about a guest.
 func (w *world) canaryVisit(startSec int64) (booking.Booking, booking.Create) {
 	w.t.Helper()
 	c := w.request(startSec)
@@ -72,9 +71,8 @@ func (w *world) sings() (tables []string) {
 	return tables
 }
 
-// kept are the members of a booking that erasing leaves: none of them says who
-// the guest is. A new member belongs here or into Booking.erased, and if it is
-// text about the guest also into private in event.go.
+// kept are the members of a booking that erasing leaves, because none of them says who the guest is. A new member belongs either here
+// or in Booking.erased, and if it is text about the guest also in private in event.go.
 var kept = []string{
 	"ID", "ScheduleID", "MerchantID", "ServiceID", "GuestID", "State", "Version", "StartSec", "EndSec", "ExpiresSec",
 	"PartySize", "StaffID", "RoomID", "AvailabilityTag", "ConfirmationMode", "OfferID", "Payment", "ZoneID", "Resources",
@@ -106,8 +104,7 @@ func TestErasedMembers(t *testing.T) {
 	})
 }
 
-// After a year nothing in the database says who came; visits that are younger, or
-// still to come, and their guests are as they were.
+// After a year nothing in the database says who came; younger and future visits and their guests do not change.
 func TestRetain(t *testing.T) {
 	each(t, func(w *world) {
 		old, request := w.canaryVisit(at(9, 0))
@@ -161,7 +158,7 @@ func TestRetain(t *testing.T) {
 			t.Errorf("replayed as %+v", replay)
 		}
 
-		// What the desk writes later has to be erased in its turn.
+		// What the desk writes later must be erased later.
 		command := move(old, old.ZoneID, old.StartSec, old.EndSec)
 		command.Memo = booking.Set(canary)
 		w.must(w.change(command))
@@ -195,8 +192,8 @@ func TestErasedBlockIsNamedAgain(t *testing.T) {
 	})
 }
 
-// A guest who has booked again keeps the chart, whatever becomes of old visits.
-// More visits than fit into one transaction are erased.
+// A guest who has booked again keeps the chart, whatever happens to old visits. There are more visits to erase than fit into one
+// transaction.
 func TestRetainKeepsWhoComesBack(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -223,8 +220,8 @@ func TestRetainKeepsWhoComesBack(t *testing.T) {
 	})
 }
 
-// One person is erased by each name, at one merchant or at all; somebody else is
-// not touched, and visits to come are canceled only if told to.
+// One person is erased by each name, at one merchant or at all; others are not touched, and future visits are cancelled only on
+// request.
 func TestErase(t *testing.T) {
 	for name, subject := range map[string]booking.Subject{
 		"user id": {UserID: canary + "-user"}, "email": {Email: " Kanarienvogel@Example.com"}, "phone": {Phone: "+821097531864"},
@@ -281,9 +278,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// What somebody said of marketing who has never booked is kept as long as a visit,
-// and that of a guest as long as the guest. There is more than fits into one
-// transaction.
+// The marketing preference of somebody who has never booked is kept as long as a visit, and a guest's as long as the guest. There are
+// more than fit into one transaction.
 func TestRetainForgetsWhoNeverCame(t *testing.T) {
 	each(t, func(w *world) {
 		guest := w.request(at(9, 0) + 7*86400)
@@ -312,7 +308,7 @@ func TestRetainForgetsWhoNeverCame(t *testing.T) {
 	})
 }
 
-// Somebody who has only said something of marketing, and a lease.
+// Erases somebody who has only a marketing preference, and somebody who has only a lease.
 func TestEraseOfLittle(t *testing.T) {
 	each(t, func(w *world) {
 		w.must(w.SetMarketing(t.Context(), canary, true))
@@ -336,8 +332,7 @@ func TestEraseOfLittle(t *testing.T) {
 	})
 }
 
-// People book while they are erased: afterwards each booking's guest is either
-// forgotten, or found by what the booking says.
+// People book while they are being erased: afterwards each booking's guest is either forgotten, or found by what the booking says.
 func TestEraseWhileBooking(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -377,7 +372,7 @@ func TestEraseWhileBooking(t *testing.T) {
 	})
 }
 
-// stale is a store that names visits which have moved meanwhile.
+// stale is a store that returns visits that have moved meanwhile.
 type stale struct {
 	booking.Store
 	ids []uuid.UUID
@@ -389,7 +384,7 @@ func (s *stale) Unerased(context.Context, int64, int) ([]uuid.UUID, error) {
 	return ids, nil
 }
 
-// A visit that was moved ahead after it was found to be old is left alone.
+// A visit that moves to the future after it was found to be old is left alone.
 func TestRetainLooksAgain(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -402,8 +397,8 @@ func TestRetainLooksAgain(t *testing.T) {
 	})
 }
 
-// A guest's keys vanish while a booking waits for them: it runs again, and its
-// guest is somebody new, who can be found. (SQLite has one writer anyway.)
+// A guest's keys vanish while a booking waits for them: the booking runs again, and its guest is somebody new, whom the keys find.
+// (SQLite has one writer anyway.)
 func TestBookingWhileItsGuestIsForgotten(t *testing.T) {
 	target := storagetest.Postgres(t)
 	retried := make(chan error, 10)

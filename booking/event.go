@@ -11,9 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Event is one change of a booking: who did what when, and the members that
-// changed as they were before and are after. What a guest told us about
-// themselves is not in it.
+// Event is one change of a booking: who did what when, and the changed members before and after.
+// It does not contain what guests told us about themselves.
 type Event struct {
 	By
 	Action Action
@@ -22,11 +21,10 @@ type Event struct {
 	After  json.RawMessage
 }
 
-// Action is what was done.
+// Action is what somebody did.
 type Action string
 
-// The actions. How a merchant settles a booking is an action too, see
-// [Settlement].
+// The actions. Each [Settlement] is an action, too.
 const (
 	Leased  Action = "LEASED"
 	Lapsed  Action = "LAPSED"
@@ -34,33 +32,32 @@ const (
 	Changed Action = "CHANGED"
 	Closed  Action = "BLOCKED"
 	Opened  Action = "UNBLOCKED"
-	// Adjusted is what an import does to a visit whose doctor's time is held from
-	// now on, or no longer.
+	// Adjusted is what an import does to a visit that begins to hold its doctor's time, or
+	// stops holding it.
 	Adjusted Action = "ADJUSTED"
 )
 
-// silent are the members that an event does not repeat: what names the booking.
+// silent are the members that an event leaves out, because they name the booking.
 var silent = []string{"booking_id", "schedule_id", "merchant_id", "guest_id", "version", "created_by", "created_sec"}
 
-// private are the members that may say something about the guest. An event tells
-// that they changed, and not what they are: they are kept in one place only,
-// from which they can be erased.
+// private are the members that may say something about the guest. An event says that they changed,
+// but not what they are, so that they are stored, and erased, in one place only.
 var private = []string{
 	"contact", "additional_request", "funnel", "reservation_memo", "requested_procedures", "connected_channel",
 }
 
-// withheld stands for what a private member is.
+// withheld replaces the value of a private member.
 var withheld = json.RawMessage(`"withheld"`)
 
-// member is one of a booking's members, as an event has it.
+// member is a booking's member, as an event shows it.
 type member struct {
 	name    string
 	field   int
-	omitted bool // when it is empty
+	omitted bool // if it is empty
 	private bool
 }
 
-// eventMembers are the members that an event has, by name.
+// eventMembers are the members that an event shows, by name.
 var eventMembers = func() []member {
 	var all []member
 	booking := reflect.TypeFor[Booking]()
@@ -74,8 +71,8 @@ var eventMembers = func() []member {
 	return all
 }()
 
-// difference is what changes from one state of a booking to the next, member
-// by member. Both are "{}" when nothing does; was is, too, if there was no booking.
+// difference returns the members that differ between two versions of a booking. Both results are
+// "{}" if none does; was is also "{}" if there was no booking.
 func difference(before, after Booking) (was, is json.RawMessage, err error) {
 	old, now := reflect.ValueOf(before), reflect.ValueOf(after)
 	was, is = json.RawMessage{'{'}, json.RawMessage{'{'}
@@ -96,8 +93,7 @@ func difference(before, after Booking) (was, is json.RawMessage, err error) {
 	return append(was, '}'), append(is, '}'), nil
 }
 
-// appendTo adds the member to an object that is being written, unless there is
-// nothing to say.
+// appendTo appends the member to an unfinished JSON object, unless it is empty and omitted then.
 func (m member) appendTo(object json.RawMessage, v reflect.Value) (json.RawMessage, error) {
 	if m.omitted && (v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0) {
 		return object, nil
@@ -120,7 +116,7 @@ func (m member) appendTo(object json.RawMessage, v reflect.Value) (json.RawMessa
 	return append(append(object, ':'), text...), nil
 }
 
-// withheld is the payment without what is private.
+// withheld is the payment without its private members.
 func (p Payment) withheld() Payment {
 	for _, private := range []*string{&p.TransactionID, &p.UserPaymentOptionID} {
 		if *private != "" {

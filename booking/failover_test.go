@@ -16,10 +16,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Acknowledged means replicated. The standby hears nothing any more, so every COMMIT
-// waits for it; the callers ask, and ask again, as they do when no answer comes; then
-// the primary dies and the standby takes over. Whatever a caller was told has
-// happened must be there.
+// Acknowledged means replicated. The standby is cut off, so every COMMIT waits for it. The callers ask and, without an answer, ask
+// again. Then the primary dies and the standby takes over. Whatever was acknowledged must be there.
 func TestAcknowledgedSurvivesFailover(t *testing.T) {
 	primary, standby := storagetest.Pair(t)
 	target, err := primary.NewDatabase("holdfast")
@@ -38,7 +36,7 @@ func TestAcknowledgedSurvivesFailover(t *testing.T) {
 	told := map[string]bool{}
 	for name, q := range asked {
 		all.Go(func() {
-			// Three times, and on a busy machine until the primary has done it.
+			// Three times, or on a busy machine until the primary has done it.
 			for n := 0; n < 3 || n < 30 && !q.there(w); n++ {
 				err := q.ask(w.Service)
 				var other error
@@ -93,8 +91,8 @@ type question struct {
 	there func(w *world) bool // whether it has been done
 }
 
-// everything is each operation that changes something, on visits of its own that
-// are there already. Not imports: they go the same way and wait for minutes.
+// everything returns each operation that changes something, on existing visits of its own. Not imports, which work the same way but
+// wait for minutes.
 func (w *world) everything() map[string]question {
 	ctx := context.Background()
 	all := map[string]question{}

@@ -9,9 +9,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Cause is why a well-formed request is refused. The list is closed; each
-// channel has one map from it to its own words (causes in the refusal.go of
-// packages google and clinic).
+// Cause is why a well-formed request is refused. The list is closed, and each channel has one map
+// from it to its own words (causes in the refusal.go of packages google and clinic).
 type Cause int
 
 // The causes.
@@ -22,7 +21,7 @@ const (
 	LeaseExpired                               // the lease can no longer be used
 	OfferUnavailable                           // the offer cannot be used
 	PaymentError                               // the payment cannot be taken
-	NotReserved                                // the visit is no longer one that can be changed
+	NotReserved                                // the visit can no longer be changed
 	AlreadyCanceled                            // the booking has been canceled
 	OutsideCancellationWindow                  // too late to cancel or change it online
 	UserOverBookingLimit                       // the guest has as many bookings ahead as one may have
@@ -83,8 +82,8 @@ type Failure struct {
 	Resource int    // the n-th occupied resource, or -1
 	Detail   string // for people who debug; no personal data
 
-	// What might make room, see [Service.run]: the slots that are full, and
-	// leases of the same guest on them.
+	// What might make room, see [Service.replan]: the slots that are full, and the same
+	// guest's leases on them.
 	full []inventory.SlotKey
 	own  []uuid.UUID
 }
@@ -93,8 +92,8 @@ func (f *Failure) Error() string { return f.Cause.String() + ": " + f.Detail }
 
 func refuse(c Cause, detail string) *Failure { return &Failure{Cause: c, Resource: -1, Detail: detail} }
 
-// Field is a part of a request that only stored state shows to be wrong. Each
-// channel has one map from it to its own spelling.
+// Field is a part of a request that only stored state can show to be wrong. Each channel has one
+// map from it to its own spelling.
 type Field int
 
 // The fields.
@@ -116,7 +115,7 @@ const (
 	FieldBlock
 	FieldBlockTime // it is blocked too often
 	FieldRange     // of time: it has too many slots
-	FieldVersion   // of a visit: not the one that it has
+	FieldVersion   // of a visit: not its current one
 	endOfFields
 )
 
@@ -142,14 +141,13 @@ func unknown(f Field, detail string) *Invalid {
 	return &Invalid{Field: f, Resource: -1, Detail: detail}
 }
 
-// Acknowledges reports whether an operation that ends with err, which may be nil,
-// may tell its caller what an earlier operation did: that it is so already, that a
-// booking has been canceled, that the guest has another visit. Such an answer has to
-// wait until the earlier operation is durable, or it would be a promise that a
-// failover breaks (docs/reliability.md, P19).
+// Acknowledges reports whether an operation that ends with err, which may be nil, may reveal to its
+// caller what an earlier operation did: that it is so already, that a booking has been canceled,
+// that the guest has another visit. Such an answer must wait until the earlier operation is
+// durable, or it would be a promise that a failover breaks (docs/reliability.md, P19).
 //
-// A full slot promises nobody anything: at worst somebody is turned away who need
-// not have been. Nothing is told by what is planned again, or fails.
+// A full slot promises nothing: at worst a guest is turned away without need. An operation that is
+// planned again or fails reveals nothing.
 func Acknowledges(err error) bool {
 	var failure *Failure
 	var invalid *Invalid
@@ -159,17 +157,16 @@ func Acknowledges(err error) bool {
 	case errors.As(err, &failure):
 		return failure.Cause != SlotUnavailable
 	}
-	return errors.As(err, &invalid) // a block that is gone is told as one that never was
+	return errors.As(err, &invalid) // perhaps a block that is gone, which looks like one that never was
 }
 
 // Errors of a [Store].
 var (
-	// ErrNotFound: there is no such thing.
 	ErrNotFound = errors.New("not found")
-	// ErrStale: the merchant's catalogue, or the booking, is no longer as it
-	// was when the operation was planned. Nothing was done; plan again.
+	// ErrStale: the merchant's catalogue, or the booking, has changed since the operation was
+	// planned. Nothing was done; plan again.
 	ErrStale = errors.New("planned with what has changed since")
-	// ErrUnavailable: it could not be done now, or it is not known whether it
-	// was. The same request can be sent again, and must not be told as refused.
+	// ErrUnavailable: it could not be done now, or nobody knows whether it was done. The caller
+	// may send the same request again, and must not be told that it was refused.
 	ErrUnavailable = errors.New("temporarily unavailable")
 )

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A step of a random history is a transaction and a look at everything.
+	// Each step of a random history is a transaction and a look at everything, so it takes long.
 	for name, value := range map[string]string{"rapid.checks": "20", "rapid.steps": "25"} {
 		if err := flag.Set(name, value); err != nil {
 			panic(err)
@@ -78,8 +78,7 @@ func testClinic() inventory.Merchant {
 	}
 }
 
-// world is a service over one database, with a clock that stands and the test
-// clinic loaded.
+// world is a service on one database, with a stopped clock and the test clinic loaded.
 type world struct {
 	*booking.Service
 	t  *testing.T
@@ -91,8 +90,7 @@ type world struct {
 
 func each(t *testing.T, test func(w *world)) { eachWith(t, storage.Options{}, test) }
 
-// patience is the limit of a transaction: a busy machine must not look like a
-// broken promise.
+// patience is the limit of a transaction, so that a busy machine does not look like a broken promise.
 const patience = time.Minute
 
 func eachWith(t *testing.T, o storage.Options, test func(w *world)) {
@@ -113,8 +111,8 @@ func on(t *testing.T, kind string, o storage.Options, test func(w *world)) {
 	inWorld(t, storagetest.Kind{Name: kind, New: make}, o, test)
 }
 
-// eachRace runs a test on each database with operations that share no
-// transaction, that share one as it comes, and that all share the first.
+// eachRace runs a test on each database with operations that do not share transactions, that share them as they come, and that all
+// share the first one.
 func eachRace(t *testing.T, test func(w *world)) {
 	t.Helper()
 	for _, k := range storagetest.Kinds() {
@@ -128,8 +126,7 @@ func eachRace(t *testing.T, test func(w *world)) {
 	}
 }
 
-// together runs f n times, all released at once: each begins with an operation,
-// but for others.
+// together runs f n times, all released at once. Each begins with an operation, except for others of them.
 func (w *world) together(n, others int, f func(i int)) {
 	w.t.Helper()
 	if w.gate == nil {

@@ -37,7 +37,7 @@ func largerClinic() inventory.Merchant {
 	return m
 }
 
-// another is a second server on the database, that imports.
+// another is a second server on the database, which imports.
 func (w *world) another() *storage.DB {
 	return storagetest.Open(w.t, w.db.Target, storage.Options{Limit: patience})
 }
@@ -49,9 +49,8 @@ func (w *world) warm(merchant, service string) {
 	w.must(err)
 }
 
-// What an import brings can be booked, changed, looked at and closed at once, on a
-// server that has the old catalogue in memory: nothing is said not to be there
-// without a look at whether the catalogue is the newest.
+// What an import brings can be booked, changed, looked at and closed at once, even on a server that has the old catalogue in memory: the
+// server never says that something does not exist without checking that its catalogue is the newest.
 func TestWhatAnImportBringsIsThere(t *testing.T) {
 	each(t, func(w *world) {
 		other := w.another()
@@ -150,10 +149,9 @@ func TestWhatAnImportBringsIsThere(t *testing.T) {
 	})
 }
 
-// What an import takes away was no mistake to ask for, whether or not the server
-// knows yet: a business "no", and one removed service does not fail a lookup. What
-// never was stays a mistake. A visit that was made can still be canceled, and a
-// lease still becomes one.
+// Asking for something that an import has removed is no mistake, whether the server knows or not: it is a business "no", and one removed
+// service does not fail a lookup. Asking for something that never existed stays a mistake. An existing visit can still be cancelled, and
+// a lease can still become a visit.
 func TestWhatAnImportTakesAwayIsNo(t *testing.T) {
 	each(t, func(w *world) {
 		other := w.another()
@@ -237,7 +235,7 @@ func TestWhatAnImportTakesAwayIsNo(t *testing.T) {
 	})
 }
 
-// A start of a grid that a group had is no mistake either.
+// A start on a former grid of a group is no mistake either.
 func TestFormerGrid(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -250,8 +248,7 @@ func TestFormerGrid(t *testing.T) {
 	})
 }
 
-// Feeds take services away too, one by one or all of a merchant; what comes back
-// can be booked.
+// Feeds remove services too, one by one or all of a merchant; those that come back can be booked.
 func TestServicesThatFeedsTakeAway(t *testing.T) {
 	each(t, func(w *world) {
 		other := w.another()
@@ -297,7 +294,7 @@ func TestServicesThatFeedsTakeAway(t *testing.T) {
 	})
 }
 
-// What is remembered of a merchant is bounded: what went last stays.
+// What we remember about a merchant is bounded, and the newest stays.
 func TestFormerIsBounded(t *testing.T) {
 	each(t, func(w *world) {
 		sec := eight.Unix()

@@ -12,8 +12,7 @@ import (
 	"holdfast/booking"
 )
 
-// A block that is there already is not made again: by whomever it is asked for, at
-// once, under names of their own. One that differs is another.
+// An equal block is not made again, whoever asks for it, concurrently and under names of their own. One that differs is another block.
 func TestSameBlock(t *testing.T) {
 	each(t, func(w *world) {
 		memo := func(s string) booking.Block {
@@ -51,7 +50,7 @@ func TestSameBlock(t *testing.T) {
 			}
 		}
 		w.must(w.unblock(first))
-		again := memo("") // the name of one that was found is kept, also when that is gone
+		again := memo("") // the name stays with the block that it found, even when that is gone
 		again.Once = &booking.Once{Caller: "clinic/" + clinic, Token: "t4", Fingerprint: []byte{4}}
 		out, err := w.Block(w.t.Context(), again)
 		w.must(err)
@@ -65,7 +64,7 @@ func TestSameBlock(t *testing.T) {
 	})
 }
 
-// However blocks differ, there are so many over one time.
+// However blocks differ, their number over one time is bounded.
 func TestMaxBlocks(t *testing.T) {
 	each(t, func(w *world) {
 		w.MaxBlocks = 3
@@ -89,7 +88,7 @@ func TestMaxBlocks(t *testing.T) {
 	})
 }
 
-// A user holds so many leases, also where the catalogue does not say how many.
+// The number of a user's leases is bounded, even if the catalogue sets no limit.
 func TestLeasesOfAUser(t *testing.T) {
 	each(t, func(w *world) {
 		w.MaxLeases = 2
@@ -103,8 +102,7 @@ func TestLeasesOfAUser(t *testing.T) {
 	})
 }
 
-// Leases without a user are counted together, merchant by merchant, also those that are
-// asked for at the same time.
+// Leases without a user are counted together for each merchant, including concurrent ones.
 func TestLeasesOfNobody(t *testing.T) {
 	each(t, func(w *world) {
 		w.MaxAnonymousLeases = 3
@@ -128,8 +126,7 @@ func TestLeasesOfNobody(t *testing.T) {
 	})
 }
 
-// Of the tokens of a key the newest are good, also of those of one second; other keys
-// keep theirs.
+// Only the newest tokens of a key are valid, even among those of one second; other keys keep theirs.
 func TestTokensOfAKey(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.t.Context()
@@ -158,7 +155,7 @@ func TestTokensOfAKey(t *testing.T) {
 	})
 }
 
-// leasedAtOnce asks for 12 leases without a user at once, of which so many are granted.
+// leasedAtOnce asks for 12 leases without a user at once, of which granted must succeed.
 func (w *world) leasedAtOnce(granted int) []booking.Booking {
 	w.t.Helper()
 	leases := make([]booking.Booking, 12)

@@ -25,18 +25,18 @@ type Guest struct {
 	FamilyName   string    `json:"family_name,omitempty"`
 	CreatedSec   int64     `json:"created_sec"`
 
-	// JoinedTo is the chart that this one turned out to be another of: visits and
-	// keys are there, and this is one more name of it. nil: it is a chart itself.
+	// JoinedTo is the chart of the same person, which has the visits and keys; this one is
+	// only another name of it. nil: it is a chart itself.
 	JoinedTo *uuid.UUID `json:"joined_to,omitempty"`
 }
 
-// GuestKey is something a guest can be known by at a merchant.
+// GuestKey is something that identifies a guest at a merchant.
 type GuestKey struct {
 	MerchantID string
 	Key        string // "user:…", "email:…", "phone:…", or nobodyKey
 }
 
-// Visit is the part of a booking that matters to the guest's other bookings.
+// Visit is the part of a booking that matters for the guest's other bookings.
 type Visit struct {
 	BookingID  uuid.UUID
 	GuestID    uuid.UUID
@@ -52,8 +52,8 @@ type Visit struct {
 	Email      string
 }
 
-// guestKeys are what a contact can be found by, the surest first. home is the
-// merchant's country, see [inventory.Merchant.Home].
+// guestKeys returns the keys that can find a contact, the surest first. home is the merchant's
+// country, see [inventory.Merchant.Home].
 func guestKeys(merchantID, home string, c Contact) []GuestKey {
 	var keys []GuestKey
 	add := func(key string) { keys = append(keys, GuestKey{MerchantID: merchantID, Key: key}) }
@@ -69,17 +69,17 @@ func guestKeys(merchantID, home string, c Contact) []GuestKey {
 	return keys
 }
 
-// UserKey is the key of a guest that is known by Google's user id.
+// UserKey is the key of a Google user.
 func UserKey(googleUserID string) string { return "user:" + googleUserID }
 
-// plainEmail is an address without what senders vary: case and outer space.
+// plainEmail is an address in lower case and without space around it, which senders vary.
 func plainEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
-// identify finds the guest a contact with these keys belongs to, or makes one with
-// id newID. The user id is surest, then the email. A phone number finds the clinic's
-// chart, but families share phones: a chart that is known to be another user's
-// is not taken. changed is whether the guest must be written, and others are keys that
-// stay nobody's then: the number has another chart, and all its spellings lead there.
+// identify finds the guest to whom a contact with these keys belongs, or makes one with id newID.
+// The user id is surest, then the email. A phone number finds the clinic's chart, but not one that
+// is known to be another user's, because families share phones. changed reports whether the guest
+// must be written. others are keys that this guest must not get: the number has another chart, and
+// all its spellings lead there.
 func identify(merchantID string, keys []GuestKey, c Contact, known map[GuestKey]Guest, newID uuid.UUID, nowSec int64) (g Guest, changed bool, others []GuestKey) {
 	g = Guest{ID: newID, VisitorID: objectID(time.Unix(nowSec, 0), newID), MerchantID: merchantID, CreatedSec: nowSec}
 	for _, k := range keys {
@@ -113,8 +113,8 @@ func identify(merchantID string, keys []GuestKey, c Contact, known map[GuestKey]
 
 func (k GuestKey) isPhone() bool { return strings.HasPrefix(k.Key, phoneKey) }
 
-// foreign reports whether a chart is known to be somebody else's. The desk knows
-// people by their number alone, and takes the chart that has it.
+// foreign reports whether a chart is known to be somebody else's. The desk knows people only by
+// their number, and uses the chart that has it.
 func foreign(g Guest, c Contact) bool {
 	if c.UserID == "" && c.Email == "" {
 		return false
@@ -123,8 +123,7 @@ func foreign(g Guest, c Contact) bool {
 		g.Email != "" && plainEmail(g.Email) != plainEmail(c.Email)
 }
 
-// welcome refuses a guest whom the merchant does not take. now is for what is
-// still ahead of the guest.
+// welcome refuses a guest whom the merchant does not take. now tells which visits are still ahead.
 func welcome(c Contact, m *inventory.Merchant, visits []Visit, now time.Time) *Failure {
 	rules := m.Guests
 	same := func(banned string) bool {
@@ -155,23 +154,20 @@ func welcome(c Contact, m *inventory.Merchant, visits []Visit, now time.Time) *F
 	return nil
 }
 
-// matches reports whether s is as the pattern wants it. The catalogue has
-// checked that it is one.
+// matches reports whether s matches the pattern, which the catalogue has checked.
 func matches(pattern, s string) bool {
 	ok, err := regexp.MatchString(pattern, s)
 	return ok && err == nil
 }
 
-// of reports whether the visit is the contact's: same user, or same email
-// without case.
+// of reports whether the visit is the contact's: same user, or same email regardless of case.
 func (v Visit) of(c Contact) bool {
 	return v.UserID != "" && v.UserID == c.UserID || v.Email != "" && plainEmail(v.Email) == plainEmail(c.Email)
 }
 
-// overlap refuses a booking of somebody who has another visit at that time
-// already: same user, or same email without case. Only the very same slot with
-// another party size is told as SlotAlreadyBookedByUser.
-// (CreateBookingRequest.idempotency_token, and the causes 2 and 12.)
+// overlap refuses a booking if the guest (same user, or same email regardless of case) has another
+// visit at that time. The cause is SlotAlreadyBookedByUser only for the very same slot with
+// another party size. (CreateBookingRequest.idempotency_token, and the causes 2 and 12.)
 func overlap(b Booking, visits []Visit) *Failure {
 	for _, v := range visits {
 		if v.BookingID == b.ID || !v.of(b.Contact) || !v.State.ahead() || !meets(v, b) {

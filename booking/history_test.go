@@ -13,9 +13,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Random histories of both channels and of imports, step by step against a
-// small model: what must be refused is, what must work does, and after every
-// step all invariants hold.
+// Random histories of both channels and of imports, step by step against a small model: what must be refused is refused, what must work
+// works, and after every step all invariants hold.
 func TestHistories(t *testing.T) {
 	each(t, func(w *world) {
 		rapid.Check(w.t, func(r *rapid.T) {
@@ -118,7 +117,7 @@ func (h *history) reserve(r *rapid.T) {
 	h.visits = append(h.visits, b)
 }
 
-// cancel calls a visit off, and asks again.
+// cancel cancels a visit, twice.
 func (h *history) cancel(r *rapid.T) {
 	if len(h.visits) == 0 {
 		r.Skip()
@@ -188,7 +187,7 @@ func (h *history) move(r *rapid.T) {
 	}
 	b := &h.visits[rapid.IntRange(0, len(h.visits)-1).Draw(r, "visit")]
 	zone, from, to := period(r)
-	// What the visit holds already it may keep, however full.
+	// The visit may keep what it holds already, however full it is.
 	fits := true
 	for s := from; s < to; s += 1800 {
 		own := zone == b.ZoneID && b.StartSec <= s && s < b.EndSec
@@ -207,9 +206,8 @@ func (h *history) move(r *rapid.T) {
 	h.add(zone, from, to, 1)
 }
 
-// resize imports the catalogue with other capacities. A slot that has more is
-// left with what is taken, and shrinks as visits leave; the model only needs to
-// know that nothing more fits in.
+// resize imports the catalogue with other capacities. A slot with more taken keeps that, and shrinks as visits leave; the model only needs
+// to know that nothing more fits.
 func (h *history) resize(r *rapid.T) {
 	g := &h.clinic.Groups[0]
 	g.Zones[0].Capacity = rapid.IntRange(0, 3).Draw(r, "beds")

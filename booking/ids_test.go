@@ -27,9 +27,8 @@ func inCapitals(m *inventory.Merchant) {
 	}
 }
 
-// Ids of hex digits are the same in either case, whichever the catalogue has, and
-// are kept as the catalogue spells them: also when it is loaded again in others,
-// and when what it names had gone.
+// Ids of hex digits are the same in either case, whichever the catalogue has, and are stored as the catalogue spells them, even if it is
+// imported again in another case, or after what they name had been removed.
 func TestIDsInEitherCase(t *testing.T) {
 	upper := strings.ToUpper
 	each(t, func(w *world) {
@@ -78,7 +77,7 @@ func TestIDsInEitherCase(t *testing.T) {
 	})
 }
 
-// A catalogue that was first loaded in capital letters is answered in them.
+// Answers use capital letters if the catalogue was first imported with them.
 func TestIDsAreAnsweredAsTheyAreStored(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -105,8 +104,8 @@ func TestIDsAreAnsweredAsTheyAreStored(t *testing.T) {
 	})
 }
 
-// Visits of an exclusive doctor that were written in other letters, as was once
-// possible, hold nothing: the next import takes the doctor's time for them.
+// Visits of an exclusive doctor with an id in the other case, which was once possible, hold nothing: the next import takes the doctor's time
+// for them.
 func TestReassignedInOtherLetters(t *testing.T) {
 	m := testClinic()
 	b := booking.Booking{MerchantID: clinic, Resources: []booking.OccupiedResource{{Doctor: &booking.Person{ID: strings.ToUpper(drKim), Name: "K"}, StartSec: at(9, 0), EndSec: at(10, 0)}}}

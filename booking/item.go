@@ -6,7 +6,7 @@ import (
 	"holdfast/inventory"
 )
 
-// Item is one stretch of a visit as the clinic asks for it.
+// Item is one stretch of a visit, as the clinic asks for it.
 type Item struct {
 	GroupID  string
 	ZoneID   string
@@ -16,8 +16,8 @@ type Item struct {
 	Spots    int // places of the lane; 0: one
 }
 
-// occupy is the item's places in the lane of g in z and, if the doctor is exclusive,
-// the doctor's time. A doctor we do not know is kept by name and holds nothing.
+// occupy returns the item's places in the lane of g in z and, if the doctor is exclusive, the
+// doctor's time. We keep the name of a doctor whom we do not know, and hold nothing.
 func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.GroupZone, now time.Time) (OccupiedResource, []inventory.Hold) {
 	lane := inventory.LaneResource(m.ID, g, z)
 	occupied := OccupiedResource{
@@ -36,7 +36,7 @@ func (it Item) occupy(m *inventory.Merchant, g *inventory.Group, z inventory.Gro
 	return occupied, holds
 }
 
-// doctor is the doctor's time, if it is to be held.
+// doctor returns the doctor's time; held reports whether the visit must hold it.
 func (it Item) doctor(m *inventory.Merchant) (r inventory.Resource, held bool) {
 	if it.Doctor == nil {
 		return r, false
@@ -48,10 +48,9 @@ func (it Item) doctor(m *inventory.Merchant) (r inventory.Resource, held bool) {
 	return inventory.StaffResource(m.ID, s.ID), true
 }
 
-// open reports whether the timetables of the group, which is there, and of the
-// doctor allow the stretch. A group or doctor that has the visit at that very
-// time already (was) is not asked again: a visit must not become uneditable
-// because the hours have changed since.
+// open reports whether the timetables of the group, which exists, and of the doctor allow the
+// stretch. It does not ask a group or doctor that already has the visit at that very time (was):
+// a visit must stay editable even if the hours have changed since.
 func (it Item) open(m *inventory.Merchant, was []OccupiedResource) bool {
 	start, end := time.Unix(it.StartSec, 0), time.Unix(it.EndSec, 0)
 	groupStays, doctorStays := false, it.Doctor == nil

@@ -14,7 +14,7 @@ import (
 	"holdfast/inventory"
 )
 
-// leaseLife is how long a lease may last if the service does not say.
+// leaseLife is how long a lease may last unless [Service.LeaseLife] says otherwise.
 const leaseLife = 10 * time.Minute
 
 // Lease is a request to hold a slot for a while (Google's CreateLease).
@@ -24,10 +24,9 @@ type Lease struct {
 	ExpiresSec int64  // 0: as long as we give
 }
 
-// Lease holds a slot until it expires by the clock: at the time asked for, but
-// no later than [Service.LeaseLife] from now. CreateBooking with its id makes
-// it a booking, whoever names it. It returns *Invalid and *Failure as Create
-// does.
+// Lease holds a slot until the lease expires by the clock: at the time asked for, but no later than
+// [Service.LeaseLife] from now. CreateBooking with its id, whoever sends that, turns it into a
+// booking. Lease returns *Invalid and *Failure like Create.
 func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
 	life := s.LeaseLife
@@ -75,7 +74,7 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 				return f
 			}
 			var full *inventory.Full
-			if err := inventory.Move(tx, id, nil, slices.Concat(at.holds, use)); errors.As(err, &full) { // not of the place
+			if err := inventory.Move(tx, id, nil, slices.Concat(at.holds, use)); errors.As(err, &full) { // full is the quota of leases: the place has room
 				f := refuse(SlotUnavailable, "the merchant has as many leases as it allows")
 				f.full = inventory.Keys(use...)
 				return f
@@ -97,12 +96,12 @@ func (s *Service) Lease(ctx context.Context, l Lease) (Booking, error) {
 	return result, err
 }
 
-// nobodyKey is the key of the chart that all leases without a user have at a
-// merchant, so that they can be counted together.
+// nobodyKey is the key of the chart that all of a merchant's leases without a user share, so that
+// they can be counted together.
 const nobodyKey = "nobody"
 
-// tooManyLeases refuses a user who holds as many leases as one may already, and a
-// lease without a user if there are as many of those as there may be.
+// tooManyLeases refuses a user who already holds most leases, and a lease without a user if there
+// are already most of those.
 func tooManyLeases(userID string, most int, visits []Visit, now time.Time) *Failure {
 	held := 0
 	for _, v := range visits {
@@ -119,8 +118,8 @@ func tooManyLeases(userID string, most int, visits []Visit, now time.Time) *Fail
 	return refuse(UserOverBookingLimit, fmt.Sprintf("the guest holds %d leases already", held))
 }
 
-// lease finds the lease that the request names. It must still be held, and be
-// of the slot that is booked.
+// lease finds the lease that the request names. It must still be held, and be for the requested
+// slot.
 func (c Create) lease(tx Tx, now time.Time) (Booking, error) {
 	l, found := tx.Booking(*c.LeaseID)
 	if !found || l.State != Held || l.lapsed(now) {
@@ -134,8 +133,7 @@ func (c Create) lease(tx Tx, now time.Time) (Booking, error) {
 	return l, nil
 }
 
-// leasesOf are the leases among the visits that a user holds: they never stand
-// in the user's own way.
+// leasesOf returns the user's leases among the visits. They never stand in the user's own way.
 func leasesOf(userID string, visits []Visit) []uuid.UUID {
 	var own []uuid.UUID
 	for _, v := range visits {
@@ -146,8 +144,8 @@ func leasesOf(userID string, visits []Visit) []uuid.UUID {
 	return own
 }
 
-// giveUp ends a lease that has lapsed or that its own guest has no more use for,
-// and gives back its room. One that was used or has ended meanwhile is left.
+// giveUp ends a lease that has lapsed, or (own) that its own guest no longer needs, and gives back
+// its room. It leaves a lease alone that was used or has ended meanwhile.
 func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
 	b, found := tx.Booking(id)
 	if !found || b.State != Held || !own && !b.lapsed(now) {
@@ -157,8 +155,7 @@ func giveUp(tx Tx, id uuid.UUID, own bool, now time.Time) error {
 	return err
 }
 
-// Sweep ends leases that have lapsed, and returns how many. Nothing waits for
-// it: it only tidies up.
+// Sweep ends lapsed leases, and returns how many. It only tidies up: nothing depends on it.
 func (s *Service) Sweep(ctx context.Context) (ended int, err error) {
 	lapsed, err := s.Store.LapsedLeases(ctx, nil, s.Now().Unix())
 	if err != nil {

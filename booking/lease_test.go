@@ -193,8 +193,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// Two guests name one lease at once, and one wants its slot as it lapses: each
-// place is had once.
+// Two guests name one lease at once, and one wants its slot as it lapses: each place is sold once.
 func TestLeaseRaces(t *testing.T) {
 	each(t, func(w *world) {
 		lease := w.leased(at(9, 0), "user-a")

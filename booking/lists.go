@@ -12,8 +12,7 @@ import (
 	"holdfast/inventory"
 )
 
-// What the desk's own software keeps a copy of: the catalogue, the times that are
-// closed, and what has changed.
+// Lists of which the desk's own software keeps copies: the catalogue, closed times, and changes.
 
 // Catalogue returns a merchant's catalogue, read anew.
 func (s *Service) Catalogue(ctx context.Context, merchantID string) (*inventory.Merchant, error) {
@@ -28,18 +27,18 @@ func (s *Service) Catalogue(ctx context.Context, merchantID string) (*inventory.
 type BlocksQuery struct {
 	MerchantID string // of the caller's token
 	ZoneID     string // only those in this zone; "": in any
-	FromSec    int64  // and only what lies in [FromSec, ToSec), if only in part, Unix seconds
+	FromSec    int64  // and only what overlaps [FromSec, ToSec), Unix seconds
 	ToSec      int64
-	AfterSec   int64     // only those behind this start, or with this start behind AfterID:
-	AfterID    uuid.UUID // the last of the page before; uuid.Nil: from the first on
+	AfterSec   int64     // only those after this start, or with this start after AfterID:
+	AfterID    uuid.UUID // the last of the previous page; uuid.Nil: from the first on
 	Limit      int       // how many to return at most
 }
 
 // LongestBlock is how long a block may be at most (create-occupied-time, row O5).
 const LongestBlock = 24 * time.Hour
 
-// Blocks returns a page of the times that are closed, by start and id, and whether
-// there are more. It returns *Invalid for a zone that this clinic does not have.
+// Blocks returns a page of closed times, by start and id, and whether there are more. It returns
+// *Invalid for a zone that this clinic does not have.
 func (s *Service) Blocks(ctx context.Context, q BlocksQuery) (found []Booking, more bool, err error) {
 	if q.ZoneID != "" {
 		m, err := s.Catalogue(ctx, q.MerchantID)
@@ -58,40 +57,39 @@ func (s *Service) Blocks(ctx context.Context, q BlocksQuery) (found []Booking, m
 // ChangesQuery asks which visits have changed.
 type ChangesQuery struct {
 	MerchantID string // of the caller's token
-	Waiting    *bool  // only those that wait, or do not wait, for the clinic's word; nil: all
+	Waiting    *bool  // only those that wait, or do not wait, for the clinic's confirmation; nil: all
 	Cursor     ChangesCursor
 	Limit      int // how many changes to look at
 }
 
-// ChangesCursor is how far somebody has read the changes of a merchant's visits.
+// ChangesCursor is how far a reader has come in the changes of a merchant's visits.
 type ChangesCursor struct {
 	SinceSec int64    // changes at that time or later, Unix seconds
-	After    ChangeAt // and behind this one; the zero value: from the first on
-	// SettledSec is before when nothing can turn up behind the reader's back, as it was
-	// when the first page was read; 0: this is the first.
+	After    ChangeAt // and after this one; the zero value: from the first on
+	// SettledSec is the time before which no more changes could appear when the first page
+	// was read; 0: this is the first page.
 	SettledSec int64
 }
 
-// ChangeAt is the place of a change in the order of all changes.
+// ChangeAt is a change's position in the order of all changes.
 type ChangeAt struct {
 	AtSec     int64
 	BookingID uuid.UUID
 	Version   int64
 }
 
-// Compare is the order.
+// Compare orders changes.
 func (c ChangeAt) Compare(o ChangeAt) int {
 	return cmp.Or(cmp.Compare(c.AtSec, o.AtSec), bytes.Compare(c.BookingID[:], o.BookingID[:]), cmp.Compare(c.Version, o.Version))
 }
 
-// Settling is how long a change may be written after the time that it bears: an
-// operation that waits, or an import. Who has read all changes begins again so much
-// earlier the next time, and is told some of them twice, but none never.
+// Settling is how much later than its own time a change may appear, because an operation waits or
+// an import takes long. Having read all changes, a reader starts the next time that much earlier.
+// It may see some changes twice, but misses none.
 const Settling = 5 * time.Minute
 
-// Changes returns the visits of a page of changes as they are now, each once, the
-// one that changed last at the end; from where to read on; and whether there is more
-// to read now.
+// Changes returns the visits of a page of changes as they are now, each once, the one that changed
+// last at the end; where to continue; and whether there is more to read now.
 func (s *Service) Changes(ctx context.Context, q ChangesQuery) (found []Schedule, next ChangesCursor, more bool, err error) {
 	at := q.Cursor
 	if now := s.Now(); at.SettledSec == 0 {

@@ -10,8 +10,7 @@ import (
 	"holdfast/booking"
 )
 
-// readAll reads all pages of changes from a cursor on, and returns the version of
-// each visit that was told last, how often something was told, and where to begin
+// readAll reads all pages of changes from a cursor on. It returns the last version of each visit, the number of entries, and where to begin
 // the next time.
 func (w *world) readAll(c booking.ChangesCursor, limit int) (seen map[uuid.UUID]int64, told int, next booking.ChangesCursor) {
 	w.t.Helper()
@@ -31,9 +30,8 @@ func (w *world) readAll(c booking.ChangesCursor, limit int) (seen map[uuid.UUID]
 	return nil, 0, c
 }
 
-// Whoever reads the changes page by page, whatever the size of a page, has the newest
-// version of every visit; who comes again is told what has changed since, also what
-// was written later than its time says.
+// Whoever reads the changes page by page, with any page size, gets the newest version of every visit. The next time they get what has changed
+// since, including changes that were written later than their own time.
 func TestChangesAreTold(t *testing.T) {
 	each(t, func(w *world) {
 		var visits []booking.Booking
@@ -65,8 +63,7 @@ func TestChangesAreTold(t *testing.T) {
 			t.Errorf("%d visits told since the last second", told)
 		}
 
-		// Long after that nothing is told again; a change that is written now with the
-		// time of four minutes ago is.
+		// Long after that nothing is repeated, but a change that is written now with the time of four minutes ago appears.
 		w.later(time.Hour)
 		_, _, later = w.readAll(later, 2)
 		if _, told, _ := w.readAll(later, 2); told != 0 {
@@ -97,7 +94,7 @@ func TestChangesAreTold(t *testing.T) {
 	})
 }
 
-// What is closed is told page by page, by start and id, and once.
+// Closed times come page by page, by start and id, each once.
 func TestBlocksArePaged(t *testing.T) {
 	each(t, func(w *world) {
 		var want []uuid.UUID

@@ -17,10 +17,10 @@ func vacate(tx Tx, b Booking, state State, e Event) (Booking, error) {
 	return putNext(tx, b, next, e)
 }
 
-// putNext writes the next version of a booking, unless nothing is different.
+// putNext writes the next version of a booking, unless it is no different.
 func putNext(tx Tx, b, next Booking, e Event) (Booking, error) {
 	if e.Action != Erased {
-		next.ErasedSec = 0 // what is written now has to be erased in its turn
+		next.ErasedSec = 0 // what we write now must be erased again later
 	}
 	was, is, err := difference(b, next)
 	if err != nil {

@@ -15,36 +15,35 @@ import (
 	"holdfast/letters"
 )
 
-// Servers of earlier releases know a number only as it is written, so that one
-// number may have several charts. What they leave behind, and go on leaving while
-// they run beside this one, is put in order here, in small transactions.
+// Servers of earlier releases know a number only as it is written, so one number may have several
+// charts. This file tidies up what they leave, and keep leaving while they run beside this one, in
+// small transactions.
 
-// Joined is the action of an event: the visit's chart turned out to be another of an
-// older one, which has it now. It has an outbox row like every change, but there is
-// nothing to tell anybody.
+// Joined is the action of an event: the visit moved to an older chart, because its own turned out
+// to be the same person's. Like every change it has an outbox row, but there is nothing to deliver.
 const Joined Action = "JOINED"
 
-// numberBatch is how many keys are looked at in one transaction.
+// numberBatch is how many keys one transaction looks at.
 const numberBatch = 500
 
-// Clash is two charts, each with a key of the same number.
+// Clash is two charts that each have a key of the same number.
 type Clash struct {
 	Keys   [2]GuestKey // as it was written, and its one form
 	Charts [2]Guest    // whose they are
 }
 
-// Numbers is what was put in order.
+// Numbers is what was tidied up.
 type Numbers struct {
-	Keys   int // that were looked at
-	Joined int // charts that were another of an older one
+	Keys   int // keys that were looked at
+	Joined int // charts that were joined to an older one
 }
 
-// NormalizeNumbers gives every telephone number that an earlier release has stored
-// its one form, and one chart. Where it has two, and nothing says that these are two
-// people, the younger one's visits and keys go to the older one, and it stays as one
-// more name of that. Where they are of a family, both stay, and the number leads to
-// the older one. It tells progress (if not nil) after each step, and can be
-// broken off and run again at any time, beside servers of any release.
+// NormalizeNumbers gives every telephone number that an earlier release has stored its one form,
+// and one chart. If a number has two charts, and nothing says that these are two people, the older
+// one gets the younger one's visits and keys, and the younger one stays as another name of it. If
+// they are members of a family, both stay, and the number leads to the older one. NormalizeNumbers
+// calls progress (if not nil) after each step. It can be interrupted and run again at any time,
+// beside servers of any release.
 func (s *Service) NormalizeNumbers(ctx context.Context, progress func(Numbers)) (done Numbers, err error) {
 	if progress == nil {
 		progress = func(Numbers) {}
@@ -83,8 +82,8 @@ func (s *Service) NormalizeNumbers(ctx context.Context, progress func(Numbers)) 
 	}
 }
 
-// meet makes one chart of two, or the number the older one's. met is false if one of
-// them has changed meanwhile.
+// meet makes one chart of two, or gives the number to the older one. met is false if one of them
+// has changed meanwhile.
 func (s *Service) meet(ctx context.Context, c Clash) (met, joined bool, err error) {
 	older, younger := c.Charts[0], c.Charts[1]
 	if cmp.Or(cmp.Compare(older.CreatedSec, younger.CreatedSec), bytes.Compare(older.ID[:], younger.ID[:])) > 0 {
@@ -98,8 +97,8 @@ func (s *Service) meet(ctx context.Context, c Clash) (met, joined bool, err erro
 	return s.Store.MeetCharts(ctx, c.Keys, older.ID, younger.ID, join)
 }
 
-// StrayVisits moves the visits that a server of an earlier release has made for
-// charts which are joined to others by now, and returns how many.
+// StrayVisits moves the visits that a server of an earlier release has made for charts that had
+// been joined to others, and returns for how many charts it did.
 func (s *Service) StrayVisits(ctx context.Context) (moved int, err error) {
 	for {
 		younger, older, found, err := s.Store.Stray(ctx)
@@ -113,7 +112,7 @@ func (s *Service) StrayVisits(ctx context.Context) (moved int, err error) {
 	}
 }
 
-// moveVisits makes a chart's visits another's, a few in each transaction.
+// moveVisits moves a chart's visits to another chart, a few in each transaction.
 func (s *Service) moveVisits(ctx context.Context, from uuid.UUID, to Guest) error {
 	for {
 		ids, err := s.Store.VisitsOf(ctx, from, eraseBatch)
@@ -143,7 +142,7 @@ func (s *Service) moveVisits(ctx context.Context, from uuid.UUID, to Guest) erro
 	}
 }
 
-// joined is the booking as one of another chart, with the event that says so.
+// joined returns the booking moved to another chart, and the event that says so.
 func (b Booking) joined(to uuid.UUID, now time.Time) (Booking, Event) {
 	side := func(id uuid.UUID) json.RawMessage { return json.RawMessage(`{"guest_id":"` + id.String() + `"}`) }
 	e := Event{By: theClock, Action: Joined, AtSec: now.Unix(), Before: side(b.GuestID), After: side(to)}
@@ -152,15 +151,15 @@ func (b Booking) joined(to uuid.UUID, now time.Time) (Booking, Event) {
 	return b, e
 }
 
-// onePerson reports whether two charts with one telephone number are the same
-// person's: neither is known to be another user's, and they have one name.
+// onePerson reports whether two charts with one telephone number are the same person's: neither is
+// known to be another user's, and they have one name.
 func onePerson(a, b Guest) bool {
 	contact := func(g Guest) Contact { return Contact{UserID: g.GoogleUserID, Email: g.Email} }
 	return !foreign(a, contact(b)) && !foreign(b, contact(a)) && sameName(a, b)
 }
 
-// sameName reports whether two charts are called the same, given or family name
-// first, whatever is between them; a chart without a name is called anything.
+// sameName reports whether two charts have the same name, given or family name first, whatever is
+// between them. A chart without a name matches any.
 func sameName(a, b Guest) bool {
 	plain := func(parts ...string) string {
 		return strings.Map(func(r rune) rune {
@@ -175,8 +174,8 @@ func sameName(a, b Guest) bool {
 	return name == "" || other == "" || name == other || name == plain(b.FamilyName, b.GivenName)
 }
 
-// join is the older of two charts with what only the younger one says of the
-// person; ok is false if they are two people.
+// join returns the older of two charts, completed with what only the younger one knows; ok is false
+// if they are two people.
 func join(older, younger Guest) (joined Guest, ok bool) {
 	if !onePerson(older, younger) {
 		return Guest{}, false

@@ -15,7 +15,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// raw is a connection to the world's database, past everything.
+// raw is a direct connection to the world's database.
 func (w *world) raw() *sql.DB {
 	w.t.Helper()
 	db, done, err := storagetest.Raw(w.db.Target)
@@ -28,8 +28,7 @@ func (w *world) raw() *sql.DB {
 	return db
 }
 
-// asBefore leaves of a number's keys what a server of an earlier release makes: the
-// number as it was written.
+// asBefore reduces a number's keys to what a server of an earlier release makes: the number as written.
 func (w *world) asBefore(written string) {
 	w.t.Helper()
 	plain := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "").Replace(written)
@@ -62,8 +61,7 @@ func (w *world) guests(phone string) []booking.Guest {
 
 var koreanSpellings = []string{"010-1234-5678", "+82 10-1234-5678", "0082 10 1234 5678", "+82 (0)10-1234-5678", "821012345678", "０１０ １２３４ ５６７８"}
 
-// However a number is written, it is one person's: for the desk, for Google's guests,
-// for a ban, for the search and for erasing.
+// However a number is written, it belongs to one person: for the desk, for Google's guests, for a ban, for the search and for erasing.
 func TestOneNumberOneChart(t *testing.T) {
 	each(t, func(w *world) {
 		first := w.call("김민수", koreanSpellings[0], at(9, 0))
@@ -123,7 +121,7 @@ func TestOneNumberOneChart(t *testing.T) {
 	})
 }
 
-// A number without its country is read where the merchant is.
+// A number without a country code is read for the merchant's country.
 func TestNumbersAreReadAtHome(t *testing.T) {
 	each(t, func(w *world) {
 		m := testClinic()
@@ -142,8 +140,7 @@ func TestNumbersAreReadAtHome(t *testing.T) {
 	})
 }
 
-// Charts that a server of an earlier release has made of one number become one, if
-// they are one person's, and nothing is lost.
+// Charts that a server of an earlier release has made for one number become one if they are the same person's, and nothing is lost.
 func TestChartsAreJoined(t *testing.T) {
 	for name, c := range map[string]struct {
 		older, younger string // names
@@ -231,8 +228,7 @@ func TestChartsAreJoined(t *testing.T) {
 	}
 }
 
-// A server of an earlier release still makes a visit for a chart that is joined to
-// another by now: it goes where the others are.
+// A server of an earlier release makes a visit for a chart that has been joined to another: the visit moves to that one.
 func TestStrayVisits(t *testing.T) {
 	each(t, func(w *world) {
 		a := w.call("Kim", "010-1234-5678", at(9, 0))
@@ -249,8 +245,7 @@ func TestStrayVisits(t *testing.T) {
 	})
 }
 
-// Charts are joined while their visitors book, by servers that know one number and
-// by servers that do not: nothing is lost, and it ends with one chart.
+// Charts are joined while their visitors book, with servers of both releases: nothing is lost, and there is one chart in the end.
 func TestChartsAreJoinedWhileBooking(t *testing.T) {
 	each(t, func(w *world) {
 		w.call("Kim", "010-1234-5678", at(9, 0))
@@ -294,7 +289,7 @@ func TestChartsAreJoinedWhileBooking(t *testing.T) {
 	})
 }
 
-// Numbers that nobody can dial are known as they are written, and refuse nobody.
+// Numbers that nobody can dial are known as written, and are no reason for a refusal.
 func TestNumbersThatAreNone(t *testing.T) {
 	each(t, func(w *world) {
 		a := w.call("Kim", "12", at(9, 0))

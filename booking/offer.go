@@ -6,8 +6,8 @@ import (
 	"holdfast/inventory"
 )
 
-// offer is what the booking takes of the offer that it names, and why it cannot
-// have it, as far as the catalogue tells. (CreateBookingRequest.offer_id)
+// offer returns what the booking takes of the offer that it names, or why it cannot have the offer,
+// as far as the catalogue shows. (CreateBookingRequest.offer_id)
 func (c Create) offer(m *inventory.Merchant, now time.Time) ([]inventory.Hold, *Failure) {
 	if c.OfferID == "" || m == nil {
 		return nil, nil
@@ -22,7 +22,7 @@ func (c Create) offer(m *inventory.Merchant, now time.Time) ([]inventory.Hold, *
 	return o.Use(m.ID, now.Unix()), nil
 }
 
-// notFor refuses an offer for a visit that it is not for.
+// notFor refuses an offer that does not apply to the visit.
 func notFor(o *inventory.Offer, m *inventory.Merchant, serviceID string, startSec int64) *Failure {
 	if o.Holds(serviceID, time.Unix(startSec, 0), m.Location) {
 		return nil
@@ -30,8 +30,8 @@ func notFor(o *inventory.Offer, m *inventory.Merchant, serviceID string, startSe
 	return refuse(OfferUnavailable, "the offer is not for this service or day")
 }
 
-// keepsOffer refuses to move a booking with an offer to where the offer is not
-// for. An offer that the merchant has taken back since is kept.
+// keepsOffer refuses to move a booking with an offer to where the offer does not apply. The booking
+// keeps an offer that the merchant has withdrawn since.
 func keepsOffer(b Booking, m *inventory.Merchant) *Failure {
 	if m == nil || b.OfferID == "" || m.Offer(b.OfferID) == nil {
 		return nil

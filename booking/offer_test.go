@@ -67,7 +67,7 @@ func TestOffer(t *testing.T) {
 		_, err := w.create(again)
 		w.wantCause(err, booking.OfferUnavailable)
 
-		// A booking that moves keeps its use, and only goes where the offer is for.
+		// A booking that moves keeps its use of the offer, and can only move to where the offer applies.
 		moved, err := w.update(booking.Update{BookingID: second.ID, StartSec: new(at(15, 0))})
 		w.must(err)
 		_, err = w.update(booking.Update{BookingID: second.ID, StartSec: new(at(9, 0) + 24*3600)})
@@ -112,7 +112,7 @@ func TestOfferWithLease(t *testing.T) {
 	})
 }
 
-// An offer is used up exactly as often as allowed, by guests of different slots.
+// An offer is used exactly as often as allowed, by guests of different slots.
 func TestOfferRace(t *testing.T) {
 	each(t, func(w *world) {
 		w.offering(new(5))

@@ -11,28 +11,26 @@ import (
 	"holdfast/inventory"
 )
 
-// Once names a request of the desk that makes something, so that a copy of it
-// finds what the first one made. (The header Idempotency-Key.)
+// Once names a request of the desk that makes something, so that a copy of it finds what the first
+// one made. (The header Idempotency-Key.)
 type Once struct {
 	Caller      string // whose tokens these are; never one of Google's
 	Token       string
 	Fingerprint []byte // of the request, see [idempotency.Fingerprint]
 }
 
-// making plans what to touch and how to make a booking, from the catalogue, or to
-// find one that is just like it. The
+// making plans from the catalogue what to touch, and how to make a booking or find an equal one. The
 // merchant is nil if there is none with that id.
 type making func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error))
 
-// makeOnce runs an operation of the desk that makes the booking id. A request
-// that was sent before, under the same token, gets what that one made; so does
-// one that runs again because the answer of its COMMIT was lost.
+// makeOnce runs an operation of the desk that makes the booking id. A request that was sent before
+// under the same token gets what that one made. So does a rerun after a COMMIT without an answer.
 func (s *Service) makeOnce(ctx context.Context, merchantID string, once *Once, id uuid.UUID, now time.Time, plan making) (Outcome, error) {
 	var out Outcome
 	err := s.run(ctx, merchantID, func(m *inventory.Merchant) (Footprint, func(Tx) error) {
 		touches, work := plan(m)
 		if once == nil {
-			touches.Bookings = []uuid.UUID{id} // not there, unless an earlier run has made it
+			touches.Bookings = []uuid.UUID{id} // it exists only if an earlier run has made it
 		} else {
 			touches.Claim = &idempotency.Claim{
 				Caller: once.Caller, Token: once.Token, Fingerprint: once.Fingerprint, Subject: id, AtSec: now.Unix(),

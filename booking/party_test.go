@@ -10,8 +10,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// A party at a clinic takes a place for each of it, all in one zone, in every
-// way in which a visit can come about or be changed.
+// A party at a clinic takes one place per person, all in one zone, however a visit is made or changed.
 func TestPartyAtAClinic(t *testing.T) {
 	each(t, func(w *world) {
 		of := func(n, hour int) booking.Create {
@@ -69,8 +68,8 @@ func TestPartyAtAClinic(t *testing.T) {
 	})
 }
 
-// A zone with a capacity of its own is filled once, however many groups see to it, by
-// guests and by the desk, and however long their slots are.
+// A zone with a capacity of its own is filled only once, by guests and by the desk, however many groups use it and however long their slots
+// are.
 func TestZoneCapacity(t *testing.T) {
 	each(t, func(w *world) {
 		const other = "65b000000000000000000002"
@@ -92,7 +91,7 @@ func TestZoneCapacity(t *testing.T) {
 			c.ServiceID, c.DurationSec = "quick", 900
 			return c
 		}
-		full := func(minute int) bool { // as the desk is told
+		full := func(minute int) bool { // as the desk sees it
 			slots, err := w.GroupSlots(w.t.Context(), booking.SlotsQuery{MerchantID: clinic, GroupIDs: []string{other}, FromSec: at(9, minute), ToSec: at(9, minute) + 1})
 			w.must(err)
 			return slots[0].Taken == slots[0].Capacity
@@ -124,7 +123,7 @@ func TestZoneCapacity(t *testing.T) {
 		_, err = w.update(booking.Update{BookingID: third.ID, StartSec: ptr(at(9, 15))})
 		w.must(err)
 
-		// Less than there are: they stay, are told, and can be left as they are; nobody comes in.
+		// Fewer places than visits: they stay, are reported, and can be left alone; nobody else gets in.
 		if n := put(ptr(1)); n != 3 {
 			w.t.Errorf("%d visits are affected, want 3", n)
 		}

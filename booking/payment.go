@@ -9,8 +9,8 @@ import (
 	"holdfast/inventory"
 )
 
-// The prepayment_status of a booking, in Google's words. Once booked, the only
-// way is from provided to refunded. (GetBookingStatusResponse)
+// The prepayment_status of a booking, in Google's words. After booking it can only change from
+// provided to refunded. (GetBookingStatusResponse)
 const (
 	PrepaymentProvided    = "PREPAYMENT_PROVIDED"
 	PrepaymentNotProvided = "PREPAYMENT_NOT_PROVIDED"
@@ -25,8 +25,8 @@ func charges(t inventory.Terms) inventory.Charges {
 	return *t.Charges
 }
 
-// onSale is what a visit of the service costs at a place: what was published with
-// that, over what the service says. A lease may outlive its service.
+// onSale is what a visit of the service costs at a place: what was published with the place
+// overrides what the service says. The service may be missing, because a lease can outlive it.
 func onSale(m *inventory.Merchant, serviceID string, at inventory.Charges) inventory.Charges {
 	if s := m.Service(serviceID); s != nil {
 		return at.Over(s.Charges)
@@ -34,9 +34,9 @@ func onSale(m *inventory.Merchant, serviceID string, at inventory.Charges) inven
 	return at
 }
 
-// refused is why a payment that was sent cannot be taken for what is on sale for a
-// party, if so; what nobody sells, nobody can contradict. Options come first: they
-// change the price. (BookingFailure.cause)
+// refused says why we cannot take the payment that was sent for what is on sale, or nil. A payment
+// cannot contradict a price that is not published. Payment options come first, because they change
+// the price. (BookingFailure.cause)
 func (p *Payment) refused(sale inventory.Charges, party int) *Failure {
 	if p == nil {
 		return nil
@@ -62,8 +62,8 @@ func (p *Payment) refused(sale inventory.Charges, party int) *Failure {
 	return nil
 }
 
-// differs reports whether an amount that was sent is another than the one on sale,
-// by more than so many micros. One that was not said is not.
+// differs reports whether the amount sent differs from the one on sale by more than by micros. An
+// amount that is missing differs from nothing.
 func differs(sent, sale *inventory.Price, by int64) bool {
 	if sent == nil || sale == nil {
 		return false
@@ -71,8 +71,8 @@ func differs(sent, sale *inventory.Price, by int64) bool {
 	return sent.Currency != sale.Currency || max(sent.Micros-sale.Micros, sale.Micros-sent.Micros) > by
 }
 
-// differsBy is differs of amounts for the visit or for each of the party. What is
-// for each may be sent as what it is for all.
+// differsBy is differs for amounts for the visit or for each person. A price for each person may
+// also be sent as the total.
 func differsBy(sent *inventory.Price, sentType string, sale *inventory.Price, saleType string, party int) bool {
 	each, sentEach := saleType == inventory.PerPerson, sentType == inventory.PerPerson
 	if sale != nil && each && !sentEach {
@@ -83,15 +83,14 @@ func differsBy(sent *inventory.Price, sentType string, sale *inventory.Price, sa
 	return differs(sent, sale, 0) || sent != nil && sale != nil && sentEach && !each
 }
 
-// inAnother reports whether any part of the price was sent in another currency.
+// inAnother reports whether any part of the payment is in another currency.
 func (p *Payment) inAnother(currency string) bool {
 	return slices.ContainsFunc([]*inventory.Price{p.TaxAmount, p.Fees, p.FeesAndTaxes}, func(a *inventory.Price) bool {
 		return a != nil && a.Currency != currency
 	})
 }
 
-// unpaid refuses a visit that the merchant wants to be paid in advance and that is
-// not.
+// unpaid refuses a visit that must be paid in advance and is not.
 func unpaid(p *Payment, sale inventory.Charges, party int, rules inventory.GuestRules) *Failure {
 	price, _ := sale.Due(party)
 	free := price != nil && price.Micros == 0
@@ -101,9 +100,9 @@ func unpaid(p *Payment, sale inventory.Charges, party int, rules inventory.Guest
 	return refuse(PaymentError, "it has to be paid in advance")
 }
 
-// agreed is the payment that is kept with a booking: what was sent along, which
-// contradicts nothing, and what that leaves out, as the merchant charges now. A
-// later change of the catalogue does not change it.
+// agreed returns the payment that is stored with a booking: what was sent, which contradicts
+// nothing, completed by what the merchant charges now. Later changes of the catalogue do not affect
+// it.
 func agreed(sent *Payment, c inventory.Charges, party int) *Payment {
 	price, tax := c.Due(party)
 	if sent == nil && price == nil && c.Deposit == nil && c.NoShowFee == nil {
@@ -131,9 +130,9 @@ func agreed(sent *Payment, c inventory.Charges, party int) *Payment {
 // Refunded is the action of an event.
 const Refunded Action = "REFUNDED"
 
-// Refund notes that the merchant has given a prepayment back. It moves no money.
-// Saying so again succeeds and leaves no trace. It returns *Invalid if there is
-// no such booking and *Failure{PaymentError} if nothing was prepaid.
+// Refund records that the merchant has given a prepayment back. It moves no money. Refunding again
+// succeeds and leaves no trace. It returns *Invalid if there is no such booking, and
+// *Failure{PaymentError} if nothing was prepaid.
 func (s *Service) Refund(ctx context.Context, by By, id uuid.UUID) (Booking, error) {
 	now := s.Now()
 	var result Booking
@@ -152,7 +151,7 @@ func (s *Service) Refund(ctx context.Context, by By, id uuid.UUID) (Booking, err
 	return result, err
 }
 
-// refunded is the booking with its prepayment given back.
+// refunded returns the booking with its prepayment given back.
 func refunded(b Booking) (Booking, error) {
 	switch {
 	case b.Payment == nil || b.Payment.PrepaymentStatus != PrepaymentProvided && b.Payment.PrepaymentStatus != PrepaymentRefunded:

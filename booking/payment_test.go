@@ -9,8 +9,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Nothing that contradicts what is on sale is agreed: not the option, the price, the
-// tax, the currency, the deposit or the fee. A refusal leaves no trace.
+// A booking is refused if its payment contradicts what is on sale: in the option, the price, the tax, the currency, the deposit or the fee. A
+// refusal leaves no trace.
 func TestPaymentsThatAreWrong(t *testing.T) {
 	amount := func(micros int64, currency string) *inventory.Price {
 		return &inventory.Price{Micros: micros, Currency: currency}
@@ -86,8 +86,8 @@ func TestPaymentsThatAreWrong(t *testing.T) {
 	})
 }
 
-// What has to be paid in advance cannot be booked without, or moved to, if the
-// merchant says that it is so; of a service or of one slot of a feed, and with a lease.
+// If the merchant requires prepayment, what must be paid in advance cannot be booked or moved to without it: a service, a slot of a feed, and
+// with a lease.
 func TestPrepaymentRequired(t *testing.T) {
 	price := &inventory.Price{Micros: 7_000_000, Currency: "KRW"}
 	prepaid := inventory.Charges{Price: price, Prepaid: true}

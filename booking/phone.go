@@ -9,10 +9,10 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// E164 is a telephone number in the one form that names it everywhere, such as
-// "+821012345678". country (ISO 3166-1, or "") is where it is dialled if it does not
-// say so itself. It is "" if what was written cannot be dialled, as far as anybody
-// knows: then only what is written alike is the same number. (ITU-T E.164)
+// E164 returns a telephone number in the one form that is valid everywhere, such as
+// "+821012345678". country (ISO 3166-1, or "") is where it is dialled if it has no calling code. The
+// result is "" if the text is not a number that can be dialled: then only an equal text is the same
+// number. (ITU-T E.164)
 func E164(country, written string) string {
 	n := parsePhone(country, dialled(written))
 	if n == nil {
@@ -21,11 +21,10 @@ func E164(country, written string) string {
 	return phonenumbers.Format(n, phonenumbers.E164)
 }
 
-// parsePhone reads a number that is digits, with + in front or not; nil if it is none.
-// Lengths count, and not which numbers have been given out: those change.
+// parsePhone reads a number of digits, with or without a + in front; nil if it is not a number. It
+// checks the length, and not which numbers have been assigned, because those change.
 func parsePhone(country, number string) *phonenumbers.PhoneNumber {
-	// 00 is how most of the world dials another country. Where it is dialled in
-	// another way, people write it all the same.
+	// Most of the world dials 00 for another country, and elsewhere people write it all the same.
 	if rest, ok := strings.CutPrefix(number, "00"); ok {
 		if n, err := phonenumbers.Parse("+"+rest, ""); err == nil && phonenumbers.IsValidNumber(n) {
 			return n
@@ -38,8 +37,7 @@ func parsePhone(country, number string) *phonenumbers.PhoneNumber {
 	return n
 }
 
-// dialled is what is dialled of a number: its digits, whatever their script, and a +
-// in front.
+// dialled is the part of a number that people dial: its digits, in any script, and a + in front.
 func dialled(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -55,8 +53,8 @@ func dialled(s string) string {
 	return b.String()
 }
 
-// digitOf is what a digit of another script is worth. Unicode keeps the ten of each
-// script together, from zero on.
+// digitOf is the value of a digit in any script. Unicode has the ten digits of a script in a row,
+// from zero on.
 func digitOf(r rune) byte {
 	value := byte(0)
 	for unicode.IsDigit(r-1) && value < 9 {
@@ -79,12 +77,12 @@ func plainPhone(s string) string {
 // HasDigit reports whether there is a digit, of any script, in a number.
 func HasDigit(phone string) bool { return strings.ContainsFunc(phone, unicode.IsDigit) }
 
-// samePhone reports whether two numbers are one, for somebody in that country.
+// samePhone reports whether two texts are the same number, dialled in that country.
 func samePhone(country, a, b string) bool {
 	if plain := plainPhone(a); plain != "" && plain == plainPhone(b) {
 		return true
 	}
-	// Spellings of one number differ in how it begins.
+	// Spellings of one number differ only at its beginning.
 	if last(dialled(a)) != last(dialled(b)) {
 		return false
 	}
@@ -98,8 +96,8 @@ func last(digits string) string { return digits[max(0, len(digits)-4):] }
 // phoneKey begins the keys of telephone numbers.
 const phoneKey = "phone:"
 
-// phoneKeys are the keys of a number: by its one form, and as it is written, which
-// servers of earlier releases know it by.
+// phoneKeys returns the keys of a number: its one form, and the text as written, by which servers of
+// earlier releases know it.
 func phoneKeys(country, written string) []string {
 	var keys []string
 	for _, form := range []string{E164(country, written), plainPhone(written)} {
@@ -110,9 +108,8 @@ func phoneKeys(country, written string) []string {
 	return keys
 }
 
-// spellings are the ways, digits only, in which the number with this E.164 form is
-// written: with its country's code or, at home, without, and with or without the 0
-// that is dialled there.
+// spellings returns the ways in which people write the number with this E.164 form, digits only:
+// with its country's code or, at home, without, and with or without the 0 that is dialled there.
 func spellings(country, e164 string) []string {
 	n := parsePhone("", e164)
 	if n == nil {

@@ -44,7 +44,7 @@ func TestE164(t *testing.T) {
 		{"KR", "1588-0000", "+8215880000"}, // of no town
 		{"KR", "112", ""},
 		{"KR", "+82 10", ""},
-		{"KR", "010-1234-5678 ext 5", "+8210123456785"}, // somebody behind it, who is another
+		{"KR", "010-1234-5678 ext 5", "+8210123456785"}, // an extension, which is another number
 		{"KR", "010-1234-5678 / 010-9999-8888", ""},
 		{"KR", "by mail", ""},
 		{"KR", "+", ""},
@@ -57,8 +57,7 @@ func TestE164(t *testing.T) {
 	}
 }
 
-// However one writes a Korean mobile number, it is the same; and what names it
-// everywhere names it everywhere.
+// A Korean mobile number is the same however it is written, and its E.164 form means the same in every country.
 func TestE164IsOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bare := "10" + rapid.StringMatching(`[0-9]{8}`).Draw(t, "number")

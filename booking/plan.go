@@ -24,8 +24,8 @@ type Slot struct {
 	ConfirmationMode ConfirmationMode
 }
 
-// spelled is the slot with a clinic's room and staff as its catalogue spells them.
-// Those of a merchant of feeds are free text.
+// spelled is the slot with a clinic's room and staff spelled as in its catalogue. At a merchant of
+// feeds they are free text.
 func (s Slot) spelled(m *inventory.Merchant) Slot {
 	if m == nil {
 		return s
@@ -41,13 +41,13 @@ func (s Slot) spelled(m *inventory.Merchant) Slot {
 
 const neverPublished = "no slot of this service was ever published at that time for that staff, room and party size"
 
-// plan is where a request could be booked, as far as the catalogue tells.
+// plan is where a request could be booked, as far as the catalogue shows.
 type plan struct {
-	invalid   *Invalid // nothing here
-	closed    *Failure // not now
-	soon      *Failure // not any more, unless the slot has a last moment of its own
+	invalid   *Invalid // it names something that does not exist
+	closed    *Failure // it is closed at that time
+	soon      *Failure // it is too late to book, unless the slot has a last moment of its own
 	published bool     // the slots must have been published
-	places    []place  // the first that has room is taken
+	places    []place  // the booking takes the first that has room
 }
 
 // place is one way to seat the request.
@@ -55,19 +55,19 @@ type place struct {
 	items []OccupiedResource
 	holds []inventory.Hold
 
-	// What was published with the slot, once it is known.
+	// What was published with the slot, once we have read it.
 	mode    ConfirmationMode
 	charges inventory.Charges
 }
 
-// announce names what the holds take and share, for an operation that plans them.
+// announce adds what the holds take and share.
 func (t *Footprint) announce(holds ...inventory.Hold) {
 	t.Slots, t.Shares = inventory.Keys(holds...), inventory.Spans(holds...)
 }
 
 func (p plan) slots() []inventory.SlotKey { return inventory.Keys(p.holds()...) }
 
-// holds are those of all places.
+// holds returns the holds of all places.
 func (p plan) holds() []inventory.Hold {
 	var holds []inventory.Hold
 	for _, pl := range p.places {
@@ -93,8 +93,8 @@ func (p plan) choose(slots map[inventory.SlotKey]inventory.Slot, have []inventor
 	return place{}, false
 }
 
-// notNow is why a place cannot be booked at this moment, if it cannot: the
-// window of the slot itself, else the notice that the service wants.
+// notNow says why a place cannot be booked at this moment, or nil: because of the slot's own window,
+// or else the notice that the service wants.
 func (p plan) notNow(pl place, slots map[inventory.SlotKey]inventory.Slot, now time.Time) *Failure {
 	terms := pl.terms(slots)
 	switch {
@@ -108,7 +108,7 @@ func (p plan) notNow(pl place, slots map[inventory.SlotKey]inventory.Slot, now t
 	return p.soon
 }
 
-// terms are what was published with the place's slot.
+// terms returns what was published with the place's slot.
 func (pl place) terms(slots map[inventory.SlotKey]inventory.Slot) inventory.Terms {
 	if len(pl.holds) == 0 {
 		return inventory.Terms{}
@@ -133,9 +133,8 @@ func (pl place) exists(slots map[inventory.SlotKey]inventory.Slot) bool {
 	return !errors.As(inventory.Fits(slots, nil, pl.holds), &missing)
 }
 
-// plan finds the places for a slot, or for the visit that occupies keep now and
-// is to go there. It is pure: it looks at the request, the catalogue (nil: no
-// such merchant) and the time.
+// plan finds the places for a slot, or for the visit that occupies keep now and wants to move there.
+// It is pure: it looks at the request, the catalogue (nil: no such merchant) and the time.
 func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time) plan {
 	if m == nil {
 		return plan{invalid: unknown(FieldMerchant, "no such merchant")}
@@ -143,7 +142,7 @@ func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time)
 	svc := m.Service(s.ServiceID)
 	switch {
 	case svc != nil:
-	case keep != nil || m.Had(s.ServiceID): // a visit shows that it was there
+	case keep != nil || m.Had(s.ServiceID): // a visit proves that the service existed
 		return plan{closed: refuse(SlotUnavailable, "the service is not offered any more")}
 	default:
 		return plan{invalid: unknown(FieldService, "no such service of this merchant")}
@@ -164,7 +163,7 @@ func (s Slot) plan(m *inventory.Merchant, keep *OccupiedResource, now time.Time)
 	return p
 }
 
-// tooSoon refuses what the service wants to be booked longer in advance.
+// tooSoon refuses a booking for which the service wants more notice.
 func tooSoon(svc *inventory.Service, start, now time.Time) *Failure {
 	if svc != nil && start.Before(now.Add(time.Duration(svc.MinAdvanceBookingSec)*time.Second)) {
 		return refuse(SlotUnavailable, "too soon: the service must be booked longer in advance")
@@ -172,8 +171,8 @@ func tooSoon(svc *inventory.Service, start, now time.Time) *Failure {
 	return nil
 }
 
-// planPublished: a slot published for a party of this size is one table; one
-// published without a size has a seat for each of the party.
+// planPublished plans published slots. One that is published for a party of this size is one table;
+// one without a size needs a seat for each person.
 func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 	at := func(partySize, spots int) place {
 		row := inventory.Published{
@@ -199,15 +198,14 @@ func (s Slot) planPublished(m *inventory.Merchant, now time.Time) plan {
 	return p
 }
 
-// planClinic: the service names the group, the guest perhaps the zone (Google's
-// room) and the doctor (Google's staff). Without a room every enabled zone will
-// do. A party takes a place of the lane for each of it, all in one zone. What was
-// offered until the catalogue changed is closed; what never was is invalid, and told
-// first.
+// planClinic plans a clinic's slots. The service names the group, and the guest may name the zone
+// (Google's room) and the doctor (Google's staff). Without a room any enabled zone will do. A party
+// takes one place of the lane per person, all in one zone. What the catalogue no longer offers is
+// closed; what it never offered is invalid, which comes first.
 func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *OccupiedResource, now time.Time) plan {
 	invalid := func(f Field, detail string) plan { return plan{invalid: unknown(f, detail)} }
 	g := m.Group(svc.GroupID)
-	if keep != nil { // the desk may have moved it to another
+	if keep != nil { // the desk may have moved it to another group
 		g = m.Group(keep.GroupID)
 	}
 	if g == nil {
@@ -241,11 +239,11 @@ func (s Slot) planClinic(m *inventory.Merchant, svc *inventory.Service, keep *Oc
 		}
 	}
 	var have []OccupiedResource
-	kept := int64(0) // a length that the desk has given the visit may stay
+	kept := int64(0) // the length that the desk has given the visit, which may stay
 	if keep != nil {
 		have = []OccupiedResource{*keep}
 		kept = keep.EndSec - keep.StartSec
-		// The zone stays too, unless it is full and the guest named no room.
+		// The visit stays in its zone, unless that is full and the guest named no room.
 		if i := slices.IndexFunc(zones, func(z inventory.GroupZone) bool { return inventory.SameID(z.ZoneID, keep.ZoneID) }); i > 0 {
 			zones = slices.Concat(zones[i:i+1], zones[:i], zones[i+1:])
 		}

@@ -9,14 +9,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// pruneBatch is how many resources' slots are deleted in one transaction.
+// pruneBatch is of how many resources one transaction deletes slots.
 const pruneBatch = 20
 
-// Prune deletes the slots that started longer ago than after and that nobody has
-// booked or blocked, so that what was published and not wanted does not pile up,
-// and returns how many. Those of lanes and staff are made again if the desk goes back
-// that far. It works in small transactions, tells progress (if not nil) after
-// each, and can be broken off and run again at any time.
+// Prune deletes the slots that started longer ago than after and that nobody has booked or blocked,
+// so that unused slots do not pile up, and returns how many. Slots of lanes and staff are made
+// again if the desk goes back that far. It works in small transactions, calls progress (if not nil)
+// after each, and can be interrupted and run again at any time.
 func (s *Service) Prune(ctx context.Context, after time.Duration, progress func(pruned int)) (pruned int, err error) {
 	if after < 0 {
 		return 0, errors.New("slots to come are not deleted")

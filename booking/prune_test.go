@@ -9,8 +9,7 @@ import (
 	"holdfast/booking"
 )
 
-// What is over and was never wanted is deleted, what is taken, blocked, or not over
-// for long enough is not; and a lane's slot comes back if the desk does.
+// Past slots that nobody wanted are deleted; taken, blocked and recent ones are not. A lane's slot comes back if the desk needs it.
 func TestPrune(t *testing.T) {
 	each(t, func(w *world) {
 		w.feed(eight.Unix(), true, row("dinner", at(18, 0), 1, 1, 2), row("dinner", at(19, 0), 1, 1, 2), row("dinner", at(20, 0), 1, 1, 2))
@@ -36,8 +35,7 @@ func TestPrune(t *testing.T) {
 	})
 }
 
-// The desk moves visits about in the past while what they leave is deleted: nobody
-// is told no, or worse.
+// The desk moves visits about in the past while the slots that they leave are deleted: nothing is refused, and nothing fails.
 func TestPruneWhileMoving(t *testing.T) {
 	each(t, func(w *world) {
 		var visits []booking.Booking

@@ -115,8 +115,7 @@ func TestPublishedInTime(t *testing.T) {
 	})
 }
 
-// What a feed says is open leaves out what we had booked when it was made, and
-// knows nothing of what we have booked since.
+// A feed's open spots exclude what we had booked when it was made, and do not know what we have booked since.
 func TestFeedAgain(t *testing.T) {
 	each(t, func(w *world) {
 		hour := int64(3600)

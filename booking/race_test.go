@@ -59,8 +59,7 @@ func (y *tally) want(t *testing.T, booked, refused int) {
 	}
 }
 
-// 60 guests for the 3 places of one hour, whose slots nobody has touched: the
-// rows are made in the same rush.
+// 60 guests for the 3 places of one hour, whose slots nobody has touched: the rows are made in the same rush.
 func TestBurst(t *testing.T) {
 	eachRace(t, func(w *world) {
 		var y tally
@@ -72,8 +71,7 @@ func TestBurst(t *testing.T) {
 	})
 }
 
-// Copies of one request for the last spot at once make one booking, and all
-// see it.
+// Concurrent copies of one request for the last spot make one booking, and all see it.
 func TestCopiesAtOnce(t *testing.T) {
 	eachRace(t, func(w *world) {
 		for _, hour := range []int{9, 10, 11, 14, 15} {
@@ -110,8 +108,7 @@ func TestOneGuestAtOnce(t *testing.T) {
 	})
 }
 
-// Visits that swap places again and again, each over the other's slots and in
-// opposite directions: there is no deadlock, not even one that a retry would
+// Visits swap places again and again, over each other's slots and in opposite directions: there is no deadlock, not even one that a retry would
 // hide, and nothing is lost.
 func TestOpposedMoves(t *testing.T) {
 	var retried tally
@@ -195,7 +192,7 @@ func TestImportWhileBooking(t *testing.T) {
 		if y.other != nil {
 			w.t.Errorf("errors reached callers: %v", y.other)
 		}
-		// The last import left room for 3: exactly what is missing can be had.
+		// The last import left room for 3: exactly what is free can be booked.
 		for day := range 5 {
 			for range 4 {
 				c := w.request(at(9+24*7*day, 0))
@@ -210,8 +207,7 @@ func TestImportWhileBooking(t *testing.T) {
 	})
 }
 
-// A COMMIT whose answer is lost, and one that was never sent: the caller learns
-// the truth, and there is one booking and one change.
+// A COMMIT whose answer is lost, and one that was never sent: the caller learns the truth, and there is one booking and one change.
 func TestUnknownCommit(t *testing.T) {
 	for _, point := range []string{"after COMMIT", "before COMMIT", "after the token", "after the slots"} {
 		t.Run(point, func(t *testing.T) {
@@ -242,8 +238,8 @@ func TestUnknownCommit(t *testing.T) {
 	}
 }
 
-// A lease has no token by which a COMMIT without an answer is found again. It is
-// not told that the slot is full, of itself, and does not fail on its own row.
+// A lease has no token that would find it after a COMMIT without an answer. The rerun must not find the slot full because of the lease itself,
+// or fail on its own row.
 func TestUnknownLease(t *testing.T) {
 	var lose sync.Map // the databases' next answer to COMMIT, of this test only
 	fault := func(p string) error {
@@ -264,8 +260,7 @@ func TestUnknownLease(t *testing.T) {
 	})
 }
 
-// When the database never answers, the caller is told to come again, and the
-// booking is there when it does.
+// If the database never answers, the caller is told to come again, and then finds the booking.
 func TestUnavailable(t *testing.T) {
 	var down sync.Map
 	fault := func(p string) error {

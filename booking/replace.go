@@ -11,19 +11,18 @@ import (
 	"holdfast/inventory"
 )
 
-// ReplaceClinic stores a clinic's whole catalogue in place of what it had, and tells
-// what that does to the visits to come. No booking is lost and none is sold twice:
+// ReplaceClinic replaces a clinic's whole catalogue, and returns what that does to future visits. No
+// booking is lost and no place is sold twice:
 //
-//   - a slot's capacity follows the catalogue, but never below what is taken; then it
-//     shrinks as bookings leave. A lane that is gone, or in a zone that is switched
-//     off, offers nothing;
-//   - visits take the time of a doctor who is exclusive from now on, and give back that
-//     of one who no longer is;
-//   - visits of a group that is counted in other steps from now on are counted in those;
-//   - ids keep the spelling in which they have been stored.
+//   - a slot's capacity follows the catalogue, but never falls below what is taken; it shrinks
+//     as bookings leave. A lane that is gone, or whose zone is switched off, offers nothing;
+//   - visits take the time of a doctor who becomes exclusive, and give back the time of one who
+//     no longer is;
+//   - if a group is counted in other steps now, so are its visits;
+//   - ids keep their stored spelling.
 //
-// It returns *Conflict, and has changed nothing, if a group's interval changes under
-// visits, or visits want the same exclusive doctor at once.
+// It returns *Conflict, and changes nothing, if a group's interval changes although it has visits,
+// or if visits want the same exclusive doctor at once.
 func (s *Service) ReplaceClinic(ctx context.Context, by By, m inventory.Merchant) (Comparison, error) {
 	var c Comparison
 	now := s.Now()
@@ -31,7 +30,7 @@ func (s *Service) ReplaceClinic(ctx context.Context, by By, m inventory.Merchant
 	return c, err
 }
 
-// CompareClinic tells what [Service.ReplaceClinic] would do, and changes nothing.
+// CompareClinic returns what [Service.ReplaceClinic] would do, and changes nothing.
 func (s *Service) CompareClinic(ctx context.Context, m inventory.Merchant) (Comparison, error) {
 	now := s.Now()
 	before, next, bookings, err := s.Store.Clinic(ctx, m, now.Unix())
@@ -41,30 +40,30 @@ func (s *Service) CompareClinic(ctx context.Context, m inventory.Merchant) (Comp
 	return Compare(before, next, bookings, now), nil
 }
 
-// Replacement decides what happens to a clinic's bookings when a catalogue comes in
-// place of another. The store asks it while it locks and writes; its methods are pure.
+// Replacement decides what happens to a clinic's bookings when a new catalogue replaces the old one.
+// The store asks it while it locks and writes; its methods are pure.
 type Replacement struct {
 	by   By
 	now  time.Time
-	told *Comparison // for whoever imports
+	told *Comparison // the result, for the importer
 }
 
-// Recounts reports whether the booking is counted otherwise in the catalogue, and so
-// has to be locked and changed with it.
+// Recounts reports whether the catalogue counts the booking differently, so that it must be locked
+// and changed along with it.
 func (r Replacement) Recounts(next *inventory.Merchant, b Booking) bool {
 	_, changed := b.Reassigned(next)
 	return changed
 }
 
-// Allow refuses a catalogue with *[Conflict]s if the bookings, all that hold room and
-// are not over, stand in its way.
+// Allow returns *[Conflict]s if the bookings do not allow the catalogue. They are all that hold room
+// and are not over.
 func (r Replacement) Allow(before, next *inventory.Merchant, bookings []Booking) error {
 	*r.told = Compare(before, next, bookings, r.now)
 	return r.told.Refused()
 }
 
-// InTurn are the bookings in the order in which they have to be recounted. Visits come
-// first: a block closes a doctor's time to those who come later.
+// InTurn returns the bookings in the order in which to recount them. Visits come first, because a
+// block closes a doctor's time to whoever comes later.
 func (r Replacement) InTurn(bookings []Booking) []Booking {
 	turns := slices.Clone(bookings)
 	slices.SortStableFunc(turns, func(a, b Booking) int {
@@ -79,7 +78,7 @@ func (r Replacement) InTurn(bookings []Booking) []Booking {
 	return turns
 }
 
-// Footprint is what recounting the bookings, which hold what held says, will touch.
+// Footprint returns what recounting the bookings will touch; held is what they hold.
 func (r Replacement) Footprint(next *inventory.Merchant, bookings []Booking, held map[uuid.UUID][]inventory.Hold) Footprint {
 	var touches Footprint
 	var holds []inventory.Hold
@@ -92,8 +91,8 @@ func (r Replacement) Footprint(next *inventory.Merchant, bookings []Booking, hel
 	return touches
 }
 
-// Room is what the bookings, which hold what held says, come to hold of lanes. They
-// keep their place whatever else is there, so the slots have to be given room for it.
+// Room returns what the bookings, which now hold held, will hold of lanes. They keep their place
+// however full it is, so the store must give the slots room for them.
 func (r Replacement) Room(next *inventory.Merchant, bookings []Booking, held map[uuid.UUID][]inventory.Hold) []inventory.Change {
 	var changes []inventory.Change
 	for _, b := range bookings {
@@ -103,8 +102,8 @@ func (r Replacement) Room(next *inventory.Merchant, bookings []Booking, held map
 	return changes
 }
 
-// Recount changes the bookings, which are in tx, to what the catalogue says. It returns
-// *[Conflict] if a doctor who is exclusive from now on is at another visit then.
+// Recount changes the bookings, which are in tx, to what the catalogue says. It returns *[Conflict]
+// if a doctor who becomes exclusive is at another visit then.
 func (r Replacement) Recount(tx Tx, next *inventory.Merchant, bookings []Booking) error {
 	for _, b := range bookings {
 		err := reassign(tx, r.by, b, next, r.now)

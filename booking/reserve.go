@@ -10,23 +10,22 @@ import (
 	"holdfast/inventory"
 )
 
-// Reserve is the clinic's command for a new visit (reserve V2 and
-// reserve-by-visitor-id V2): what a [Change] says, and who comes.
+// Reserve is the clinic's command for a new visit (reserve V2 and reserve-by-visitor-id V2): what a
+// [Change] says, and who comes.
 type Reserve struct {
-	Change // of a visit that has nothing yet; it has no ScheduleID
+	Change // of a visit that has nothing yet; without a ScheduleID
 	Once   *Once
 
-	// Who comes: whoever has this number, which has a digit in it, or somebody
-	// new of that name; or, without one, the visitor with this id.
+	// Who comes: the guest with this number, which has at least one digit, or a new one
+	// with that name; or, without a number, the visitor with this id.
 	Name, Phone string
 	VisitorID   string
 }
 
-// Reserve makes a visit, confirmed at once. It returns *Invalid for a visitor,
-// zone or group that this clinic does not have and *Failure if there is no room
-// or the visitor has another visit at that time; the order in which these are
-// found is that of the decision table (docs/clinic-commands.md). Notice, buffers,
-// the start date and whom the clinic takes bind Google's guests, not the desk.
+// Reserve makes a visit, confirmed at once. It returns *Invalid for a visitor, zone or group that
+// this clinic does not have, and *Failure if there is no room or the visitor has another visit at
+// that time, in the order of the decision table (docs/clinic-commands.md). Notice, buffers, the
+// start date and the guest rules bind Google's guests, not the desk.
 func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 	now, id, guestID := s.Now(), s.NewID(), s.NewID()
 	return s.makeOnce(ctx, r.MerchantID, r.Once, id, now, func(m *inventory.Merchant) (Footprint, func(Tx) (Booking, error)) {
@@ -75,17 +74,16 @@ func (s *Service) Reserve(ctx context.Context, r Reserve) (Outcome, error) {
 	})
 }
 
-// contact is what the command says of the visitor. A clinic writes a name as
-// one.
+// contact returns what the command says about the visitor. A clinic writes a name in one piece.
 func (r Reserve) contact() Contact { return Contact{GivenName: r.Name, Telephone: r.Phone} }
 
-// contact is what is known of a guest whom the desk books for. The Google user
-// id is left out: Google does not know of the visit, and is not to list it.
+// contact returns what we know about a guest for whom the desk books. It leaves out the Google user
+// id: Google does not know about the visit, and must not list it.
 func (g Guest) contact() Contact {
 	return Contact{GivenName: g.GivenName, FamilyName: g.FamilyName, Telephone: g.Phone, Email: g.Email}
 }
 
-// booking is a visit of the guest, not yet at any time.
+// booking returns a visit of the guest that has no time yet.
 func (r Reserve) booking(id, guestID uuid.UUID, c Contact, now time.Time) Booking {
 	return Booking{
 		ID: id, ScheduleID: objectID(now, id), MerchantID: r.MerchantID, GuestID: guestID, State: Confirmed,

@@ -32,8 +32,7 @@ func (w *world) of(p inventory.Published) booking.Create {
 	return c
 }
 
-// sells asks for rows in this order, and says which of them are had. A lookup has to
-// say the same first.
+// sells tries to book rows in this order, and returns which succeed. A lookup before each must say the same.
 func (w *world) sells(rows ...inventory.Published) (had string) {
 	w.t.Helper()
 	for _, p := range rows {
@@ -121,7 +120,7 @@ func TestSharedRows(t *testing.T) {
 	})
 }
 
-// Of a floor plan no more parties are sold than can be seated, at every moment.
+// At no moment are more parties sold than a floor plan can seat.
 func TestFloorPlan(t *testing.T) {
 	each(t, func(w *world) {
 		var rows []inventory.Published
@@ -147,8 +146,8 @@ func TestFloorPlan(t *testing.T) {
 	})
 }
 
-// What a feed leaves out may be what we have sold, of the row or of what it shares; it
-// is there again when that is given back. What others have sold stays sold.
+// Spots missing from a feed may be what we have sold, of the row or of what it shares; they are available again when that is given back. What
+// others have sold stays sold.
 func TestSharedFeedAgain(t *testing.T) {
 	each(t, func(w *world) {
 		now := eight.Unix()
@@ -178,8 +177,7 @@ func TestSharedFeedAgain(t *testing.T) {
 	})
 }
 
-// What the catalogue says of a merchant's rows holds at once. What has been sold over
-// one another stays, and is told.
+// What the catalogue says about a merchant's rows takes effect at once. Visits sold over one another stay, and are reported.
 func TestSharingSetting(t *testing.T) {
 	each(t, func(w *world) {
 		ctx, now := w.t.Context(), eight.Unix()
@@ -277,7 +275,7 @@ func (h *sharedHistory) one(r *rapid.T) uuid.UUID {
 	return rapid.SampledFrom(ids).Draw(r, "visit")
 }
 
-// settled fails on anything but success or a full slot, which has to be as told.
+// settled fails on anything except success or a full slot, as the lookup has said.
 func (h *sharedHistory) settled(r *rapid.T, told bool, err error) bool {
 	var f *booking.Failure
 	if err != nil && (!errors.As(err, &f) || f.Cause != booking.SlotUnavailable) || told != (err == nil) {
@@ -355,9 +353,8 @@ func (h *sharedHistory) check(r *rapid.T) {
 	}
 }
 
-// overfull says what is sold over one another at a moment: all of it that a merchant
-// can tell from the rows, and nothing of how it is prevented. SpotsOpen is what a
-// visit takes.
+// overfull says what is sold over one another at a moment: everything that a merchant could see in the rows, without knowing how it is prevented.
+// SpotsOpen is what a visit takes.
 func overfull(visits map[uuid.UUID]inventory.Published, t int64) string {
 	var now []inventory.Published
 	for _, v := range visits {
@@ -394,8 +391,7 @@ func overfull(visits map[uuid.UUID]inventory.Published, t int64) string {
 	return ""
 }
 
-// Guests for rows that overlap and share, all at once and at two servers: at no moment
-// is more sold than there is.
+// Guests book rows that overlap and share, all at once and on two servers: at no moment is more sold than exists.
 func TestSharedRowsOfTwoServers(t *testing.T) {
 	eachWith(t, storage.Options{}, func(w *world) {
 		rows := []inventory.Published{}

@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// Charts are searched by terms: the characters of a name, and its pairs of
-// neighbouring characters. A part of a name has all of its own pairs in common with
-// the name; pairs and not triples, because many a Korean name has two syllables.
-// Names that have the terms are then looked at: that they have them in another order
-// is no match.
+// The search index of charts has terms: the characters of a name, and its pairs of adjacent
+// characters. A name has all the pairs of each of its parts. The terms are pairs and not triples
+// because many Korean names have two syllables. The search then compares the names that have all
+// terms, because having them in another order is no match.
 
-// SearchTerms are the terms of a text by which any part of it is found, each once.
+// SearchTerms returns the terms by which any part of a text can be found, each once.
 func SearchTerms(text string) []string {
 	runes := []rune(text)
 	var terms []string
@@ -27,8 +26,8 @@ func SearchTerms(text string) []string {
 	return slices.Compact(terms)
 }
 
-// PartTerms are the terms that a text has if this is a part of it: few that tell
-// as much as all, each once.
+// PartTerms returns terms that every text with this part has, each once: as few as say the same as
+// all of them.
 func PartTerms(part string) []string {
 	terms := SearchTerms(part)
 	pair := func(term string) bool { return len([]rune(term)) == 2 }
@@ -38,15 +37,15 @@ func PartTerms(part string) []string {
 	return terms
 }
 
-// NameText is what a name is searched in: given name and family name in both
-// orders, with a space between them and without, since "홍길동" may have been split
-// either way. The letters A to Z are small.
+// NameText is the text in which a search looks for a name: given name and family name in both
+// orders, with and without a space between them, because "홍길동" may be split either way. A to Z are
+// in lower case.
 func NameText(givenName, familyName string) string {
 	return LowerASCII(givenName + " " + familyName + " " + givenName + "\n" + familyName + givenName)
 }
 
-// LowerASCII makes A to Z small and leaves every other letter: SQLite knows no
-// others, and both databases are to find the same.
+// LowerASCII puts A to Z in lower case and leaves every other letter alone. SQLite knows no others,
+// and both databases must find the same.
 func LowerASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -56,13 +55,11 @@ func LowerASCII(s string) string {
 	}, s)
 }
 
-// indexBatch is how many charts are made searchable in one transaction: few enough
-// that nobody waits for it.
+// indexBatch is how many charts one transaction indexes: few enough that nobody waits for it.
 const indexBatch = 100
 
-// IndexGuests makes some charts searchable by their index that are new or have
-// changed, and returns how many; 0: all are. Nothing waits for it: a search looks at
-// the others one by one.
+// IndexGuests indexes some of the charts that are new or have changed, and returns how many; 0 means
+// that all are indexed. Nothing depends on it: a search looks at the others one by one.
 func (s *Service) IndexGuests(ctx context.Context) (int, error) {
 	n, err := s.Store.IndexGuests(ctx, indexBatch)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Service runs the operations. Time and ids are given to it, so that a test can
-// give others.
+// Service runs the operations. It gets the time and ids from outside, so that tests can supply
+// their own.
 type Service struct {
 	Store Store
 	Now   func() time.Time
@@ -22,14 +22,14 @@ type Service struct {
 	// LeaseLife is how long a lease may last; 0 is ten minutes.
 	LeaseLife time.Duration
 
-	// How much of what is small there may be; 0 is as many as the constants say.
-	MaxTokens          int // good access tokens of one key: the oldest ends
-	MaxLeases          int // leases that one user may hold at a merchant that does not say
+	// Limits; 0 is the constant below.
+	MaxTokens          int // valid access tokens of one key; beyond it the oldest ends
+	MaxLeases          int // leases that one user may hold, unless the merchant sets a limit
 	MaxAnonymousLeases int // leases without a user at one merchant
-	MaxBlocks          int // blocks over one time of a zone that differ
+	MaxBlocks          int // different blocks over one time of a zone
 }
 
-// What a [Service] allows that does not say otherwise.
+// The limits of a [Service] that sets none.
 const (
 	MaxTokens          = 20
 	MaxLeases          = 10
@@ -37,13 +37,12 @@ const (
 	MaxBlocks          = 20
 )
 
-// operation plans what to touch and what to do, from a merchant's catalogue.
-// The merchant is nil if there is none with that id.
+// operation plans from a merchant's catalogue what to touch and what to do. The merchant is nil if
+// there is none with that id.
 type operation func(m *inventory.Merchant) (Footprint, func(Tx) error)
 
-// replans is how often an operation is planned again because an import has
-// changed the catalogue under it, somebody else the booking, or because a lease on its
-// slots has lapsed.
+// replans is how often an operation is planned: again each time that an import has changed the
+// catalogue or somebody the booking, or that leases must give up their room.
 const replans = 10
 
 // run plans an operation from the merchant's catalogue and runs it, see [Service.replan].
@@ -64,12 +63,12 @@ func (s *Service) planned(ctx context.Context, merchantID string, plan operation
 	return touches, f, nil
 }
 
-// replan plans an operation and runs it, and does both again if what it was planned
-// from has changed since (ErrStale). When a slot is full, it looks for leases on it
-// that have lapsed or are the same guest's, announces and gives up those, and runs the
-// operation again: so a lease ends by the clock alone, and never waits for a sweeper.
+// replan plans an operation and runs it. It does both again if what the plan is based on has changed
+// meanwhile (ErrStale). When a slot is full, it looks for leases on it that have lapsed or belong to
+// the same guest. Then it runs the operation again, and gives up those leases in the same
+// transaction. So a lease ends by the clock alone, and never waits for a sweeper.
 func (s *Service) replan(ctx context.Context, plan func() (Footprint, func(Tx) error, error)) error {
-	var leases []uuid.UUID // to be given up
+	var leases []uuid.UUID // to give up
 	own := map[uuid.UUID]bool{}
 	for range replans {
 		touches, f, err := plan()
@@ -101,8 +100,8 @@ func (s *Service) replan(ctx context.Context, plan func() (Footprint, func(Tx) e
 	return fmt.Errorf("%w: the catalogue, the booking or the leases keep changing", ErrUnavailable)
 }
 
-// leasesInTheWay finds leases that may be given up to make room for an
-// operation that was refused because a slot is full, beyond those known.
+// leasesInTheWay finds leases, other than the known ones, that may be given up to make room for an
+// operation that was refused because a slot is full.
 func (s *Service) leasesInTheWay(ctx context.Context, refusal error, known []uuid.UUID, own map[uuid.UUID]bool, now time.Time) ([]uuid.UUID, error) {
 	var f *Failure
 	if !errors.As(refusal, &f) || len(f.full) == 0 {
@@ -115,7 +114,7 @@ func (s *Service) leasesInTheWay(ctx context.Context, refusal error, known []uui
 	for _, id := range f.own {
 		own[id] = true
 	}
-	for _, id := range f.own { // a lapsed one is found already
+	for _, id := range f.own { // found has the lapsed ones already
 		if !slices.Contains(found, id) {
 			found = append(found, id)
 		}

@@ -10,21 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Settlement is what a merchant can say about a booking, or a clinic about a
-// visit.
+// Settlement is a merchant's decision on a booking, or a clinic's on a visit.
 type Settlement string
 
 // The settlements, as events name them.
 const (
-	Confirm Settlement = "CONFIRMED" // a booking that waits for the merchant's word
+	Confirm Settlement = "CONFIRMED" // a booking that waits for the merchant's confirmation
 	Decline Settlement = "DECLINED"  // ditto
-	CallOff Settlement = "CANCELED"  // a booking that is still to come
+	CallOff Settlement = "CANCELED"  // a future booking
 	Missed  Settlement = "NO_SHOW"   // a booking whose guest did not come
 	Arrive  Settlement = "IN_PROGRESS"
 	Finish  Settlement = "COMPLETED"
 )
 
-// settlements say from which states a booking can be settled, and into which.
+// settlements say from which states a booking can be settled, and to which.
 var settlements = map[Settlement]struct {
 	from []State
 	to   State
@@ -33,14 +32,13 @@ var settlements = map[Settlement]struct {
 	Decline: {[]State{Pending}, Declined},
 	CallOff: {[]State{Pending, Confirmed}, Canceled},
 	Missed:  {[]State{Confirmed}, NoShow},
-	Arrive:  {[]State{Pending, Confirmed}, InProgress}, // who is seen has been accepted
+	Arrive:  {[]State{Pending, Confirmed}, InProgress}, // seeing the guest implies confirming
 	Finish:  {[]State{InProgress}, Completed},
 }
 
-// Settle confirms, declines, cancels a booking for the merchant, or notes that
-// nobody came; and gives its room back unless somebody comes. Saying so again succeeds
-// and leaves no trace. It returns *Invalid if there is no such booking and
-// *Failure{NotReserved} if it is in no state for it.
+// Settle carries out the merchant's decision on a booking, and gives its room back if the new state
+// holds none. Doing it again succeeds and leaves no trace. It returns *Invalid if there is no such
+// booking, and *Failure{NotReserved} if its state does not allow the decision.
 func (s *Service) Settle(ctx context.Context, by By, id uuid.UUID, as Settlement) (Booking, error) {
 	now := s.Now()
 	var result Booking
@@ -56,10 +54,9 @@ func (s *Service) Settle(ctx context.Context, by By, id uuid.UUID, as Settlement
 	return result, err
 }
 
-// SettleVisit is Settle by the clinic's name of the visit, and strict: a visit
-// that is so already is in no state for it. seen is the version of the visit that the
-// caller knows; nil: whichever it has. It returns *Invalid{FieldVersion} if the visit
-// has another.
+// SettleVisit is Settle by the clinic's name of the visit, and strict: it refuses a visit that is in
+// the target state already. seen is the version of the visit that the caller knows; nil: any. It
+// returns *Invalid{FieldVersion} if the visit has another version.
 func (s *Service) SettleVisit(ctx context.Context, by By, key ScheduleKey, as Settlement, seen *int64) error {
 	now := s.Now()
 	var done Booking
@@ -84,7 +81,7 @@ func (s *Service) SettleVisit(ctx context.Context, by By, key ScheduleKey, as Se
 	})
 }
 
-// settle settles a booking, and gives back its room if that is so.
+// settle settles a booking, and gives its room back if the new state holds none.
 func (as Settlement) settle(tx Tx, b Booking, by By, now time.Time) (Booking, error) {
 	next, err := as.apply(b)
 	if err != nil {
@@ -97,7 +94,7 @@ func (as Settlement) settle(tx Tx, b Booking, by By, now time.Time) (Booking, er
 	return vacate(tx, b, next.State, event)
 }
 
-// apply is the booking as it is settled.
+// apply returns the settled booking.
 func (as Settlement) apply(b Booking) (Booking, error) {
 	rule := settlements[as]
 	if b.State == rule.to {
@@ -110,8 +107,8 @@ func (as Settlement) apply(b Booking) (Booking, error) {
 	return b, refuse(NotReserved, "the booking is "+string(b.State))
 }
 
-// DeclineOverdue declines bookings that have waited for the merchant's word
-// longer than that, or past their start, and returns how many. 0 is for ever.
+// DeclineOverdue declines bookings that have waited for the merchant's confirmation for longer than
+// after, or until their start, and returns how many. 0 lets them wait until their start.
 func (s *Service) DeclineOverdue(ctx context.Context, after time.Duration) (declined int, err error) {
 	now := s.Now()
 	since := int64(0)
@@ -123,7 +120,7 @@ func (s *Service) DeclineOverdue(ctx context.Context, after time.Duration) (decl
 		return 0, fmt.Errorf("look for unconfirmed bookings: %w", err)
 	}
 	for _, id := range overdue {
-		var settled *Failure // somebody was quicker
+		var settled *Failure // somebody else was quicker
 		if _, err := s.Settle(ctx, theClock, id, Decline); err == nil {
 			declined++
 		} else if !errors.As(err, &settled) {

@@ -11,11 +11,11 @@ import (
 	"holdfast/inventory"
 )
 
-// SlotsQuery asks which slots a clinic's groups have.
+// SlotsQuery asks for the slots of a clinic's groups.
 type SlotsQuery struct {
 	MerchantID string // of the caller's token
 	GroupIDs   []string
-	DoctorID   string // whose time is wanted too; "": nobody's in particular
+	DoctorID   string // the doctor whose time must be free as well; "": any
 	FromSec    int64  // of the slots that start in [FromSec, ToSec), Unix seconds
 	ToSec      int64
 }
@@ -27,7 +27,7 @@ type GroupSlot struct {
 	StartSec int64 // Unix seconds
 	EndSec   int64
 	Capacity int // visits at a time
-	Taken    int // of Capacity; with Taken below it, the visit fits
+	Taken    int // of Capacity; below it, the visit fits
 }
 
 // ItemSlots are the slots that one stretch of a visit could be moved to.
@@ -38,37 +38,36 @@ type ItemSlots struct {
 	Slots []GroupSlot
 }
 
-// SlotRange names what [Store.SlotsBetween] is to read.
+// SlotRange is what [Store.SlotsBetween] reads.
 type SlotRange struct {
 	MerchantID       string
 	CatalogueVersion int64
 	Resources        []inventory.Resource // lanes and staff
 	FromSec          int64                // slots that start in [FromSec, ToSec), Unix seconds
 	ToSec            int64
-	NowSec           int64 // leases that lapsed then or before do not count
+	NowSec           int64 // leases that have lapsed by then do not count
 
-	// Without is a booking whose own holds do not count, at the version at
-	// which it was looked at; or nobody's, uuid.Nil.
+	// Without is a booking whose own holds do not count, with the version that we looked
+	// at; uuid.Nil: none.
 	Without        uuid.UUID
 	WithoutVersion int64
 }
 
-// MostSlots is how many slots one answer may have, and MostZoneNames how many bytes
-// the names of their zones, which each slot repeats, may have together. They bound what
-// a query costs where many groups are asked for, slots are short or names are long.
+// MostSlots is how many slots one answer may have. MostZoneNames is how many bytes the names of
+// their zones, which every slot repeats, may have together. They bound what a query costs if it
+// names many groups, slots are short or names are long.
 const (
 	MostSlots     = 20_000
 	MostZoneNames = 3 << 19 // 1.5 MiB
 )
 
-// GroupSlots returns the slots of groups, group by group in the order asked
-// for, then by start, then by zone: those of enabled zones during which the
-// group is open all the time, and none before its start date. What is past is
-// among them, and so is what today's closing buffer closes to guests: the desk
-// is bound by neither.
+// GroupSlots returns the slots of groups in the order asked for, each group's by start, then by
+// zone: those of enabled zones throughout which the group is open, and none before its start date.
+// They include past slots, and slots that today's closing buffer closes to guests: neither binds the
+// desk.
 //
-// It returns *Invalid for a group or doctor that this clinic does not have, and
-// for a range that has more than [MostSlots] slots, or [MostZoneNames] of names.
+// It returns *Invalid for a group or doctor that this clinic does not have, and for a range that
+// has more than [MostSlots] slots, or [MostZoneNames] of names.
 func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, error) {
 	var found []GroupSlot
 	err := s.replanned(ctx, q.MerchantID, func(m *inventory.Merchant) error {
@@ -89,10 +88,10 @@ func (s *Service) GroupSlots(ctx context.Context, q SlotsQuery) ([]GroupSlot, er
 	return found, err
 }
 
-// ScheduleSlots returns, for each stretch of a visit, the slots of its group,
-// as they would be without the visit itself: the step before a move. A stretch
-// with a doctor finds slots full in which the doctor is busy or off duty. One of
-// a group that is gone has no slots.
+// ScheduleSlots returns, for each stretch of a visit, the slots of its group as they would be
+// without the visit itself: the desk asks before it moves the visit. For a stretch with a doctor,
+// slots in which the doctor is busy or off duty are full. A stretch of a group that is gone has no
+// slots.
 //
 // It returns *Invalid for a schedule that this clinic does not have and for a
 // range that has more than [MostSlots] slots, or [MostZoneNames] of names, and
@@ -132,8 +131,8 @@ func (s *Service) ScheduleSlots(ctx context.Context, key ScheduleKey, fromSec, t
 	return found, err
 }
 
-// replanned runs a query that is planned from the catalogue, and again if that,
-// or the visit it is about, was not the newest.
+// replanned runs a query that is planned from the catalogue. It runs it again if the catalogue, or
+// the visit it is about, was not the newest.
 func (s *Service) replanned(ctx context.Context, merchantID string, query func(m *inventory.Merchant) error) error {
 	for range replans {
 		m, err := s.Store.Merchant(ctx, merchantID)
@@ -147,15 +146,15 @@ func (s *Service) replanned(ctx context.Context, merchantID string, query func(m
 	return fmt.Errorf("%w: the catalogue or the visit keeps changing", ErrUnavailable)
 }
 
-// grid is the slots of a group before it is known what is taken of them.
+// grid is the slots of a group, before we know what is taken of them.
 type grid struct {
 	group  *inventory.Group
 	lanes  []lane
-	doctor *inventory.Staff    // whose time is wanted too; nil: nobody's, or of somebody whom we do not know
+	doctor *inventory.Staff    // whose time must be free as well; nil: nobody's, or somebody whom we do not know
 	busy   *inventory.Resource // that time, if it is exclusive
 	open   []inventory.TimeSlot
 	at     *time.Location
-	spots  int // places that are wanted of a slot
+	spots  int // places that the visit needs in a slot
 }
 
 type lane struct {
@@ -164,8 +163,8 @@ type lane struct {
 	beside   []inventory.Resource // all lanes in the zone, if it has a capacity of its own
 }
 
-// grids are those of the groups, of each once. *Invalid is the first that the
-// clinic does not have; then there are none.
+// grids returns one grid for each group. It returns *Invalid for a group or doctor that the clinic
+// does not have, and for too many slots.
 func (q SlotsQuery) grids(m *inventory.Merchant) ([]grid, *Invalid) {
 	var grids []grid
 	seen := map[string]bool{}
@@ -219,8 +218,8 @@ func tooMany(grids []grid) *Invalid {
 	return nil
 }
 
-// reads is what has to be read to fill the grids, without what a visit holds:
-// all that may overlap one of their slots.
+// reads returns what to read to fill the grids, without what a visit holds: everything that may
+// overlap one of their slots.
 func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, now time.Time) SlotRange {
 	r := SlotRange{
 		MerchantID: m.ID, CatalogueVersion: m.Version, FromSec: q.FromSec, ToSec: q.ToSec,
@@ -249,8 +248,8 @@ func (q SlotsQuery) reads(m *inventory.Merchant, grids []grid, without Booking, 
 	return r
 }
 
-// slots fills the grid with what there are rows of; what has none is untouched. A
-// slot has the room that there is all of the time.
+// slots fills the grid from the rows; a slot without a row is untouched. A slot has the room that is
+// free throughout.
 func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 	slots := make([]GroupSlot, 0, len(g.open)*len(g.lanes))
 	for _, o := range g.open {
@@ -269,8 +268,7 @@ func (g grid) slots(rows map[inventory.SlotKey]inventory.Slot) []GroupSlot {
 	return slots
 }
 
-// zoneHasRoom reports whether the lane's zone has room for what is wanted of the
-// slot, over all groups.
+// zoneHasRoom reports whether the lane's zone, over all groups, has room for the visit in the slot.
 func (g grid) zoneHasRoom(l lane, o inventory.TimeSlot, rows map[inventory.SlotKey]inventory.Slot) bool {
 	if l.beside == nil {
 		return true
@@ -289,14 +287,14 @@ func (g grid) zoneHasRoom(l lane, o inventory.TimeSlot, rows map[inventory.SlotK
 	return inventory.Fits(at, nil, []inventory.Hold{h}) == nil
 }
 
-// doctorAway reports whether the doctor who is wanted is with somebody else, or
-// not at work, at any moment of [startSec, endSec).
+// doctorAway reports whether the doctor is with somebody else, or not at work, at any moment of
+// [startSec, endSec).
 func (g grid) doctorAway(startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) bool {
 	return g.doctor != nil && !g.doctor.Open(time.Unix(startSec, 0), time.Unix(endSec, 0), g.at) ||
 		g.busy != nil && fullest(*g.busy, startSec, endSec, rows).Free() == 0
 }
 
-// fullest is the slot of a resource with the least room in [startSec, endSec).
+// fullest returns the slot of a resource with the least room in [startSec, endSec).
 func fullest(r inventory.Resource, startSec, endSec int64, rows map[inventory.SlotKey]inventory.Slot) inventory.Slot {
 	least := inventory.Slot{Capacity: r.DefaultCapacity}
 	for i, k := range r.Hold(startSec, endSec, 1, 0).Keys() {
@@ -311,7 +309,7 @@ func fullest(r inventory.Resource, startSec, endSec int64, rows map[inventory.Sl
 	return least
 }
 
-// doctorID is the doctor's id at the clinic; "" if there is none.
+// doctorID returns the doctor's id at the clinic; "" if there is none.
 func (r OccupiedResource) doctorID() string {
 	if r.Doctor == nil {
 		return ""

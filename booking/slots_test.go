@@ -16,7 +16,7 @@ import (
 	"holdfast/storage"
 )
 
-// errFits is what a rehearsed operation comes to that would have succeeded.
+// errFits is the result of a rehearsed operation that would have succeeded.
 var errFits = errors.New("it fits")
 
 // rehearsal is a store in which operations run and are then undone.
@@ -31,9 +31,8 @@ func (s rehearsal) InTx(ctx context.Context, touches booking.Footprint, f func(b
 	})
 }
 
-// What is told of slots is what the inventory does: in random states every slot
-// that is told to have room can be booked, by Google's guest and by the desk,
-// and every full one is refused; and so are moves of a visit.
+// What the desk sees of slots agrees with the inventory: in random states Google's guest and the desk can book every slot that shows room, and
+// none that is full; the same goes for moving a visit.
 func TestSlotsAgreeWithBookings(t *testing.T) {
 	each(t, func(w *world) {
 		rapid.Check(w.t, func(r *rapid.T) {
@@ -212,7 +211,7 @@ func TestGroupSlotsDoctorAtTheEdges(t *testing.T) {
 	})
 }
 
-// The catalogue in memory may be too old, for what is there and for what is not.
+// The catalogue in memory may be too old, for what exists and for what does not.
 func TestGroupSlotsOfTheNewestCatalogue(t *testing.T) {
 	each(t, func(w *world) {
 		other := w.reopened()

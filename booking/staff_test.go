@@ -20,8 +20,7 @@ func kimWorks(exclusive bool) inventory.Merchant {
 	return m
 }
 
-// What is outside the doctor's hours is closed, to guests, to the desk and to
-// lookups alike; without the doctor it is open.
+// Times outside the doctor's hours are closed to guests, the desk and lookups alike; without the doctor they are open.
 func TestStaffHours(t *testing.T) {
 	const day = 24 * 3600
 	for _, c := range []struct {
@@ -80,8 +79,7 @@ func TestStaffHours(t *testing.T) {
 	}
 }
 
-// A stretch that stays as it was is not asked again whether its doctor works
-// then; another time, another doctor and another length are.
+// An unchanged stretch is not checked again for its doctor's hours; another time, doctor or length is.
 func TestStaffHoursOfWhatStays(t *testing.T) {
 	each(t, func(w *world) {
 		request := w.request(at(9, 0))
@@ -109,8 +107,7 @@ func TestStaffHoursOfWhatStays(t *testing.T) {
 	})
 }
 
-// Room and doctor are held together: a visit that gets one of them only gets
-// neither.
+// Room and doctor are held together: a visit that can get only one of them gets neither.
 func TestRoomAndDoctorTogether(t *testing.T) {
 	each(t, func(w *world) {
 		w.must(w.db.PutClinic(t.Context(), kimWorks(true), eight.Unix()))
@@ -124,8 +121,7 @@ func TestRoomAndDoctorTogether(t *testing.T) {
 	})
 }
 
-// watchful is a store that notes operations which write a visit of a doctor whose
-// time is not held, and what they announced.
+// watchful is a store that records operations that write a visit of a doctor whose time is not held, and what they announced.
 type watchful struct {
 	booking.Store
 	written map[bool]int // steady → visits
@@ -148,8 +144,8 @@ func (tx watchfulTx) PutBooking(b booking.Booking, e booking.Event) {
 	tx.Tx.PutBooking(b, e)
 }
 
-// Every operation that gives a visit a doctor whose time is not held keeps the
-// catalogue from changing meanwhile: see booking.Footprint.Steady.
+// Every operation that gives a visit a doctor whose time is not held must keep the catalogue from changing meanwhile: see
+// booking.Footprint.Steady.
 func TestUnheldDoctorsKeepTheCatalogue(t *testing.T) {
 	each(t, func(w *world) {
 		store := watchful{w.Store, map[bool]int{}}

@@ -12,13 +12,13 @@ import (
 	"holdfast/inventory"
 )
 
-// Update is a guest's request to cancel or change a booking (Google's
-// UpdateBooking). What is nil stays as it is.
+// Update is a guest's request to cancel or change a booking (Google's UpdateBooking). Members that
+// are nil stay as they are.
 type Update struct {
 	BookingID uuid.UUID
 	Cancel    bool
 
-	MerchantID  string // if said, the booking's: it cannot change
+	MerchantID  string // if given, it must be the booking's, because it cannot change
 	ServiceID   string // ditto
 	StartSec    *int64
 	DurationSec *int64
@@ -27,9 +27,9 @@ type Update struct {
 	RoomID      *string
 }
 
-// Update cancels or changes a booking and returns it as it is then. Asking for
-// what is already so succeeds and leaves no trace. It returns *Invalid if there
-// is no such booking, or no such time, and *Failure if it cannot be changed.
+// Update cancels or changes a booking and returns it as it is then. If nothing would change, it
+// succeeds and leaves no trace. It returns *Invalid if there is no such booking, or no such time,
+// and *Failure if it cannot be changed.
 func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 	now := s.Now()
 	var result Booking
@@ -68,7 +68,7 @@ func (s *Service) Update(ctx context.Context, u Update) (Booking, error) {
 	return result, nil
 }
 
-// slot is the booking as something that can be asked for.
+// slot returns the slot that a guest would ask for to get the booking.
 func (b Booking) slot() Slot {
 	return Slot{
 		MerchantID: b.MerchantID, ServiceID: b.ServiceID, StartSec: b.StartSec, DurationSec: b.EndSec - b.StartSec,
@@ -76,7 +76,7 @@ func (b Booking) slot() Slot {
 	}
 }
 
-// wish is the booking's slot as the guest wants it.
+// wish returns the slot that the guest wants for the booking.
 func (u Update) wish(b Booking) Slot {
 	w := b.slot()
 	set(&w.StartSec, u.StartSec)
@@ -93,7 +93,7 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-// apply is the update on the locked booking.
+// apply applies the update to the locked booking.
 func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant, now time.Time) (Booking, error) {
 	switch {
 	case u.MerchantID != "" && u.MerchantID != b.MerchantID:
@@ -122,10 +122,10 @@ func (u Update) apply(tx Tx, b Booking, wish Slot, p plan, m *inventory.Merchant
 	return wish.move(tx, b, m, p, now)
 }
 
-// lastChange is the last moment at which the guest may cancel or change a
-// booking online: the one published with its slot, else the service's notice
-// before the start, else the start. (scheduling_rule_overrides
-// .last_online_cancellable_sec, SchedulingRules.min_advance_online_canceling)
+// lastChange is the last moment at which the guest may cancel or change a booking online: the one
+// published with its slot, or else the service's notice before the start, or else the start.
+// (scheduling_rule_overrides.last_online_cancellable_sec,
+// SchedulingRules.min_advance_online_canceling)
 func lastChange(b Booking, m *inventory.Merchant, held map[inventory.SlotKey]inventory.Slot) time.Time {
 	for _, s := range held {
 		if s.Terms.LastCancellableSec != 0 {
@@ -141,8 +141,8 @@ func lastChange(b Booking, m *inventory.Merchant, held map[inventory.SlotKey]inv
 	return start
 }
 
-// planMove finds the places for a booking that is to become s. A visit of
-// several stretches can only be shifted as it is.
+// planMove finds the places for moving a booking to s. A visit of several stretches can only be
+// shifted as a whole.
 func (s Slot) planMove(m *inventory.Merchant, b Booking, now time.Time) plan {
 	if len(b.Resources) == 1 {
 		return s.plan(m, &b.Resources[0], now)
@@ -155,7 +155,7 @@ func (s Slot) planMove(m *inventory.Merchant, b Booking, now time.Time) plan {
 	return b.planShift(m, s.StartSec-b.StartSec, now)
 }
 
-// planShift is all stretches of a visit, so many seconds later.
+// planShift plans all stretches of a visit, offset seconds later.
 func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) plan {
 	var pl place
 	for _, r := range b.Resources {
@@ -178,8 +178,8 @@ func (b Booking) planShift(m *inventory.Merchant, offset int64, now time.Time) p
 	return plan{places: []place{pl}, soon: tooSoon(m.Service(b.ServiceID), time.Unix(b.StartSec+offset, 0), now)}
 }
 
-// sameStep reports whether two times lie equally far from a start of the group's
-// slots, as far as there are slots then.
+// sameStep reports whether two times are equally long after a start of one of the group's slots, as
+// far as there are slots at those times.
 func sameStep(g *inventory.Group, oneSec, otherSec int64, loc *time.Location) bool {
 	one, known := g.Phase(oneSec, loc)
 	other, knownToo := g.Phase(otherSec, loc)

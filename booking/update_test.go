@@ -47,8 +47,7 @@ func TestUpdateReschedules(t *testing.T) {
 	})
 }
 
-// The zone and the doctor stay; another zone will do if that one is full and
-// the guest named no room.
+// The zone and the doctor stay; if the zone is full and the guest named no room, another zone will do.
 func TestUpdateKeepsZoneAndDoctor(t *testing.T) {
 	each(t, func(w *world) {
 		b := w.booked(w.request(at(9, 0)))
@@ -93,8 +92,7 @@ func TestUpdateKeepsALengthOfTheDesk(t *testing.T) {
 	})
 }
 
-// What the desk has set stays as it is, though no guest could ask for it: a
-// doctor from elsewhere, a time between the slots. And Google is not shown a
+// What the desk has set stays, even if no guest could ask for it: a doctor from elsewhere, a time between the slots. And Google does not see a
 // doctor who is no longer at the visit.
 func TestUpdateLeavesWhatTheDeskSet(t *testing.T) {
 	each(t, func(w *world) {
@@ -121,7 +119,7 @@ func TestUpdateLeavesWhatTheDeskSet(t *testing.T) {
 	})
 }
 
-// Another doctor can be asked for, and is the one that is held.
+// A guest can ask for another doctor, whose time is then held.
 func TestUpdateChangesTheDoctor(t *testing.T) {
 	each(t, func(w *world) {
 		c := w.request(at(9, 0))

@@ -11,11 +11,11 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// auth sends requests that are right but for the credentials. What a server lets
-// through all the same is noted and cancelled.
+// auth sends requests that are right except for the credentials. If a server accepts one, auth records and
+// cancels the booking.
 func auth(ctx context.Context, g *results) {
 	slot, found := g.pick(ctx, bookable...)
-	if !found { // the credentials come first, so it need not exist
+	if !found { // the server checks credentials first, so the slot need not exist
 		slot = Slot{MerchantID: "conform-unknown", ServiceID: "conform-unknown", StartSec: g.now().Unix() + 86400, DurationSec: 3600}
 	}
 	guest := g.guests.next()

@@ -48,7 +48,7 @@ func availability(ctx context.Context, g *results) {
 	g.check(ctx, "availability.unknown-service", x, notStatus(x, http.StatusBadRequest))
 }
 
-// judged notes what every lookup has to keep.
+// judged checks the rules that every lookup must obey.
 func (g *results) judged(ctx context.Context, x *Exchange, f lookupFaults) {
 	g.check(ctx, "availability.count", x, f.count)
 	if f.count == "" && f.echo == "" {
@@ -58,7 +58,7 @@ func (g *results) judged(ctx context.Context, x *Exchange, f lookupFaults) {
 	g.check(ctx, "availability.written", x, f.written)
 }
 
-// pageLoad judges what the answer says of a page of open slots.
+// pageLoad judges what the answer says about a page of open slots.
 func pageLoad(ctx context.Context, g *results, page []Slot, asked []*mapsbooking.SlotTime, x *Exchange, f lookupFaults) {
 	open := 0
 	for _, says := range answers(asked, x) {
@@ -78,7 +78,7 @@ func pageLoad(ctx context.Context, g *results, page []Slot, asked []*mapsbooking
 		switch {
 		case n < 2:
 			g.skip(rule, "no merchant in the feed has free slots of several")
-		case f.any() != "": // told above
+		case f.any() != "": // reported above
 			g.skip(rule, "the answer is not right as a whole")
 		default:
 			g.check(ctx, rule, x, "")
@@ -86,7 +86,7 @@ func pageLoad(ctx context.Context, g *results, page []Slot, asked []*mapsbooking
 	}
 }
 
-// unknownTimes asks about times that were never published, beside one that was.
+// unknownTimes asks about times that were never published, together with one that was.
 func unknownTimes(ctx context.Context, g *results, slot Slot) {
 	odd, far := slot, slot
 	odd.StartSec += 433
@@ -112,7 +112,7 @@ func unknownTimes(ctx context.Context, g *results, slot Slot) {
 	}
 }
 
-// notStatus is the fault of an answer that should have had another status.
+// notStatus returns the fault of an answer that should have had another status.
 func notStatus(x *Exchange, want int) string {
 	if x.Status == want {
 		return ""
@@ -123,7 +123,7 @@ func notStatus(x *Exchange, want int) string {
 	return fmt.Sprintf("HTTP %d instead of %d", x.Status, want)
 }
 
-// first is the first fault.
+// first returns the first fault.
 func first(faults ...string) string {
 	for _, f := range faults {
 		if f != "" {

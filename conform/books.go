@@ -11,18 +11,18 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// attempt is a CreateBooking and what came of it.
+// attempt is a CreateBooking and its outcome.
 type attempt struct {
 	slot    Slot
 	guest   *mapsbooking.UserInformation
 	body    []byte // as it was sent
-	plain   []byte // the same as Google usually writes it, if body is not
+	plain   []byte // the same as Google usually writes it, if body differs
 	x       *Exchange
 	booking *mapsbooking.Booking // nil: none was made
-	cause   string               // of a booking_failure, as it was written
+	cause   string               // of a booking_failure, as written
 }
 
-// fault says why no booking was made, or "".
+// fault returns why no booking was made, or "".
 func (a *attempt) fault() string {
 	switch {
 	case !a.x.ok():
@@ -79,14 +79,14 @@ func (g *results) attempt(ctx context.Context, a *attempt, k call) *attempt {
 	return a
 }
 
-// fill books the slot for new guests until only leave of the spots that the feed
-// has open are left. It returns the bookings it got.
+// fill books the slot for new guests until only leave of the feed's open spots are left. It returns the
+// bookings that it got.
 func (g *results) fill(ctx context.Context, s Slot, leave int) []*attempt {
 	var got []*attempt
 	for range s.SpotsOpen - leave {
 		a := g.book(ctx, s)
 		if a.fault() != "" {
-			break // fuller than the feed says, perhaps
+			break // perhaps the slot is fuller than the feed says
 		}
 		got = append(got, a)
 	}
@@ -100,8 +100,7 @@ func cancellation(bookingID string) *mapsbooking.UpdateBookingRequest {
 	}}
 }
 
-// cancelBooking asks to cancel and reports whether the booking is cancelled now,
-// however that is spelled.
+// cancelBooking asks to cancel, and reports whether the booking is cancelled now, however that is spelled.
 func (g *results) cancelBooking(ctx context.Context, bookingID string) (*Exchange, bool) {
 	x := g.send(ctx, call{method: updateBooking, body: encode(cancellation(bookingID)), answer: &mapsbooking.UpdateBookingResponse{}})
 	if gone := cancelled(x); gone {
@@ -120,24 +119,24 @@ func cancelled(x *Exchange) bool {
 	return status == "CANCELED" || status == cancelledTwoLs || cause == "BOOKING_ALREADY_CANCELLED"
 }
 
-// books keeps what was booked until it is cancelled.
+// books keeps track of what was booked until it is cancelled.
 type books struct {
 	mu     sync.Mutex
 	made   int
 	live   []*entry
-	unsure []*entry // attempts of which nobody knows what came of them
+	unsure []*entry // attempts whose outcome nobody knows
 }
 
-// entry is something to take back.
+// entry is something to cancel.
 type entry struct {
 	group     string
 	bookingID string
 	a         *attempt
 	newer     string // the id under which it came back
-	why       string // the last try failed
+	why       string // why the last try failed
 }
 
-// note keeps what came of an attempt.
+// note records the outcome of an attempt.
 func (b *books) note(group string, a *attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,8 +157,8 @@ func (b *books) add(e *entry) {
 	}
 }
 
-// rename notes that a booking came back under another id. Whether the first one
-// is still there, only cancelling both will show.
+// rename records that a booking came back under another id. Only cancelling both will show whether the first
+// one still exists.
 func (b *books) rename(from, to string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -172,15 +171,15 @@ func (b *books) rename(from, to string) {
 	}
 }
 
-// gone notes that a booking is cancelled.
+// gone records that a booking is cancelled.
 func (b *books) gone(bookingID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.live = slices.DeleteFunc(b.live, func(e *entry) bool { return e.bookingID == bookingID })
 }
 
-// forget drops bookings that could not be cancelled because they had another id
-// by then, under which they were.
+// forget drops bookings that could not be cancelled because they had another id by then, and were cancelled
+// under that.
 func (b *books) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,8 +188,8 @@ func (b *books) forget() {
 	})
 }
 
-// full reports whether so many bookings could not be cancelled that none should
-// be added, but to see whether cancelling works.
+// full reports whether too many bookings could not be cancelled to add more, except to see whether cancelling
+// works.
 func (b *books) full(group string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,9 +220,9 @@ func (b *books) settled(e *entry) {
 	b.unsure = slices.DeleteFunc(b.unsure, func(o *entry) bool { return o == e })
 }
 
-// cleanUp cancels what a group booked, or everything. It goes on when ctx has
-// ended, for a while. An attempt whose answer is missing may have booked: the
-// same request again has to say so, and then it can be cancelled.
+// cleanUp cancels what a group booked, or everything. It continues for a while after ctx has ended. An attempt
+// without an answer may have booked: repeating the request must show that, and then cleanUp can cancel the
+// booking.
 func (r *rehearsal) cleanUp(ctx context.Context, group string) {
 	b := r.books
 	if len(b.pending(&b.live, group))+len(b.pending(&b.unsure, group)) == 0 {
@@ -254,7 +253,7 @@ func (r *rehearsal) cleanUp(ctx context.Context, group string) {
 			e.why = x.fault()
 		}
 	}
-	// The newest first: after a reschedule under a new id the old one is no more.
+	// The newest first: after a reschedule under a new id the old one no longer exists.
 	list := b.pending(&b.live, group)
 	slices.Reverse(list)
 	for _, e := range list {
@@ -273,7 +272,7 @@ func (r *rehearsal) cleanUp(ctx context.Context, group string) {
 // cleanUpID is the group of the exchanges that clean up.
 const cleanUpID = "clean-up"
 
-// account says what became of what was booked.
+// account says what happened to the bookings.
 func (b *books) account(redact func(string) string) Cleanup {
 	c := Cleanup{Made: b.made, Left: []Leftover{}}
 	for _, e := range b.live {

@@ -8,7 +8,7 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// toldWord: the status of a cancelled booking, spelled with two Ls, is told.
+// toldWord marks that the spelling of CANCELLED with two Ls has been reported.
 const toldWord = "status CANCELLED"
 
 // cancel fills a slot and cancels one of its bookings, twice.
@@ -58,7 +58,7 @@ func cancel(ctx context.Context, g *results) {
 		freed(ctx, g, slot, known)
 	}
 
-	// The id has the shape of a real one and was never given.
+	// The id looks like a real one but was never assigned.
 	x = g.ask(ctx, updateBooking, cancellation(strangerID(a.booking.BookingId)), &mapsbooking.UpdateBookingResponse{})
 	if x.Status == http.StatusNotFound {
 		g.advise("cancel.unknown", "HTTP 404; Google's table names exactly this case under 400")
@@ -67,7 +67,7 @@ func cancel(ctx context.Context, g *results) {
 	}
 }
 
-// judgeCancelled holds the answer to a cancellation against the rule.
+// judgeCancelled compares the answer to a cancellation with the rule.
 func judgeCancelled(x *Exchange, id string) string {
 	resp, _ := x.Answer.(*mapsbooking.UpdateBookingResponse)
 	switch status := word(x.Raw, "booking", "status"); {
@@ -98,8 +98,7 @@ func cancelledStatus(ctx context.Context, g *results, id string) {
 	g.check(ctx, "cancel.status", x, fault)
 }
 
-// freed checks that the spot can be had again: that lookups say so, and that it
-// is so.
+// freed checks that the spot is free again: that lookups say so, and that it can be booked.
 func freed(ctx context.Context, g *results, slot Slot, lookups bool) {
 	if lookups {
 		g.expect(ctx, "cancel.free", slot, true)

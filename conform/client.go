@@ -36,24 +36,24 @@ type Exchange struct {
 	Verb    string
 	Path    string
 	Request []byte
-	Good    bool // it showed the right credentials
+	Good    bool // it had the right credentials
 
 	Status  int // 0: no answer
 	Failure string
 	unsent  bool
 	Type    string // Content-Type
 	Body    []byte
-	Latency time.Duration // until the last byte, or until there was no hope
+	Latency time.Duration // until the last byte, or until it failed
 
-	Answer     proto.Message // of a success that could be read; its unknown words are zero
-	Raw        any           // the same as JSON, to see what is there and how it is spelled
+	Answer     proto.Message // of a success that could be read; unknown words are zero
+	Raw        any           // the same as JSON, to see what is present and how it is spelled
 	Unreadable string        // why a success could not be read
 }
 
 // ok reports whether the answer is a success that could be read.
 func (x *Exchange) ok() bool { return x.Status >= 200 && x.Status < 300 && x.Unreadable == "" }
 
-// fault says what is wrong with the answer as such, or "".
+// fault returns what is wrong with the answer as such, or "".
 func (x *Exchange) fault() string {
 	switch {
 	case x.Status == 0:
@@ -64,13 +64,13 @@ func (x *Exchange) fault() string {
 	return x.Unreadable
 }
 
-// absent reports whether the server seems not to offer the method.
+// absent reports whether the server does not seem to offer the method.
 func (x *Exchange) absent() bool {
 	return x.Status == http.StatusNotFound || x.Status == http.StatusNotImplemented
 }
 
-// Client sends requests to one server, and to no other, and remembers every
-// exchange. It follows no redirect and uses no proxy.
+// Client sends requests to one server only, and records every exchange. It follows no redirects and uses no
+// proxy.
 type Client struct {
 	base           *url.URL
 	user, password string
@@ -91,7 +91,7 @@ const (
 func newClient(address, credentials string, timeout time.Duration, now func() time.Time) (*Client, error) {
 	base, err := url.Parse(address)
 	switch {
-	case err != nil: // it may repeat a password
+	case err != nil: // the error may repeat a password
 		return nil, errors.New("the URL cannot be read")
 	case base.User != nil:
 		return nil, errors.New("the URL must not have credentials in it; give them apart")
@@ -126,7 +126,7 @@ func newClient(address, credentials string, timeout time.Duration, now func() ti
 
 func (c *Client) close() { c.http.CloseIdleConnections() }
 
-// root is what the paths of the API begin with.
+// root is the beginning of the API's URLs.
 func (c *Client) root() string { return c.base.String() + "/v3" }
 
 func (c *Client) count() int {
@@ -135,14 +135,14 @@ func (c *Client) count() int {
 	return len(c.exchanges)
 }
 
-// all are the exchanges so far.
+// all returns the exchanges so far.
 func (c *Client) all() []*Exchange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.exchanges[:len(c.exchanges):len(c.exchanges)]
 }
 
-// shown says which credentials a request shows.
+// shown says which credentials a request has.
 type shown int
 
 const (
@@ -151,16 +151,16 @@ const (
 	wrong
 )
 
-// call is a request to be sent.
+// call is a request to send.
 type call struct {
 	method string
 	body   []byte        // nil: GET
-	answer proto.Message // what a success is read into; nil: it is not read
+	answer proto.Message // to read a success into; nil: do not read it
 	shows  shown
 	flip   bool // use the other form of the path
 }
 
-// send sends a request and records what came of it.
+// send sends a request and records the outcome.
 func (c *Client) send(ctx context.Context, group string, k call) *Exchange {
 	x := &Exchange{Group: group, Method: k.method, Verb: http.MethodPost, Request: k.body, Good: k.shows == good}
 	if k.body == nil {
@@ -218,7 +218,7 @@ func (c *Client) exchange(ctx context.Context, address *url.URL, k call, x *Exch
 	return nil
 }
 
-// reason is why there was no answer, without the address, which the report has.
+// reason returns why there was no answer, without the address, which the report has.
 func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "it took too long"
@@ -230,8 +230,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// read reads the body, generously: either spelling of names, unknown fields and
-// unknown words are no hindrance here. The group "formats" is strict.
+// read reads the body generously: it accepts either spelling of names, unknown fields and unknown words. The
+// group "formats" is strict.
 func (x *Exchange) read(into proto.Message) {
 	d := json.NewDecoder(bytes.NewReader(x.Body))
 	d.UseNumber()
@@ -250,11 +250,11 @@ func (x *Exchange) read(into proto.Message) {
 
 const redacted = "[redacted]"
 
-// redact takes the credentials out of a text: a server may repeat them.
+// redact removes the credentials from a text, because a server may repeat them.
 func (c *Client) redact(s string) string {
 	pair := c.user + ":" + c.password
 	s = strings.NewReplacer(base64.StdEncoding.EncodeToString([]byte(pair)), redacted, pair, redacted).Replace(s)
-	if len(c.password) >= 4 { // a shorter one is found in every other word
+	if len(c.password) >= 4 { // a shorter one occurs in every other word
 		s = strings.ReplaceAll(s, c.password, redacted)
 	}
 	return s

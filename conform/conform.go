@@ -1,30 +1,26 @@
-// Package conform rehearses Google's checks against a booking server: any
-// server that speaks the Booking Server API v3, reached over HTTP, known by
-// nothing but its address, its credentials and its availability feed.
+// Package conform rehearses Google's checks against any booking server that speaks the Booking Server API v3.
+// It reaches the server over HTTP, and knows only its address, its credentials and its availability feed.
 //
-// A server is let into Google's programme by its behaviour, and most of what
-// Google looks at can be seen from outside: book a slot, ask again, fill it,
-// send the same request eight times at once. The package does what Google does
-// and holds every answer against the published rule. What is wrong comes with
-// what was expected, what came, how to repair it and where the rule stands.
+// Google admits a server because of its behaviour, and most of what Google looks at can be seen from outside:
+// book a slot, ask again, fill it, send the same request eight times at once. The package does what Google does,
+// and compares every answer with the published rule. It reports each fault with what was expected, what came,
+// how to repair it, and the source of the rule.
 //
-// The pieces, from the wire up: [Client] sends and records each request with its
-// answer as an [Exchange]; the judge… functions hold an exchange against a rule
-// and are pure; a group (one file each) is a little story of requests and
-// judgements; [Run] tells the groups one after the other and takes back what they
-// booked; [Report] is what came of it. rules.go has every rule in words.
+// The pieces, from the wire up: [Client] sends and records each request with its answer as an [Exchange]; the
+// judge… functions are pure and compare an exchange with a rule; a group (one file each) is a short story of
+// requests and judgements; [Run] runs the groups one after the other and cancels what they booked; [Report] is
+// the result. rules.go has every rule in words.
 //
 // Three principles:
 //
-//   - A fault is told once, by the group it belongs to. A server that spells
-//     CANCELED with two Ls fails "cancel" and nothing else, although the word
-//     passes by in many answers. So answers are read generously, and a group
-//     that meets another's fault says that it could not be tested.
-//   - What was not seen to work has not passed. If the feed has no slot that
-//     shows it, or the server does not offer the method, it is "not tested".
-//   - Nothing is left behind. Every booking is cancelled as soon as its group has
-//     ended, also when the run is interrupted; what could not be cancelled is
-//     reported. All guests are made up, under one prefix that is new in each run.
+//   - Only the group to which a fault belongs reports it. A server that spells CANCELED with two Ls fails
+//     "cancel" and nothing else, although the word appears in many answers. So answers are read generously, and
+//     a group that meets another group's fault says that it could not be tested.
+//   - What was not seen to work has not passed. If the feed has no suitable slot, or the server does not offer
+//     the method, it is "not tested".
+//   - Nothing is left behind. Every booking is cancelled as soon as its group has ended, even if the run is
+//     interrupted, and the report lists what could not be cancelled. All guests are made up, under a prefix that
+//     is new in each run.
 package conform
 
 import (
@@ -38,12 +34,11 @@ import (
 	"time"
 )
 
-// Bounds of a run. A full one sends about 220 requests in 5 seconds and the
-// time of the answers.
+// Bounds of a run. A full run sends about 220 requests, and takes 5 seconds plus the time of the answers.
 const (
 	mostRequests = 1000
 	mostTime     = 10 * time.Minute
-	cleanUpTime  = time.Minute // on top of it, to take back what was booked
+	cleanUpTime  = time.Minute // in addition, to cancel what was booked
 )
 
 // Options say what to rehearse.
@@ -56,20 +51,20 @@ type Options struct {
 	Timeout      time.Duration
 
 	Now      func() time.Time
-	Sleep    func(context.Context, time.Duration) // nil: as long as that
+	Sleep    func(context.Context, time.Duration) // nil: really sleep
 	Progress func(line string)                    // nil: silence
 }
 
 // group is one chapter of a rehearsal.
 type group struct {
 	id, title string
-	books     bool   // it shows nothing if nothing can be booked
-	after     string // a group without which this one shows nothing
+	books     bool   // it needs something that can be booked
+	after     string // a group that must pass for this one to show anything
 	run       func(context.Context, *results)
 }
 
-// groups are all of them, in the order in which they run: what later ones lean
-// on comes first, and what looks at all exchanges comes last.
+// groups are all groups in the order in which they run: those that later ones depend on come first, and those
+// that look at all exchanges come last.
 var groups = []group{
 	{id: "health", title: "HealthCheck", run: health},
 	{id: "auth", title: "credentials are asked for", run: auth},
@@ -110,12 +105,12 @@ type rehearsal struct {
 	now    func() time.Time
 	sleep  func(context.Context, time.Duration)
 	say    func(format string, args ...any)
-	told   map[string]bool // faults that a group has told, for those that meet them again
+	told   map[string]bool // faults that a group has reported, for groups that meet them again
 }
 
-// Run rehearses and reports. It returns an error, and no report, if it could not
-// begin: the options are wrong, nobody answers, or the credentials are refused.
-// When ctx ends it takes back what it booked and reports what there is.
+// Run rehearses and reports. It returns an error, and no report, if it could not begin: the options are wrong,
+// nobody answers, or the server refuses the credentials. When ctx ends, it cancels what it booked and reports
+// what there is.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r, chosen, err := newRehearsal(o)
 	if err != nil {
@@ -186,9 +181,8 @@ var (
 	errRefused = errors.New("the server refuses the credentials")
 )
 
-// begin finds out whether somebody answers, and on which form of the path:
-// Google's documents print it with a trailing slash and without one. What is
-// sent from here on uses a form that works; the group "formats" tries the other.
+// begin finds out whether somebody answers, and on which form of the path: Google's documents print it with and
+// without a trailing slash. From here on requests use a form that works; the group "formats" tries the other.
 func (r *rehearsal) begin(ctx context.Context) error {
 	probe := &results{rehearsal: r, id: "begin"}
 	ask := func() *Exchange {
@@ -224,7 +218,7 @@ func (r *rehearsal) begin(ctx context.Context) error {
 	return nil
 }
 
-// runGroup tells one chapter and takes back what it booked.
+// runGroup runs one group and cancels what it booked.
 func (r *rehearsal) runGroup(ctx context.Context, g group) {
 	res := &results{rehearsal: r, id: g.id, checks: map[string]*Check{}}
 	before := r.client.count()
@@ -244,7 +238,7 @@ func (r *rehearsal) runGroup(ctx context.Context, g group) {
 	r.say("%-12s %-13s %s%s", done.ID, done.Verdict, plural(done.Requests, "request"), strings.TrimSuffix(": "+done.Reason, ": "))
 }
 
-// over says why nothing more is to be sent, or "".
+// over returns why not to send anything more, or "".
 func (r *rehearsal) over(ctx context.Context) string {
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeUp):
@@ -257,7 +251,7 @@ func (r *rehearsal) over(ctx context.Context) string {
 	return ""
 }
 
-// wait waits, unless ctx ends before.
+// wait waits, but not longer than until ctx ends.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -32,8 +32,7 @@ type feedRow struct {
 	Mode      string         `json:"confirmation_mode,omitempty"`
 }
 
-// week is a feed of a studio, with lessons for one and classes for three, and of
-// a bistro.
+// week is a feed of a studio, with lessons for one and classes for three, and of a bistro.
 func week() []feedRow {
 	var rows []feedRow
 	for day := range 8 {
@@ -104,7 +103,7 @@ func try(t *testing.T, ctx context.Context, s *server, rows []feedRow, change fu
 	return conform.Run(ctx, o)
 }
 
-// verdicts are the groups that came out so.
+// verdicts returns the groups with this verdict.
 func verdicts(r *conform.Report, v conform.Verdict) string {
 	var ids []string
 	for _, g := range r.Groups {
@@ -148,7 +147,7 @@ func wantAll(t *testing.T, s *server) {
 	}
 }
 
-// Each fault is found, and by its own group alone.
+// Each fault is found, and only by its own group.
 func TestFaultsAreFound(t *testing.T) {
 	for _, test := range []struct {
 		fault string
@@ -201,7 +200,7 @@ func find(t *testing.T, r *conform.Report, id string) conform.Check {
 	return conform.Check{}
 }
 
-// Without the group that tells a fault, the one that meets it does.
+// Without the group to which a fault belongs, the group that meets it reports it.
 func TestFaultIsToldByWhoMeetsIt(t *testing.T) {
 	for _, test := range []struct {
 		s     *server
@@ -311,7 +310,7 @@ func TestLeftoversAreReported(t *testing.T) {
 	}
 }
 
-// An answer that is lost may be a booking: asked again it is known, and cancelled.
+// A lost answer may hide a booking: repeating the request shows it, and then it is cancelled.
 func TestLostAnswersAreSettled(t *testing.T) {
 	s := &server{losesAnswers: 2}
 	r := rehearse(t, s, week(), nil)
@@ -411,7 +410,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// Guests are made up, and other ones in each run.
+// Guests are made up, and differ in each run.
 func TestGuestsAreMadeUp(t *testing.T) {
 	s := &server{}
 	first := rehearse(t, s, week(), func(o *conform.Options) { o.GuestsPrefix, o.Groups = "acme", []string{"create", "list"} })
@@ -445,7 +444,7 @@ func TestLatencyTable(t *testing.T) {
 	}
 }
 
-// Whatever a server answers, the rehearsal comes to its end and finds fault.
+// Whatever a server answers, the rehearsal ends and finds faults.
 func TestNonsense(t *testing.T) {
 	answers := map[string]int{"not there": 404, "broken": 500}
 	for _, body := range []string{

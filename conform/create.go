@@ -66,7 +66,7 @@ func statusAgrees(ctx context.Context, g *results, a *attempt) {
 	}
 }
 
-// refusesUnknown asks for what no catalogue has.
+// refusesUnknown asks for something that no catalogue has.
 func refusesUnknown(ctx context.Context, g *results) {
 	slot := g.pool.page(1)[0]
 	merchant, service := slot, slot
@@ -77,10 +77,10 @@ func refusesUnknown(ctx context.Context, g *results) {
 	g.check(ctx, "create.unknown-service", x, notStatus(x, http.StatusBadRequest))
 }
 
-// createdFaults is what is wrong with a booking that was made.
+// createdFaults is what is wrong with a new booking.
 type createdFaults struct{ id, status, slot, guest string }
 
-// judgeCreated holds a booking against what was asked for.
+// judgeCreated compares a booking with the request.
 func judgeCreated(a *attempt) (f createdFaults) {
 	b := a.booking
 	if b.BookingId == "" {
@@ -105,7 +105,7 @@ func judgeCreated(a *attempt) (f createdFaults) {
 	return f
 }
 
-// sameSlot compares what has to come back of a slot.
+// sameSlot compares what the answer must repeat of a slot.
 func sameSlot(want Slot, got *mapsbooking.Slot) string {
 	r := got.GetResources()
 	for _, p := range []struct {
@@ -128,7 +128,7 @@ func sameSlot(want Slot, got *mapsbooking.Slot) string {
 	return ""
 }
 
-// digits are those of a telephone number, which may be written in several ways.
+// digits returns the digits of a telephone number, which people write in several ways.
 func digits(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

@@ -22,7 +22,7 @@ import (
 	"holdfast/inventory/catalogue"
 )
 
-// Slot is a slot of the feed, with all that a request about it says.
+// Slot is a slot of the feed, with everything that a request about it contains.
 type Slot struct {
 	MerchantID, ServiceID string
 	StartSec, DurationSec int64
@@ -49,7 +49,7 @@ func (s Slot) resources() *mapsbooking.ResourceIds {
 	return r
 }
 
-// time is the slot in a lookup.
+// time returns the slot for a lookup.
 func (s Slot) time() *mapsbooking.SlotTime {
 	return &mapsbooking.SlotTime{
 		StartSec: s.StartSec, DurationSec: s.DurationSec, ServiceId: s.ServiceID,
@@ -57,8 +57,7 @@ func (s Slot) time() *mapsbooking.SlotTime {
 	}
 }
 
-// message is the slot in a booking. Google's samples say SYNCHRONOUS even where
-// the feed says nothing.
+// message returns the slot for a booking. Google's samples say SYNCHRONOUS even if the feed says nothing.
 func (s Slot) message() *mapsbooking.Slot {
 	mode := s.Mode
 	if mode == mapsbooking.ConfirmationMode_CONFIRMATION_MODE_UNSPECIFIED {
@@ -70,31 +69,31 @@ func (s Slot) message() *mapsbooking.Slot {
 	}
 }
 
-// meets reports whether a guest could not be at both.
+// meets reports whether a guest cannot be at both.
 func (s Slot) meets(o Slot) bool {
 	return s.StartSec < o.StartSec+o.DurationSec && o.StartSec < s.StartSec+s.DurationSec
 }
 
-// Feed is what of an availability feed a rehearsal can use.
+// Feed is what a rehearsal can use of an availability feed.
 type Feed struct {
 	Slots    int            `json:"slots"`    // in the feed, recurrences expanded
 	Chosen   int            `json:"chosen"`   // len(Usable)
 	Unusable map[string]int `json:"unusable"` // why, and how many
 	Problems []string       `json:"problems"` // of the feed itself
-	Usable   []Slot         `json:"-"`        // some of those that can be booked, of a few merchants
+	Usable   []Slot         `json:"-"`        // some of the bookable ones, of a few merchants
 
 	generatedSec int64
 }
 
-// Of a large feed some merchants are used, and some slots of each.
+// A rehearsal uses only some merchants of a large feed, and some slots of each.
 const (
 	mostMerchants = 8
 	mostSlots     = 300 // of a merchant, with one spot; and as many with several
-	mostSpots     = 20  // a slot with more is not filled
+	mostSpots     = 20  // slots with more are not filled
 )
 
-// leastNotice is how far ahead a slot has to be, to be certain that it can still
-// be booked and cancelled when its turn comes.
+// leastNotice is how far ahead a slot must be so that it can certainly still be booked and cancelled when its
+// turn comes.
 const leastNotice = time.Hour
 
 // everything lets the catalogue check an availability feed by itself.
@@ -105,8 +104,8 @@ func (everything) Merchant(string) (inventory.MerchantKind, bool) {
 }
 func (everything) Service(string, string) bool { return true }
 
-// ReadFeed reads the shards of an availability feed, plain or gzip. What is
-// wrong with its rows is noted; the rows that are right are used.
+// ReadFeed reads the shards of an availability feed, plain or gzip. It records what is wrong with rows, and uses
+// the rows that are right.
 func ReadFeed(ctx context.Context, paths []string, now time.Time) (*Feed, error) {
 	f := &Feed{Unusable: map[string]int{}, Problems: []string{}}
 	files := make([]*catalogue.File, len(paths))
@@ -128,7 +127,7 @@ func ReadFeed(ctx context.Context, paths []string, now time.Time) (*Feed, error)
 		f.problem(err)
 	}
 
-	// Once to see which merchants are worth it, once more to take their slots.
+	// Read once to choose merchants, and once more to take their slots.
 	counts := map[string][2]int{} // slots with one spot and with several, by merchant
 	err = eachSlot(paths, func(r row, s Slot) {
 		f.Slots++
@@ -170,7 +169,7 @@ func ReadFeed(ctx context.Context, paths []string, now time.Time) (*Feed, error)
 // class is 0 for a slot with one spot and 1 for one with several.
 func class(s Slot) int { return min(s.SpotsOpen, 2) - 1 }
 
-// useful are the merchants with most to show: both classes of slots, then many.
+// useful returns the most useful merchants: those with both classes of slots first, then those with most slots.
 func useful(counts map[string][2]int) []string {
 	ids := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		m, n := counts[a], counts[b]
@@ -182,7 +181,7 @@ func useful(counts map[string][2]int) []string {
 	return ids[:min(len(ids), mostMerchants)]
 }
 
-// spread picks slots from all over the list, the same ones each time.
+// spread picks slots from the whole list, the same ones each time.
 func spread(list []Slot) []Slot {
 	slices.SortFunc(list, func(a, b Slot) int { return cmp.Compare(scatter(a), scatter(b)) })
 	return list[:min(len(list), mostSlots)]
@@ -194,7 +193,7 @@ func scatter(s Slot) uint64 {
 	return h.Sum64()
 }
 
-// problem keeps the first of what is wrong with the feed.
+// problem records the first problems of the feed.
 func (f *Feed) problem(err error) {
 	if err == nil {
 		return
@@ -214,7 +213,7 @@ func (f *Feed) problem(err error) {
 	f.Problems = append(f.Problems, lines...)
 }
 
-// notes are what one should know about the feed before one reads the rest.
+// notes are what to know about the feed before reading the rest.
 func (f *Feed) notes(now time.Time) []string {
 	notes := []string{}
 	for _, p := range f.Problems {
@@ -241,7 +240,7 @@ func (f *Feed) none() string {
 // row is a row of the feed as it is written.
 type row map[string]any
 
-// unusable says why a slot is not for us, or "".
+// unusable returns why we cannot use a slot, or "".
 func (r row) unusable(s Slot, now time.Time) string {
 	rules, nowSec := r.object("scheduling_rule_overrides"), now.Unix()
 	ahead := now.Add(leastNotice).Unix()
@@ -267,7 +266,7 @@ func (r row) unusable(s Slot, now time.Time) string {
 	return ""
 }
 
-// slots are what the row publishes: a slot, or with a recurrence several.
+// slots yields what the row publishes: one slot, or several with a recurrence.
 func (r row) slots(yield func(Slot)) {
 	resources := r.object("resources")
 	s := Slot{
@@ -345,7 +344,7 @@ func (r row) has(name string) bool {
 	return true
 }
 
-// eachSlot walks the feed row by row: it may be larger than memory.
+// eachSlot walks the feed row by row, because it may be larger than memory.
 func eachSlot(paths []string, each func(row, Slot)) error {
 	for _, path := range paths {
 		err := eachRow(path, func(r row) { r.slots(func(s Slot) { each(r, s) }) })

@@ -40,7 +40,7 @@ func feedFile(t *testing.T, zip bool, meta string, rows ...string) string {
 
 const oneShard = `"total_shards": 1`
 
-// at is a row of a table for two, so many hours from now.
+// at is a row of a table for two, that many hours from now.
 func at(hours int, more string) string {
 	return fmt.Sprintf(`{"merchant_id": "bistro", "service_id": "table", "start_sec": %d, "duration_sec": "3600", "spots_total": 2%s}`,
 		begin.Add(time.Duration(hours)*time.Hour).Unix(), more)

@@ -11,8 +11,7 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// formats sends what Google may send in other forms, and then reads every answer
-// of the run strictly.
+// formats sends requests in the other forms that Google may use, and then reads every answer of the run strictly.
 func formats(ctx context.Context, g *results) {
 	if slot, ok := g.pick(ctx, bookable...); ok {
 		otherPath(ctx, g, slot)
@@ -32,8 +31,8 @@ func formats(ctx context.Context, g *results) {
 	readAll(ctx, g)
 }
 
-// otherPath calls every method under the usual form of its path and under the
-// other one. A method that is not answered under either tells nothing.
+// otherPath calls every method under both forms of its path. A method that is not answered under either shows
+// nothing.
 func otherPath(ctx context.Context, g *results, slot Slot) {
 	var faults []string
 	var example *Exchange
@@ -53,7 +52,7 @@ func otherPath(ctx context.Context, g *results, slot Slot) {
 	}
 	both(healthCheck, nil)
 	both(batchLookup, encode(lookupOf([]Slot{slot})))
-	// The same booking twice: by the other path, and again by the usual one.
+	// Send the same booking twice: by the other path, and again by the usual one.
 	guest := g.guests.next()
 	other := g.attempt(ctx, &attempt{slot: slot, guest: guest, body: encode(request(slot, guest, token()))}, call{flip: true})
 	usual := g.again(ctx, other)
@@ -65,7 +64,7 @@ func otherPath(ctx context.Context, g *results, slot Slot) {
 		x := g.send(ctx, call{method: updateBooking, body: encode(cancellation(id)), answer: &mapsbooking.UpdateBookingResponse{}, flip: true})
 		again, _ := g.cancelBooking(ctx, id)
 		compare(again, x)
-		if cancelled(x) { // and again perhaps a fault, which "cancel" tells
+		if cancelled(x) { // if cancelling has a fault, "cancel" reports it
 			g.books.gone(id)
 		}
 	}
@@ -76,9 +75,8 @@ func otherPath(ctx context.Context, g *results, slot Slot) {
 	g.check(ctx, "formats.slash", example, strings.Join(faults, "; "))
 }
 
-// variant sends a lookup and a booking written in another way, and as usual. That
-// they are understood is all that matters: a booking may fail for its own
-// reasons.
+// variant sends a lookup and a booking written in another way, and as usual. It only matters that the server
+// understands them: a booking may fail for its own reasons.
 func variant(ctx context.Context, g *results, rule string, change func(string, map[string]any)) {
 	slot, ok := g.pick(ctx, bookable...)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// guests makes people up. Each books once, unless a group says otherwise: a
-// server may refuse a second booking of the same person at the same time.
+// guests makes people up. Each books once, unless a group says otherwise, because a server may refuse a second
+// booking of the same person at the same time.
 type guests struct {
 	run string // prefix and a part that is new in each run
 	n   atomic.Int64
@@ -22,8 +22,8 @@ func newGuests(prefix string) *guests {
 	return &guests{run: prefix + "-" + strings.ToLower(rand.Text()[:8])}
 }
 
-// next is a new guest. The telephone numbers are those that Ofcom keeps for
-// drama; names have letters only, because a server may refuse others.
+// next returns a new guest. The telephone numbers are those that Ofcom reserves for drama; names have only letters,
+// because a server may refuse others.
 func (g *guests) next() *mapsbooking.UserInformation {
 	n := g.n.Add(1)
 	id := fmt.Sprintf("%s-%d", g.run, n)
@@ -33,15 +33,15 @@ func (g *guests) next() *mapsbooking.UserInformation {
 	}
 }
 
-// token is an idempotency token as Google's samples show them: decimal digits.
+// token returns an idempotency token like those in Google's samples: decimal digits.
 func token() string {
 	var b [8]byte
 	rand.Read(b[:])
 	return strconv.FormatUint(binary.BigEndian.Uint64(b[:])|1<<63, 10)
 }
 
-// strangerID is an id of the shape of a known one that names no booking: a
-// server may look at the shape first.
+// strangerID returns an id that looks like a known one but names no booking: a server may check an id's form
+// first.
 func strangerID(known string) string {
 	digits, hex := true, len(known) > 0
 	for _, c := range known {
@@ -57,7 +57,7 @@ func strangerID(known string) string {
 		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	case digits && len(known) > 9:
 		return "9" + token()[2:19] // fits 64 bits
-	case digits && known != "": // fits 32 bits, and they have not counted that far
+	case digits && known != "": // fits in 32 bits, and no server has counted that far
 		return "21470" + token()[5:10]
 	}
 	return "unknown" + random[:max(12, min(len(known), 40))]

@@ -11,8 +11,8 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// limit is how slow a method may be, and in how many of a hundred calls it may
-// be slower: the thresholds at which Google takes an integration down.
+// limit is how slow a method may be, and in how many percent of the calls it may be slower: the thresholds at
+// which Google takes an integration down.
 type limit struct {
 	method  string
 	most    time.Duration
@@ -41,8 +41,7 @@ type Timing struct {
 	Slower int     `json:"slower"`             // than the limit
 }
 
-// latency asks five times a second for a while, and then looks at how long
-// everything took that was sent in this run.
+// latency asks five times a second for a while, and then looks at how long all requests of this run took.
 func latency(ctx context.Context, g *results) {
 	sustained(ctx, g)
 	seen := g.client.all()
@@ -75,8 +74,8 @@ func latency(ctx context.Context, g *results) {
 	}
 }
 
-// sustained sends five lookups a second for five seconds, each on time whether
-// or not the one before it has been answered.
+// sustained sends five lookups a second for five seconds, each on time even if the one before it has no answer
+// yet.
 func sustained(ctx context.Context, g *results) {
 	const perSecond, seconds = 5, 5
 	page := g.pool.page(pageSlots)
@@ -117,8 +116,7 @@ func sustained(ctx context.Context, g *results) {
 	g.check(ctx, "latency.sustained", example, fault)
 }
 
-// tooSlow counts the calls of a method and those over the limit, and returns the
-// slowest.
+// tooSlow counts the calls of a method and those over the limit, and returns the slowest.
 func tooSlow(seen []*Exchange, l limit) (slowest *Exchange, n, slower int) {
 	for _, x := range seen {
 		if x.Method != l.method || !x.Good {
@@ -135,7 +133,7 @@ func tooSlow(seen []*Exchange, l limit) (slowest *Exchange, n, slower int) {
 	return slowest, n, slower
 }
 
-// latencies are the timings by method, of calls with the right credentials.
+// latencies returns the timings by method, of calls with the right credentials.
 func latencies(seen []*Exchange) []Timing {
 	var all []Timing
 	for _, method := range []string{healthCheck, batchLookup, createBooking, updateBooking, bookingStatus, listBookings} {
@@ -164,8 +162,7 @@ func latencies(seen []*Exchange) []Timing {
 	return all
 }
 
-// percentile is the smallest of the sorted that so many of a hundred do not
-// exceed.
+// percentile returns the smallest of the sorted durations that percent of them do not exceed.
 func percentile(sorted []time.Duration, percent int) float64 {
 	return millis(sorted[max(0, (len(sorted)*percent+99)/100-1)])
 }

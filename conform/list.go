@@ -71,7 +71,7 @@ func list(ctx context.Context, g *results) {
 // listFaults is what is wrong with a list of bookings.
 type listFaults struct{ missing, foreign, past string }
 
-// judgeList holds a list against the bookings that its user has.
+// judgeList compares a list with the bookings that its user has.
 func judgeList(x *Exchange, mine []string, nowSec int64) (f listFaults) {
 	resp, _ := x.Answer.(*mapsbooking.ListBookingsResponse)
 	var listed []string
@@ -97,8 +97,8 @@ func judgeList(x *Exchange, mine []string, nowSec int64) (f listFaults) {
 	return f
 }
 
-// stillListed is the fault of a list that has a cancelled booking. Of a user
-// whose only booking it was, nothing need be known any more.
+// stillListed returns the fault of a list that has a cancelled booking. If that was the user's only booking, the
+// server need not know the user any more.
 func stillListed(x *Exchange, id string, only bool) string {
 	if only && x.Status == http.StatusNotFound {
 		return ""

@@ -7,15 +7,15 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// lookupFaults is what is wrong with the answer to a lookup, each "" if nothing.
+// lookupFaults is what is wrong with the answer to a lookup; each is "" if nothing is.
 type lookupFaults struct {
 	count   string // not one answer for each slot
-	order   string // not in the order of the slots
+	order   string // the answers are not in the order of the slots
 	echo    string // not about the slots that were asked about
 	written string // an answer that does not say available: true or false
 }
 
-// any is the first of them.
+// any returns the first of them.
 func (f lookupFaults) any() string {
 	for _, s := range []string{f.count, f.order, f.echo, f.written} {
 		if s != "" {
@@ -25,7 +25,7 @@ func (f lookupFaults) any() string {
 	return ""
 }
 
-// judgeLookup holds an answer against what was asked.
+// judgeLookup compares an answer with the request.
 func judgeLookup(asked []*mapsbooking.SlotTime, x *Exchange) (f lookupFaults) {
 	resp, _ := x.Answer.(*mapsbooking.BatchAvailabilityLookupResponse)
 	got := resp.GetSlotTimeAvailability()
@@ -51,7 +51,7 @@ func judgeLookup(asked []*mapsbooking.SlotTime, x *Exchange) (f lookupFaults) {
 		}
 	}
 	if f.echo != "" {
-		f.order = "" // it cannot be told
+		f.order = "" // nobody can say
 	}
 	list, _ := member(x.Raw, "slot_time_availability").([]any)
 	for i, entry := range list {
@@ -62,16 +62,15 @@ func judgeLookup(asked []*mapsbooking.SlotTime, x *Exchange) (f lookupFaults) {
 	return f
 }
 
-// slotKey is what of a slot has to come back.
+// slotKey is what the answer must repeat of a slot.
 func slotKey(s *mapsbooking.SlotTime) string {
 	r := s.GetResourceIds()
 	return fmt.Sprintf("{service_id %q, start_sec %d, duration_sec %d, staff_id %q, room_id %q, party_size %d, availability_tag %q}",
 		s.GetServiceId(), s.GetStartSec(), s.GetDurationSec(), r.GetStaffId(), r.GetRoomId(), r.GetPartySize(), s.GetAvailabilityTag())
 }
 
-// answers are what the lookup says of each slot, nil where it says nothing. It
-// is found by the echo, so that an answer that is short or in another order can
-// still be used, and by its place if the echo is no help.
+// answers returns what the lookup says about each slot, nil if nothing. It goes by the echoed slots, so that an
+// answer that is too short or in another order is still useful, and by the position if the echo does not help.
 func answers(asked []*mapsbooking.SlotTime, x *Exchange) []*bool {
 	says := make([]*bool, len(asked))
 	resp, ok := x.Answer.(*mapsbooking.BatchAvailabilityLookupResponse)

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// pool hands out slots of the feed. It gives fresh ones as long as there are
-// any, so that groups do not trip over each other on a server that does not free
-// what is cancelled, and takes merchants in turn.
+// pool hands out slots of the feed. It prefers unused ones, so that groups do not get in each other's way on a
+// server that does not free what is cancelled, and takes merchants in turn.
 type pool struct {
 	slots     []*pooled
 	merchants map[string]int // how often each was used
@@ -19,7 +18,7 @@ type pool struct {
 type pooled struct {
 	Slot
 	uses   int
-	sooner bool // it begins within two days, in which not every guest may cancel
+	sooner bool // it begins within two days, when guests may not be allowed to cancel
 }
 
 func newPool(slots []Slot, now time.Time) *pool {
@@ -35,19 +34,18 @@ func newPool(slots []Slot, now time.Time) *pool {
 // want is a condition on a slot.
 type want func(Slot) bool
 
-// spots wants so many open spots.
+// spots wants at least least and at most most open spots.
 func spots(least, most int) want {
 	return func(s Slot) bool { return least <= s.SpotsOpen && s.SpotsOpen <= most }
 }
 
-// bookable are the usual wishes: one spot, so that a booking shows in lookups,
-// else few, else any.
+// bookable are the usual wishes: one spot, so that a booking shows in lookups, else few, else any.
 var bookable = []want{spots(1, 1), spots(2, 10), spots(1, 1<<30)}
 
 // fillable is a slot that can be filled.
 var fillable = []want{spots(1, 1), spots(2, 10)}
 
-// candidates are the slots that fit, the best first.
+// candidates returns the slots that fit, best first.
 func (p *pool) candidates(fits want) []*pooled {
 	var list []*pooled
 	for _, s := range p.slots {
@@ -73,8 +71,8 @@ func (p *pool) use(s *pooled) {
 	p.merchants[s.MerchantID]++
 }
 
-// pick returns a slot that fits and that the server says is free. It tries the
-// wishes in order and some slots for each.
+// pick returns a slot that fits and that the server says is free. It tries the wishes in order, and some slots
+// for each.
 func (g *results) pick(ctx context.Context, wishes ...want) (Slot, bool) {
 	const tries = 8
 	for _, fits := range wishes {
@@ -90,7 +88,7 @@ func (g *results) pick(ctx context.Context, wishes ...want) (Slot, bool) {
 	return Slot{}, false
 }
 
-// apart wants a slot that a guest of all these could come to as well.
+// apart wants a slot that a guest of all these can attend as well.
 func apart(from ...Slot) want {
 	return func(s Slot) bool {
 		return !slices.ContainsFunc(from, s.meets)
@@ -100,7 +98,7 @@ func apart(from ...Slot) want {
 // both wants what both want.
 func both(a, b want) want { return func(s Slot) bool { return a(s) && b(s) } }
 
-// sibling wants a slot that a booking can be moved to by its time alone.
+// sibling wants a slot to which a booking can move by changing only its time.
 func sibling(of Slot) want {
 	return both(apart(of), func(s Slot) bool {
 		return s.MerchantID == of.MerchantID && s.ServiceID == of.ServiceID &&
@@ -108,8 +106,8 @@ func sibling(of Slot) want {
 	})
 }
 
-// page is what a page of a merchant would ask about: up to n slots, of all its
-// services and days in turn. Merchants take turns too.
+// page returns what a page of a merchant would ask about: up to n slots, of all its services and days in turn.
+// Merchants take turns too.
 func (p *pool) page(n int) []Slot {
 	list := p.candidates(func(Slot) bool { return true })
 	if len(list) == 0 {
@@ -118,7 +116,7 @@ func (p *pool) page(n int) []Slot {
 	return p.pageOf(list[0].MerchantID, n)
 }
 
-// widest is the page of the merchant with most services, days and slots.
+// widest returns the page of the merchant with most services, days and slots.
 func (p *pool) widest(n int) (page []Slot) {
 	merchants := map[string]bool{}
 	for _, s := range p.slots {

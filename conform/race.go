@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// toldFull: how a full slot is refused has been judged.
+// toldFull marks that the refusal of a full slot has been judged.
 const toldFull = "full slot"
 
-// race lets more guests ask for a slot at once than it has spots.
+// race makes more guests ask for a slot at once than it has spots.
 func race(ctx context.Context, g *results) {
 	slot, ok := g.pick(ctx, spots(2, 5), spots(6, 10), spots(11, mostSpots))
 	if !ok {
@@ -69,7 +69,7 @@ func race(ctx context.Context, g *results) {
 	}
 }
 
-// firstOf is the first exchange that there is.
+// firstOf returns the first exchange that is not nil.
 func firstOf(list ...*Exchange) *Exchange {
 	for _, x := range list {
 		if x != nil {

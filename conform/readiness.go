@@ -7,15 +7,14 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// Task is one of the tasks of the partner portal's milestone "Booking Server
-// Ready". It counts as the portal does: an answer that is an HTTP error, cannot
-// be read or does not come is an error, and so is a CreateBooking that fails.
-// What is wrong inside an answer, the other groups tell.
+// Task is a task of the partner portal's milestone "Booking Server Ready". It counts like the portal: an HTTP
+// error, an unreadable answer and a missing one are errors, and so is a CreateBooking that fails. The other groups
+// report what is wrong inside an answer.
 type Task struct {
 	Task    string  `json:"task"`
 	Sent    int     `json:"sent"`
 	Good    int     `json:"good"`
-	Needed  int     `json:"needed"` // so many are needed: sent, or of bookings good
+	Needed  int     `json:"needed"` // how many are needed: sent, or for bookings good
 	Verdict Verdict `json:"verdict"`
 
 	rule      string
@@ -36,8 +35,7 @@ func (t *Task) note(x *Exchange, fault string) {
 	}
 }
 
-// readiness does what the tasks want done, as a guest would: look at a page,
-// click a slot, book it, move it.
+// readiness does what the tasks demand, as a guest would: look at a page, click a slot, book it, move it.
 func readiness(ctx context.Context, g *results) {
 	pages := &Task{Task: "BatchAvailabilityLookup, page load", rule: "readiness.page-load", Needed: 20}
 	clicks := &Task{Task: "BatchAvailabilityLookup, slot click", rule: "readiness.slot-click", Needed: 20}
@@ -81,8 +79,7 @@ func (g *results) click(ctx context.Context, clicks *Task, s Slot) (free bool) {
 	return says != nil && *says
 }
 
-// update moves the booking, or cancels it if there is no other time, and then
-// frees the slot for the next guest.
+// update moves the booking, or cancels it if there is no other time, and then frees the slot for the next guest.
 func (g *results) update(ctx context.Context, a *attempt, clicks, updates *Task) {
 	id := a.booking.BookingId
 	pending := word(a.x.Raw, "booking", "status") == "PENDING_MERCHANT_CONFIRMATION"

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// replay sends a request again, as Google does when an answer got lost.
+// replay sends a request again, as Google does when an answer gets lost.
 func replay(ctx context.Context, g *results) {
 	slot, ok := g.pick(ctx, bookable...)
 	if !ok {
@@ -43,7 +43,7 @@ func replay(ctx context.Context, g *results) {
 	g.check(ctx, "replay.first-wins", c.x, notBooking(c, a.booking.BookingId))
 }
 
-// notBooking is the fault of an answer that is not that booking.
+// notBooking returns the fault of an answer that is not that booking.
 func notBooking(a *attempt, id string) string {
 	switch {
 	case a.fault() != "":
@@ -54,8 +54,7 @@ func notBooking(a *attempt, id string) string {
 	return ""
 }
 
-// tokens sends copies of a request all at once: the first answer is slow, and
-// the one who asks is impatient.
+// tokens sends copies of a request all at once, like an impatient caller whose first answer is slow.
 func tokens(ctx context.Context, g *results) {
 	const copies = 8
 	slot, ok := g.pick(ctx, bookable...)
@@ -108,7 +107,7 @@ func atOnce(n int, try func(i int) *attempt) []*attempt {
 	return got
 }
 
-// tally is a list of texts with how often each comes.
+// tally lists texts, with how often each occurs.
 func tally(all []string) string {
 	counts := map[string]int{}
 	var order []string

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Verdict is how a rule or a group came out.
+// Verdict is the result of a rule or a group.
 type Verdict string
 
 // The verdicts. A group has passed if all of its rules have, Advice or not.
 const (
 	Passed    Verdict = "passed"
-	Advice    Verdict = "advice" // of a rule: kept, but not as one would wish
+	Advice    Verdict = "advice" // of a rule: obeyed, but not ideally
 	Partly    Verdict = "partly tested"
 	NotTested Verdict = "not tested"
 	Failed    Verdict = "failed"
 )
 
-// Report is what came of a rehearsal.
+// Report is the result of a rehearsal.
 type Report struct {
 	URL         string    `json:"url"`
 	Run         string    `json:"run"` // what the ids of this run's guests begin with
@@ -35,7 +35,7 @@ type Report struct {
 	Cleanup     Cleanup   `json:"cleanup"`
 }
 
-// Group is what came of a group.
+// Group is the result of a group.
 type Group struct {
 	ID       string  `json:"id"`
 	Title    string  `json:"title"`
@@ -45,7 +45,7 @@ type Group struct {
 	Checks   []Check `json:"checks"`
 }
 
-// Check is how a rule came out.
+// Check is the result of a rule.
 type Check struct {
 	Rule
 	Verdict  Verdict `json:"verdict"`
@@ -55,15 +55,14 @@ type Check struct {
 	Answered string  `json:"answered,omitempty"` // the first time
 }
 
-// Cleanup is what became of the bookings.
+// Cleanup is what happened to the bookings.
 type Cleanup struct {
 	Made      int        `json:"made"`
 	Cancelled int        `json:"cancelled"`
 	Left      []Leftover `json:"left"`
 }
 
-// Leftover is a booking that could not be cancelled, or a request of which
-// nobody knows whether it booked: then the BookingID is "".
+// Leftover is a booking that could not be cancelled, or a request that may have booked: then the BookingID is "".
 type Leftover struct {
 	BookingID  string    `json:"booking_id"`
 	MerchantID string    `json:"merchant_id"`
@@ -73,7 +72,7 @@ type Leftover struct {
 	Why        string    `json:"why"`
 }
 
-// Count is how many groups came out so.
+// Count returns how many groups have this verdict.
 func (r *Report) Count(v Verdict) int {
 	n := 0
 	for _, g := range r.Groups {
@@ -84,7 +83,7 @@ func (r *Report) Count(v Verdict) int {
 	return n
 }
 
-// verdict is how a group came out that has run, or "".
+// verdict returns the verdict of a group that has run, or "".
 func (r *Report) verdict(id string) Verdict {
 	for _, g := range r.Groups {
 		if g.ID == id {
@@ -94,7 +93,7 @@ func (r *Report) verdict(id string) Verdict {
 	return ""
 }
 
-// Text is the report for people: an overview, then what is to be done.
+// Text returns the report for people: an overview, then what to do.
 func (r *Report) Text() string {
 	var b strings.Builder
 	printf := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
@@ -171,7 +170,7 @@ func (r *Report) failures(b *strings.Builder) {
 	}
 }
 
-// listing is one line for each reason that checks of a group came out so.
+// listing writes one line for each reason why checks of a group have this verdict.
 func (r *Report) listing(b *strings.Builder, title string, v Verdict) {
 	said := false
 	for _, g := range r.Groups {

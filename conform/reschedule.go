@@ -7,8 +7,8 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// reschedule fills two slots but for one spot in the second, and moves a booking
-// from the first there: a spot must be free where it was, and none where it is.
+// reschedule fills two slots except for one spot in the second, and moves a booking there from the first: then a
+// spot must be free where it was, and none where it is.
 func reschedule(ctx context.Context, g *results) {
 	from, to, ok := g.pair(ctx)
 	if !ok {
@@ -61,9 +61,9 @@ func reschedule(ctx context.Context, g *results) {
 	g.check(ctx, "reschedule.again", x, judgeMoved(a, to, x).moved)
 }
 
-// pair picks two slots between which a booking can be moved by its time alone.
+// pair picks two slots between which a booking can move by changing only its time.
 func (g *results) pair(ctx context.Context) (from, to Slot, ok bool) {
-	var wishes []want // what the merchant has to confirm cannot be moved
+	var wishes []want // a booking that the merchant must confirm cannot move
 	for _, fits := range bookable {
 		wishes = append(wishes, both(fits, func(s Slot) bool { return s.Mode != mapsbooking.ConfirmationMode_CONFIRMATION_MODE_ASYNCHRONOUS }))
 	}
@@ -89,8 +89,7 @@ func (g *results) pair(ctx context.Context) (from, to Slot, ok bool) {
 	return from, to, false
 }
 
-// move asks for another time, as Google's sample does: by start and duration and
-// nothing else.
+// move asks for another time like Google's sample, with start and duration and nothing else.
 func (g *results) move(ctx context.Context, bookingID string, to Slot) *Exchange {
 	x := g.ask(ctx, updateBooking, &mapsbooking.UpdateBookingRequest{Booking: &mapsbooking.Booking{
 		BookingId: bookingID, Slot: &mapsbooking.Slot{StartSec: &to.StartSec, DurationSec: &to.DurationSec},
@@ -101,11 +100,10 @@ func (g *results) move(ctx context.Context, bookingID string, to Slot) *Exchange
 	return x
 }
 
-// movedFaults is what is wrong with a booking that was moved.
+// movedFaults is what is wrong with a moved booking.
 type movedFaults struct{ moved, id, whole string }
 
-// judgeMoved holds the answer against the booking as it was and the time that
-// it is to have.
+// judgeMoved compares the answer with the booking as it was, and with its new time.
 func judgeMoved(a *attempt, to Slot, x *Exchange) (f movedFaults) {
 	resp, _ := x.Answer.(*mapsbooking.UpdateBookingResponse)
 	b := resp.GetBooking()

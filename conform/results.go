@@ -16,19 +16,18 @@ type results struct {
 	*rehearsal
 	id      string
 	checks  map[string]*Check
-	stopped string // why the checks that are missing are missing
-	busy    int    // slots that the feed has open and the server has not
+	stopped string // why the missing checks are missing
+	busy    int    // slots that are open in the feed but not on the server
 }
 
-// check notes how a rule came out: fault "" is well. x is the exchange that
-// shows it, if one does. A rule that is checked several times has failed if it
-// failed once.
+// check records the result of a rule; fault is "" if it is obeyed. x is the exchange that shows it, if there is
+// one. A rule that is checked several times fails if it fails once.
 func (g *results) check(ctx context.Context, rule string, x *Exchange, fault string) {
 	if fault == "" {
 		g.put(rule, &Check{Verdict: Passed})
 		return
 	}
-	if why := g.over(ctx); why != "" { // what broke off is no fault of the server
+	if why := g.over(ctx); why != "" { // the run broke off, which is not the server's fault
 		g.stop("%s", why)
 		return
 	}
@@ -43,12 +42,12 @@ func (g *results) check(ctx context.Context, rule string, x *Exchange, fault str
 	g.put(rule, c)
 }
 
-// advise notes that a rule is kept, but not as one would wish.
+// advise records that a rule is obeyed, but not ideally.
 func (g *results) advise(rule, came string) {
 	g.put(rule, &Check{Verdict: Advice, Came: g.client.redact(came)})
 }
 
-// skip notes that a rule cannot be tested.
+// skip records that a rule cannot be tested.
 func (g *results) skip(rule, format string, args ...any) {
 	g.put(rule, &Check{Verdict: NotTested, Came: g.client.redact(fmt.Sprintf(format, args...))})
 }
@@ -60,7 +59,7 @@ func (g *results) stop(format string, args ...any) {
 	}
 }
 
-// noSlot stops the group for want of slots.
+// noSlot stops the group because there is no suitable slot.
 func (g *results) noSlot(which string) {
 	why := g.feed.none()
 	if g.busy > 0 {
@@ -90,8 +89,7 @@ func (g *results) excerpt(x *Exchange) (sent, answered string) {
 	return g.client.redact(sent), g.client.redact(answered)
 }
 
-// group is what the report says of the group: every rule, also those that were
-// not reached.
+// group returns what the report says about the group: every rule, including those that it did not reach.
 func (g *results) group(of group, requests int) Group {
 	done := Group{ID: of.id, Title: of.title, Requests: requests}
 	untested := 0
@@ -125,8 +123,7 @@ func (g *results) group(of group, requests int) Group {
 	return done
 }
 
-// send sends a request for the group. Once the run is over nothing is sent any
-// more, but to clean up.
+// send sends a request for the group. Once the run is over, it sends only what cleans up.
 func (g *results) send(ctx context.Context, k call) *Exchange {
 	if why := g.over(ctx); why != "" && g.id != cleanUpID {
 		return &Exchange{Group: g.id, Method: k.method, Failure: "not sent: " + why, unsent: true}
@@ -153,15 +150,15 @@ func lookupOf(slots []Slot) *mapsbooking.BatchAvailabilityLookupRequest {
 	return req
 }
 
-// free asks whether one slot can be booked, as Google does when a guest clicks
-// it. known is false if the answer does not say.
+// free asks whether one slot can be booked, like Google when a guest clicks it. known is false if the answer does
+// not say.
 func (g *results) free(ctx context.Context, s Slot) (free, known bool) {
 	x, asked := g.lookup(ctx, []Slot{s})
 	says := answers(asked, x)[0]
 	return says != nil && *says, says != nil
 }
 
-// expect checks that a lookup says what it should by now.
+// expect checks that a lookup now says what it should.
 func (g *results) expect(ctx context.Context, rule string, s Slot, free bool) {
 	x, asked := g.lookup(ctx, []Slot{s})
 	switch says := answers(asked, x)[0]; {

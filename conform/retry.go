@@ -2,8 +2,8 @@ package conform
 
 import "context"
 
-// retry fills a slot, lets a guest be refused, frees a spot, and lets the same
-// guest send the very same request again: a failure must not stick to its token.
+// retry fills a slot, has a guest refused, frees a spot, and sends the same guest's very same request again: a
+// failure must not stick to its token.
 func retry(ctx context.Context, g *results) {
 	slot, ok := g.pick(ctx, fillable...)
 	if !ok {

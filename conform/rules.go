@@ -8,8 +8,7 @@ type Rule struct {
 	Source   string `json:"source"`
 }
 
-// Where the rules stand. What Google does not say in so many words is marked:
-// inferred.
+// The sources of the rules. Rules that Google does not spell out are marked: inferred.
 const (
 	actionsCenter = "https://developers.google.com/actions-center/"
 	e2e           = actionsCenter + "verticals/reservations/e2e/"
@@ -33,7 +32,7 @@ const (
 	inferred     = ", inferred"
 )
 
-// rules are all of them, in the order of the groups.
+// rules are all rules, in the order of the groups.
 var rules = []Rule{
 	{
 		"health.serving", "GET /v3/HealthCheck with the credentials is answered with 200",

@@ -19,8 +19,7 @@ import (
 	pb "holdfast/api/mapsbooking"
 )
 
-// server is a booking server in memory, right in all that conform looks at. Each
-// switch breaks one thing.
+// server is a booking server in memory that is right in everything that conform checks. Each switch breaks one thing.
 type server struct {
 	services map[string]bool // merchant/service
 	spots    map[string]int  // of each slot, by slotName
@@ -276,8 +275,8 @@ func (s *server) newID() string {
 	return fmt.Sprint(s.last)
 }
 
-// wellFormed reports whether an id looks like one. Google knows no such thing,
-// but what does not is refused before the look-up, and not as unknown.
+// wellFormed reports whether an id looks like one. Google has no such concept, but this server refuses other ids before the lookup, and not as
+// unknown.
 func (s *server) wellFormed(id string) bool {
 	if s.uuids {
 		return regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id)

@@ -39,7 +39,7 @@ func status(ctx context.Context, g *results) {
 	g.check(ctx, "status.unknown", x, notStatus(x, http.StatusNotFound))
 }
 
-// judgeStatus holds an answer against a booking that is live.
+// judgeStatus compares an answer with a live booking.
 func judgeStatus(x *Exchange, id string) string {
 	resp, _ := x.Answer.(*mapsbooking.GetBookingStatusResponse)
 	if got := resp.GetBookingId(); got != id {

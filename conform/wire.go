@@ -15,8 +15,7 @@ import (
 	"holdfast/api/mapsbooking"
 )
 
-// encode writes a request as Google does: snake_case, 64-bit integers as
-// strings, zero values left out.
+// encode writes a request like Google: snake_case, 64-bit integers as strings, without zero values.
 func encode(m proto.Message) []byte {
 	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -29,7 +28,7 @@ func encode(m proto.Message) []byte {
 	return b.Bytes()
 }
 
-// edited is a JSON text with its objects changed by f, each with its path.
+// edited returns a JSON text whose objects f has changed; f gets each object with its path.
 func edited(text []byte, f func(path string, object map[string]any)) []byte {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -59,8 +58,8 @@ func edit(v any, path string, f func(string, map[string]any)) {
 	}
 }
 
-// member follows names into a JSON value, in either spelling: booking_id or
-// bookingId. It returns nil if there is nothing.
+// member follows names into a JSON value, in either spelling: booking_id or bookingId. It returns nil if there is
+// nothing.
 func member(v any, names ...string) any {
 	for _, name := range names {
 		object, ok := v.(map[string]any)
@@ -76,13 +75,13 @@ func member(v any, names ...string) any {
 	return v
 }
 
-// word is a member that is text: of an enumeration as it was written.
+// word returns a member that is text, such as an enumeration's word as written.
 func word(v any, names ...string) string {
 	s, _ := member(v, names...).(string)
 	return s
 }
 
-// camel spells a name as protobuf's JSON does without being told otherwise.
+// camel spells a name like protobuf's JSON by default.
 func camel(snake string) string {
 	parts := strings.Split(snake, "_")
 	for i, p := range parts[1:] {
@@ -98,7 +97,7 @@ type findings struct {
 	camel   []string // fields spelled in camel case
 	words   []string // words that their enumerations do not have
 	unknown []string // fields that the messages do not have
-	causes  []string // booking_failures whose cause is missing or no cause
+	causes  []string // booking_failures whose cause is missing or unknown
 }
 
 const cancelledTwoLs = "CANCELLED"
@@ -139,8 +138,8 @@ func strict(d protoreflect.MessageDescriptor, v any, path string, f *findings) {
 	}
 }
 
-// inEnum reports whether a value is a word of the enumeration. Google sends and
-// shows words; the numbers of some are not known to anybody.
+// inEnum reports whether a value is a word of the enumeration. Google sends and shows words; the numbers of some
+// are not published.
 func inEnum(e protoreflect.EnumDescriptor, v any) bool {
 	if v == nil {
 		return true
@@ -149,7 +148,7 @@ func inEnum(e protoreflect.EnumDescriptor, v any) bool {
 	return ok && e.Values().ByName(protoreflect.Name(s)) != nil
 }
 
-// short is a text cut to what one wants to read in a report.
+// short cuts a text to what people want to read in a report.
 func short(text []byte) string {
 	const most = 600
 	s := strings.TrimSpace(strings.ToValidUTF8(string(text), "?"))

@@ -1,6 +1,6 @@
-// Package importer reads catalogues and feeds, checks them whole, and then writes them,
-// or tells what that would do. It is the one way in for both, whoever asks: the command
-// line, or a page that takes a file.
+// Package importer reads catalogues and feeds, checks them completely, and then writes them or shows
+// what that would do. It is the only way in for both, from the command line or from a page that takes a
+// file.
 package importer
 
 import (
@@ -20,20 +20,20 @@ import (
 	"holdfast/storage"
 )
 
-// Importer imports files, once. It notes what there is to write while it checks them, and
-// knows what they may refer to: what is stored, and what the same import brings.
+// Importer imports files, once. While it checks them it collects what to write. It knows what they may
+// refer to: what is stored, and what the same import brings.
 type Importer struct {
 	Service *booking.Service
 	DB      *storage.DB
 	By      booking.By
 
-	// AllowWithdraw takes a complete feed also if it is empty or withdraws more than half
-	// of what is on sale.
+	// AllowWithdraw accepts a complete feed even if it is empty or withdraws more than half of what
+	// is on sale.
 	AllowWithdraw bool
 
-	Out      io.Writer                               // what was done, or would be, line by line
-	Warn     io.Writer                               // what is wrong, or may be, ditto
-	Progress func() func(format string, args ...any) // begins to tell how far it has come; may be nil
+	Out      io.Writer                               // gets what was done, or would be, line by line
+	Warn     io.Writer                               // gets what is wrong, or may be, line by line
+	Progress func() func(format string, args ...any) // starts a display of progress; may be nil
 
 	now time.Time
 
@@ -42,12 +42,12 @@ type Importer struct {
 	losses   []feedLoss
 	feeds    map[string]string // digests of complete feeds, by kind and time
 	writes   []func(context.Context) error
-	previews []func(context.Context) error // tell what the writes would do
+	previews []func(context.Context) error // show what the writes would do
 }
 
-// Load checks all files and writes them: clinics first, then merchants, services and
-// availability, because that is how they refer to each other. What is wrong with any of
-// them goes to Warn, and then it returns [ErrNothingWritten].
+// Load checks all files and writes them: clinics first, then merchants, services and availability,
+// because they refer to each other in that order. If anything is wrong, it goes to Warn, and Load
+// returns [ErrNothingWritten].
 func (i *Importer) Load(ctx context.Context, paths []string) error {
 	if err := i.checkFiles(ctx, paths); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (i *Importer) Load(ctx context.Context, paths []string) error {
 	return nil
 }
 
-// checkFiles checks all files; then the importer knows what there is to write.
+// checkFiles checks all files and collects what to write.
 func (i *Importer) checkFiles(ctx context.Context, paths []string) error {
 	i.now = i.Service.Now()
 	var files []*catalogue.File
@@ -89,10 +89,10 @@ func (i *Importer) checkFiles(ctx context.Context, paths []string) error {
 	return i.check(ctx, files)
 }
 
-// ErrNothingWritten: the import was refused, or only looked at.
+// ErrNothingWritten: the import was refused, or only previewed.
 var ErrNothingWritten = errors.New("nothing was written")
 
-// report says what is wrong with a file, line by line, each with its name.
+// report writes what is wrong with a file, line by line, each with the file's name.
 func report(w io.Writer, name string, err error) {
 	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
 		if !strings.HasPrefix(line, name) {
@@ -102,7 +102,7 @@ func report(w io.Writer, name string, err error) {
 	}
 }
 
-// feedLoss is a feed that takes too much away.
+// feedLoss is a feed that withdraws too much.
 type feedLoss struct {
 	name string
 	err  error
@@ -149,7 +149,7 @@ func (i *Importer) check(ctx context.Context, files []*catalogue.File) error {
 	return nil
 }
 
-// policy is what a catalogue says of a merchant that feeds make.
+// policy is what a catalogue says about a merchant that feeds make.
 type policy struct {
 	path     string
 	merchant inventory.Merchant
@@ -218,8 +218,8 @@ func (i *Importer) checkClinics(ctx context.Context, f *catalogue.File) error {
 	return nil
 }
 
-// offGrid warns of times at which a group opens and no slot starts: what is left
-// until the next one does cannot be booked.
+// offGrid warns of times at which a group opens but no slot starts: nobody can book the time until the
+// next slot.
 func (i *Importer) offGrid(path string, m inventory.Merchant) {
 	for _, g := range m.Groups {
 		if g.Timetable == nil {
@@ -241,7 +241,7 @@ func (i *Importer) offGrid(path string, m inventory.Merchant) {
 
 func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
 
-// affected lists the visits that a clinic's catalogue does not provide for.
+// affected lists the visits that a clinic's new catalogue does not provide for.
 func (i *Importer) affected(m inventory.Merchant, visits []booking.Affected) {
 	for _, a := range visits {
 		reasons := make([]string, len(a.Reasons))
@@ -285,7 +285,7 @@ func (i *Importer) checkMerchants(ctx context.Context, f catalogue.Feed) error {
 	return nil
 }
 
-// checkFeed checks what a feed is as a whole, after its rows.
+// checkFeed checks a feed as a whole, after its rows.
 func (i *Importer) checkFeed(ctx context.Context, kind storage.FeedKind, f catalogue.Feed, r catalogue.Report) (storage.Feed, error) {
 	feed := storage.Feed{Complete: f.Meta.Complete, GenerationSec: f.Meta.GenerationSec, Digest: r.Digest}
 	for _, w := range r.Warnings {
@@ -306,7 +306,7 @@ func (i *Importer) checkFeed(ctx context.Context, kind storage.FeedKind, f catal
 	return feed, i.DB.CheckFeed(ctx, kind, feed, i.now.Unix())
 }
 
-// lost tells what a complete feed takes away, if it does.
+// lost says how much a complete feed withdraws, if it does.
 func lost(format string, l catalogue.Loss) string {
 	if l.Withdrawn == 0 {
 		return ""
@@ -340,12 +340,12 @@ func (i *Importer) checkServices(ctx context.Context, f catalogue.Feed) error {
 	return nil
 }
 
-// chunk is how many published slots are written in one transaction: enough to
-// be quick, few enough that a guest does not wait.
+// chunk is how many published slots one transaction writes: enough to be fast, few enough that no guest
+// has to wait.
 const chunk = 500
 
 func (i *Importer) checkAvailability(ctx context.Context, f catalogue.Feed) error {
-	// The rows need minutes to read, this does not.
+	// Reading the rows takes minutes, so check this first.
 	if err := i.DB.CheckFeed(ctx, storage.FeedAvailability, storage.Feed{GenerationSec: f.Meta.GenerationSec}, i.now.Unix()); err != nil {
 		return err
 	}
@@ -382,10 +382,10 @@ func (i *Importer) checkAvailability(ctx context.Context, f catalogue.Feed) erro
 	return nil
 }
 
-// mostSoldOver is how many visits that were sold over one another an import lists.
+// mostSoldOver is how many visits sold over one another an import lists.
 const mostSoldOver = 100
 
-// writeAvailability returns also slots that have been sold over others.
+// writeAvailability also returns slots that have been sold over others.
 func (i *Importer) writeAvailability(ctx context.Context, f catalogue.Feed, feed storage.Feed) (withdrawn int, over []inventory.SlotKey, err error) {
 	if err := i.DB.BeginAvailability(ctx, feed, i.now.Unix()); err != nil {
 		return 0, nil, err
@@ -402,7 +402,7 @@ func (i *Importer) writeAvailability(ctx context.Context, f catalogue.Feed, feed
 	return withdrawn, over, err
 }
 
-// soldOver lists visits to come that have been sold over others.
+// soldOver lists future visits that have been sold over others.
 func (i *Importer) soldOver(visits []storage.SoldOver, err error) error {
 	for _, v := range visits[:min(len(visits), mostSoldOver)] {
 		start, end := time.Unix(v.StartSec, 0).UTC(), time.Unix(v.EndSec, 0).UTC()
@@ -414,7 +414,7 @@ func (i *Importer) soldOver(visits []storage.SoldOver, err error) error {
 	return err
 }
 
-// eachChunk gives the rows of a feed to do, a chunk at a time.
+// eachChunk calls do with the rows of a feed, a chunk at a time.
 func (i *Importer) eachChunk(ctx context.Context, f catalogue.Feed, do func([]inventory.Published) error) error {
 	rows := make([]inventory.Published, 0, chunk)
 	flush := func() error {
@@ -447,7 +447,7 @@ func leftAlone(skipped int) string {
 	return fmt.Sprintf(", rows left alone because they are of clinics of the catalogue: %d", skipped)
 }
 
-// reading says every second how far a long reading has come.
+// reading reports every second how far a long read has come.
 func (i *Importer) reading(what string, size int64) func(int64) {
 	if i.Progress == nil {
 		return func(int64) {}

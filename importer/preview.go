@@ -12,8 +12,8 @@ import (
 	"holdfast/storage"
 )
 
-// Preview tells what importing the files would do, and writes nothing. It fails
-// if a catalogue or a feed would be refused.
+// Preview shows what importing the files would do, and writes nothing. It fails if a catalogue or a feed
+// would be refused.
 func (i *Importer) Preview(ctx context.Context, paths []string) error {
 	if err := i.checkFiles(ctx, paths); err != nil {
 		return err
@@ -48,8 +48,8 @@ func (i *Importer) previewClinics(ctx context.Context, f *catalogue.File, clinic
 	return errors.Join(refused...)
 }
 
-// previewAvailability compares with what is stored: an import that brings
-// merchants, services and slots at once would add them in turn.
+// previewAvailability compares only with what is stored: it does not see merchants and services that the
+// same import would add before the slots.
 func (i *Importer) previewAvailability(ctx context.Context, f catalogue.Feed, r catalogue.Report) error {
 	f.Progress = i.reading("comparing "+name(f), f.Size())
 	var sum storage.PublishedChange
@@ -66,7 +66,7 @@ func (i *Importer) previewAvailability(ctx context.Context, f catalogue.Feed, r 
 	return nil
 }
 
-// previewPolicy compares what no feed says of a merchant.
+// previewPolicy compares what feeds do not say about a merchant.
 func (i *Importer) previewPolicy(ctx context.Context, p policy) error {
 	before, err := i.DB.Refreshed(ctx, p.merchant.ID)
 	if errors.Is(err, booking.ErrNotFound) { // the same import brings it

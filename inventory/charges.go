@@ -1,8 +1,7 @@
 package inventory
 
-// Charges are what a visit costs, as a catalogue or a feed says it of a service
-// or of one slot. They are data: nothing here charges anybody. The zero value
-// says nothing.
+// Charges are what a visit costs, according to a catalogue or a feed, for a service or for one slot.
+// They are data: nothing here charges anybody. The zero value says nothing.
 type Charges struct {
 	Price           *Price   `json:"price,omitempty"`
 	PriceType       string   `json:"price_type,omitempty"`        // [PerPerson], or for the visit
@@ -12,8 +11,7 @@ type Charges struct {
 	Prepaid         bool     `json:"prepaid,omitempty"` // the price is to be paid in advance
 }
 
-// PerPerson is the type of a price, a deposit or a fee that is for each of the
-// party, in Google's word (PriceType).
+// PerPerson is the type of a price, a deposit or a fee for each person, in Google's word (PriceType).
 const PerPerson = "PER_PERSON"
 
 // Price is an amount in micros of a currency (1.95 USD is 1,950,000).
@@ -23,8 +21,8 @@ type Price struct {
 	Tag      string `json:"pricing_option_tag,omitempty"`
 }
 
-// Deposit is charged up front and kept if the guest cancels later than this
-// many seconds before the start.
+// Deposit is charged up front, and kept if the guest cancels later than this many seconds before the
+// start.
 type Deposit struct {
 	Deposit                   *Price `json:"deposit,omitempty"`
 	MinAdvanceCancellationSec int64  `json:"min_advance_cancellation_sec,omitempty"`
@@ -37,8 +35,7 @@ type Fee struct {
 	Type string `json:"fee_type,omitempty"`
 }
 
-// Over is c where it says something, else what under says: a slot's charges lie
-// over its service's.
+// Over returns c, completed by under where c says nothing: a slot's charges override its service's.
 func (c Charges) Over(under Charges) Charges {
 	if c.Price == nil {
 		c.Price, c.PriceType = under.Price, under.PriceType
@@ -56,8 +53,7 @@ func (c Charges) Over(under Charges) Charges {
 	return c
 }
 
-// SmallestUnit is the smallest amount of a currency that can be paid, in micros.
-// (ISO 4217)
+// SmallestUnit returns the smallest amount of a currency that can be paid, in micros. (ISO 4217)
 func SmallestUnit(currency string) int64 {
 	switch currency {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":
@@ -68,8 +64,8 @@ func SmallestUnit(currency string) int64 {
 	return 10_000
 }
 
-// Due is the price of a visit of so many people and the tax in it, rounded to
-// the micro; nil is nothing said.
+// Due returns the price of a visit of party people, and the tax in it, rounded to the micro; nil if
+// nothing is said.
 func (c Charges) Due(party int) (price, tax *Price) {
 	if c.Price == nil {
 		return nil, nil

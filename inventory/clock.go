@@ -2,8 +2,7 @@ package inventory
 
 import "time"
 
-// OnClock is a moment as the clock on the wall shows it, and with the offset where
-// it shows that twice.
+// OnClock returns a moment as the clock on the wall shows it, with the offset if it shows that twice.
 func OnClock(t time.Time, layout string) string {
 	if Ambiguous(t) {
 		layout += " -07:00"
@@ -11,8 +10,8 @@ func OnClock(t time.Time, layout string) string {
 	return t.Format(layout)
 }
 
-// Period is [startSec, endSec) by the clock in loc, with the day of its end if that
-// is another one. Midnight is the end of a day.
+// Period returns [startSec, endSec) by the clock in loc, with the end's day if it differs. Midnight is
+// the end of a day.
 func Period(startSec, endSec int64, loc *time.Location) string {
 	start, end := time.Unix(startSec, 0).In(loc), time.Unix(endSec, 0).In(loc)
 	layout := "2006-01-02 15:04"

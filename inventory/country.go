@@ -9,7 +9,7 @@ import (
 //go:embed zones.txt
 var zonesText string
 
-// homes is the country of each time zone of the tz database that is of one.
+// homes has the country of each time zone of the tz database that belongs to one.
 var homes = sync.OnceValue(func() map[string]string {
 	homes := map[string]string{}
 	for line := range strings.Lines(zonesText) {
@@ -24,7 +24,7 @@ var homes = sync.OnceValue(func() map[string]string {
 	return homes
 })
 
-// countries are those that have a time zone.
+// countries are the countries that have a time zone.
 var countries = sync.OnceValue(func() map[string]bool {
 	countries := map[string]bool{}
 	for _, c := range homes() {
@@ -33,13 +33,12 @@ var countries = sync.OnceValue(func() map[string]bool {
 	return countries
 })
 
-// IsCountry reports whether code is that of a country with people in it
-// (ISO 3166-1, two capital letters).
+// IsCountry reports whether code is the code of an inhabited country (ISO 3166-1, two capital
+// letters).
 func IsCountry(code string) bool { return countries()[code] }
 
-// Home is the country that a merchant is in, by which telephone numbers are read
-// that are written without one: the catalogue's, else that of the time zone; ""
-// if neither says (ISO 3166-1, two capital letters).
+// Home returns the merchant's country, for reading telephone numbers without a calling code: the
+// catalogue's, or else the time zone's; "" if neither is known (ISO 3166-1, two capital letters).
 func (m *Merchant) Home() string {
 	if m.Country != "" {
 		return m.Country

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Difference is one thing in which two catalogues of a merchant differ.
+// Difference is one difference between two catalogues of a merchant.
 type Difference struct {
 	What   string // "zone 65a000000000000000000001"
 	Kind   DifferenceKind
@@ -18,7 +18,7 @@ type Difference struct {
 	After  string
 }
 
-// DifferenceKind is what becomes of a thing.
+// DifferenceKind is what happens to a thing.
 type DifferenceKind string
 
 // The kinds of difference.
@@ -35,8 +35,8 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s %s: %s: %s → %s", d.Kind, d.What, d.Member, d.Before, d.After)
 }
 
-// Differences are what changes from one catalogue of a merchant, or none, to the
-// next, in the order of the catalogue; what is removed comes last.
+// Differences returns what changes from one catalogue of a merchant, or none, to the next, in the
+// order of the catalogue; what is removed comes last.
 func Differences(before, after *Merchant) []Difference {
 	old, next := things(before), things(after)
 	var all []Difference
@@ -60,8 +60,8 @@ func Differences(before, after *Merchant) []Difference {
 	return all
 }
 
-// thing is an entry of a catalogue with its members as text. Things of one kind
-// have the same members in the same order.
+// thing is an entry of a catalogue with its members as text. Things of one kind have the same members
+// in the same order.
 type thing struct {
 	what    string
 	members []member
@@ -77,8 +77,8 @@ func (t *thing) add(name string, value any) {
 	t.members = append(t.members, member{name, text})
 }
 
-// things are all entries of a catalogue, in its order. The order of a group's
-// zones is a member of the group: guests get the first that has room.
+// things returns all entries of a catalogue, in order. The order of a group's zones is a member of the
+// group, because guests get the first zone with room.
 func things(m *Merchant) []thing {
 	if m == nil {
 		return nil
@@ -90,7 +90,7 @@ func things(m *Merchant) []thing {
 	c.add("guests.max_upcoming", m.Guests.MaxUpcoming)
 	c.add("guests.max_own_leases", m.Guests.MaxOwnLeases)
 	c.add("guests.max_leases", m.Guests.MaxLeases)
-	c.add("guests.banned", len(m.Guests.Banned)) // who, is for nobody else
+	c.add("guests.banned", len(m.Guests.Banned)) // only the number: who they are is nobody else's business
 	c.add("guests.name_pattern", m.Guests.NamePattern)
 	c.add("guests.phone_pattern", m.Guests.PhonePattern)
 	c.add("guests.prepayment_required", m.Guests.PrepaymentRequired)
@@ -164,7 +164,7 @@ func things(m *Merchant) []thing {
 	return all
 }
 
-// String is what a visit costs, for people.
+// String returns what a visit costs, for people.
 func (c Charges) String() string {
 	text, err := json.Marshal(c)
 	if err != nil || string(text) == "{}" {
@@ -182,7 +182,7 @@ func day(d Date) string {
 	return d.String()
 }
 
-// String is a grid as people read it.
+// String returns a grid, for people.
 func (g Grid) String() string {
 	if g == GridStandard {
 		return "standard time"
@@ -190,7 +190,7 @@ func (g Grid) String() string {
 	return string(g)
 }
 
-// String is a week as people read it; of nil, "always".
+// String returns a week, for people; nil is "always".
 func (t *Timetable) String() string {
 	if t == nil {
 		return "always"

@@ -63,7 +63,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// No member of the catalogue can change without being told.
+// No member of the catalogue can change without a difference.
 func TestDifferencesAreComplete(t *testing.T) {
 	silent := map[string]bool{"ID": true, "Kind": true, "Location": true, "Version": true, "ZoneID": true, "Former": true, "Chairs": true}
 	var visit func(path string, pick func(*Merchant) reflect.Value)

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// Grid says where the slots of a group begin. Slots lie at the same times of the
-// clock on the wall all year: a slot that the clock skips is not there that night,
-// and one that it shows twice is there twice.
+// Grid says where the slots of a group begin. Slots keep their times on the clock all year: a slot that
+// the clock skips does not exist that night, and one that the clock shows twice exists twice.
 type Grid string
 
 // The grids.
@@ -16,26 +15,25 @@ const (
 	GridMidnight Grid = "midnight" // counted from midnight
 	GridOpening  Grid = "opening"  // counted from the opening time, and anew after each break
 
-	// GridStandard is counted from midnight of standard time, so that it moves
-	// against the clock when summer time begins and ends. Groups have it that
-	// were imported when there was no other, until they are imported again.
+	// GridStandard is counted from midnight of standard time, so it moves against the clock when
+	// summer time begins and ends. Groups that were imported when there was no other grid have it
+	// until they are imported again.
 	GridStandard Grid = ""
 )
 
 // TimeSlot is [StartSec, EndSec) in Unix seconds.
 type TimeSlot struct{ StartSec, EndSec int64 }
 
-// OpenSlots are those of the group's slots, in order, that begin in [from, to) and
-// during which it is open all the time, by the clock in loc. None is before the
-// group's start date, and no two overlap: where clocks are changed within a slot,
-// the next one may cut it short.
+// OpenSlots returns the group's slots, in order, that begin in [from, to) and throughout which it is
+// open, by the clock in loc. None is before the group's start date, and no two overlap: if the clock
+// changes within a slot, the next one may cut it short.
 func (g *Group) OpenSlots(from, to time.Time, loc *time.Location) []TimeSlot {
 	if !g.StartDate.IsZero() {
 		if first := g.StartDate.At(0, loc); from.Before(first) {
 			from = first
 		}
 	}
-	first := from.Add(time.Second - 1).Unix() // no slot starts within a second
+	first := from.Add(time.Second - 1).Unix() // slots start on full seconds
 	var slots []TimeSlot
 	for _, s := range g.openBetween(from.In(loc), to.Add(time.Duration(g.IntervalSec)*time.Second).In(loc)) {
 		for i, start := range s.starts {
@@ -57,9 +55,8 @@ type opening struct {
 	starts []int64
 }
 
-// openBetween are the opening times of the days from first to last, which are in
-// the group's location. Two that follow one another without a gap, as over
-// midnight, are one.
+// openBetween returns the opening times of the days from first to last, which are in the group's
+// location. It joins two without a gap between them, as over midnight.
 func (g *Group) openBetween(first, last time.Time) []opening {
 	var open []opening
 	for d := DateOf(first); !DateOf(last).Before(d); d = d.plus(1) {
@@ -75,8 +72,8 @@ func (g *Group) openBetween(first, last time.Time) []opening {
 	return open
 }
 
-// starts are the starts of slots in an opening time of a day: as long as the
-// clock runs evenly, they are an interval apart.
+// starts returns the starts of slots in an opening time of a day. While the clock runs evenly, they are
+// an interval apart.
 func (g *Group) starts(s span, origin int64, loc *time.Location) []int64 {
 	var starts []int64
 	for t := s.start; t.Before(s.end); {
@@ -89,8 +86,8 @@ func (g *Group) starts(s span, origin int64, loc *time.Location) []int64 {
 	return starts
 }
 
-// even is the end of the time from t, at most until, in which the clock in loc runs
-// evenly. (Time.ZoneBounds ends a leap year a day before its last.)
+// even returns until when the clock in loc runs evenly from t on, at most until. (Time.ZoneBounds ends
+// a leap year a day before its last.)
 func even(t, until time.Time, loc *time.Location) time.Time {
 	_, offset := t.In(loc).Zone()
 	runs := func(seconds int) bool {
@@ -104,8 +101,8 @@ func even(t, until time.Time, loc *time.Location) time.Time {
 	return t.Add(time.Duration(n) * time.Second)
 }
 
-// phase is how many seconds after a slot of the grid has begun it is at t, by the
-// clock in loc. The origin is that of the opening time which t is in.
+// phase returns how many seconds after the start of a slot of the grid t is, by the clock in loc. origin
+// is the origin of the opening time that contains t.
 func (g *Group) phase(t time.Time, origin int64, loc *time.Location) int64 {
 	if g.Grid == GridStandard {
 		return mod(t.Unix()-g.AnchorSec, g.IntervalSec)
@@ -114,9 +111,9 @@ func (g *Group) phase(t time.Time, origin int64, loc *time.Location) int64 {
 	return mod(t.Unix()+int64(offset)-origin, g.IntervalSec) // the interval divides a day
 }
 
-// origin is the time of the clock, in seconds after midnight, from which slots are
-// counted in an opening time of day d. One that goes on over midnight goes on
-// with its slots too; one that never ends has those of midnight.
+// origin returns the time on the clock, in seconds after midnight, from which slots are counted in an
+// opening time of day d. If the opening time continues over midnight, so do its slots; if it never ends,
+// its slots are counted from midnight.
 func (g *Group) origin(d Date, s span) int64 {
 	if g.Grid != GridOpening || g.Timetable == nil {
 		return 0
@@ -136,9 +133,8 @@ func (g *Group) origin(d Date, s span) int64 {
 	return int64(from) * 60
 }
 
-// Phase is how many seconds after a start of one of the group's slots startSec is,
-// by the clock in loc; 0 is a start. While a group with [GridOpening] is closed
-// there are no slots, and known is false.
+// Phase returns how many seconds after the start of one of the group's slots startSec is, by the clock in
+// loc; 0 is a start. While a group with [GridOpening] is closed it has no slots, and known is false.
 func (g *Group) Phase(startSec int64, loc *time.Location) (sec int64, known bool) {
 	t := time.Unix(startSec, 0)
 	if g.Grid != GridOpening {
@@ -153,19 +149,17 @@ func (g *Group) Phase(startSec int64, loc *time.Location) (sec int64, known bool
 	return g.phase(t, g.origin(d, spans[i]), loc), true
 }
 
-// OnGrid reports whether one of the group's slots could start at startSec (Unix
-// seconds), by the clock in loc. That the group is closed then is for [Group.Open]
-// to say.
+// OnGrid reports whether one of the group's slots could start at startSec (Unix seconds), by the clock in
+// loc. Whether the group is open then is up to [Group.Open].
 func (g *Group) OnGrid(startSec int64, loc *time.Location) bool {
 	sec, _ := g.Phase(startSec, loc)
 	return sec == 0
 }
 
-// Align sets what follows from the group's interval, grid and timetable: the steps
-// in which its lanes are counted. A step never moves against real time, whatever
-// clocks do, so the lanes' slots are those of an absolute grid; and every slot of
-// the group consists of whole steps. Where clocks are not changed and slots begin
-// at multiples of the interval, the step is the interval.
+// Align derives the steps in which the group's lanes are counted from its interval, grid and timetable. A
+// step never moves against real time, whatever clocks do, so the lanes' slots form an absolute grid, and
+// every slot of the group consists of whole steps. If the clock never changes and slots begin at multiples
+// of the interval, the step is the interval.
 func (g *Group) Align(loc *time.Location) {
 	g.AnchorSec = GridAnchor(g.IntervalSec, loc)
 	g.StepSec = g.IntervalSec
@@ -181,9 +175,8 @@ func (g *Group) Align(loc *time.Location) {
 	}
 }
 
-// Settle gives a group that has been imported when there was one grid only the one
-// of midnight, if that makes no difference: neither to its slots nor to how they
-// are counted.
+// Settle gives a group that was imported when there was only one grid the midnight grid, if that changes
+// neither its slots nor how they are counted.
 func (g *Group) Settle(loc *time.Location) {
 	aligned := *g
 	aligned.Grid = GridMidnight
@@ -193,8 +186,8 @@ func (g *Group) Settle(loc *time.Location) {
 	}
 }
 
-// OffGrid are the times, in minutes after midnight, at which a day opens, in the
-// morning or after a break, and no slot starts.
+// OffGrid returns the times, in minutes after midnight, at which a day opens, in the morning or after a
+// break, but no slot starts.
 func (g *Group) OffGrid(d *Day) []int {
 	if g.Grid == GridOpening {
 		return nil
@@ -202,14 +195,14 @@ func (g *Group) OffGrid(d *Day) []int {
 	return slices.DeleteFunc(d.opens(), func(minutes int) bool { return int64(minutes)*60%g.IntervalSec == 0 })
 }
 
-// NextSlot is the first start of a slot that is not before a time of the clock, in
-// minutes after midnight, on a day without a change of clocks.
+// NextSlot returns the first start of a slot at or after a time on the clock, in minutes after midnight, on
+// a day without a clock change.
 func (g *Group) NextSlot(minutes int) int {
 	interval := int(g.IntervalSec / 60)
 	return (minutes + interval - 1) / interval * interval
 }
 
-// step is the length of a slot of the group's lanes, in seconds.
+// step returns the length of a slot of the group's lanes, in seconds.
 func (g *Group) step() int64 {
 	if g.StepSec == 0 { // imported before there were steps
 		return g.IntervalSec
@@ -217,12 +210,11 @@ func (g *Group) step() int64 {
 	return g.StepSec
 }
 
-// shifts are the numbers of seconds by which the clock in loc is put forward and
-// back, from 2026 on for twenty years. Earlier ones do not matter, and further
-// ones are those again, where they are known at all.
+// shifts returns by how many seconds the clock in loc is put forward and back in the twenty years from 2026
+// on. Earlier shifts do not matter, and later ones, as far as they are known, repeat these.
 func shifts(loc *time.Location) []int64 {
 	var all []int64
-	const week = 7 * 24 * time.Hour // in which it is not both
+	const week = 7 * 24 * time.Hour // the clock does not change twice within a week
 	_, before := time.Date(2026, time.January, 1, 0, 0, 0, 0, loc).Zone()
 	for t := time.Date(2026, time.January, 1, 0, 0, 0, 0, loc); t.Year() < 2046; t = t.Add(week) {
 		_, after := t.Zone()
@@ -235,19 +227,19 @@ func shifts(loc *time.Location) []int64 {
 	return slices.Compact(all)
 }
 
-// GridAnchor is the offset of a grid of intervalSec long slots that is counted
-// from standard-time midnight in loc.
+// GridAnchor returns the offset of a grid of slots of intervalSec that is counted from midnight of standard
+// time in loc.
 func GridAnchor(intervalSec int64, loc *time.Location) int64 {
-	// Standard time is the smaller of the year's two offsets, north and south.
+	// Standard time is the smaller of the year's two offsets, in both hemispheres.
 	_, january := time.Date(2026, time.January, 1, 0, 0, 0, 0, loc).Zone()
 	_, july := time.Date(2026, time.July, 1, 0, 0, 0, 0, loc).Zone()
 	return mod(-int64(min(january, july)), intervalSec)
 }
 
-// mod is the remainder of a by n that is not negative.
+// mod returns the non-negative remainder of a divided by n.
 func mod(a, n int64) int64 { return (a%n + n) % n }
 
-// gcd is the greatest common divisor, which is not negative.
+// gcd returns the greatest common divisor, which is not negative.
 func gcd(a, b int64) int64 {
 	for b != 0 {
 		a, b = b, a%b

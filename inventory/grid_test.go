@@ -99,8 +99,7 @@ func local(t *testing.T, s string, loc *time.Location) time.Time {
 	return x.UTC()
 }
 
-// A slot is open if and only if a visit as long as it may take place then: the
-// list agrees with [Group.Open], in weeks in which clocks change too.
+// A slot is open if and only if a visit of its length may take place then: the list agrees with [Group.Open], even in weeks with a clock change.
 func TestOpenSlotsAreOpen(t *testing.T) {
 	day := &Day{Start: 60, End: 23 * 60, Breaks: []Break{{12*60 + 20, 13 * 60}, {2*60 + 30, 3 * 60}}}
 	timetables := map[string]*Timetable{"always": nil, "some": {time.Saturday: day, time.Sunday: day, time.Monday: {Start: 0, End: 24 * 60}, time.Tuesday: {Start: 0, End: 24 * 60}}}
@@ -127,8 +126,7 @@ func TestOpenSlotsAreOpen(t *testing.T) {
 	}
 }
 
-// Slots by the clock on the wall, on the nights on which it is changed too. Each is
-// told with its end.
+// Slots by the clock on the wall, even on nights on which it changes, each with its end.
 func TestSlotsByTheClock(t *testing.T) {
 	day := func(start, end int, breaks ...Break) *Timetable {
 		d := &Day{Start: start, End: end, Breaks: breaks}
@@ -183,10 +181,8 @@ var clocks = []string{
 	"America/New_York", "Europe/Dublin", "Africa/Casablanca", "Australia/Lord_Howe", "Asia/Kathmandu", "Asia/Seoul", "America/Santiago", "Antarctica/Troll",
 }
 
-// Over twenty years, in zones that change their clocks in every way: whoever is
-// open all the time has, each day, the slots of every other day, but for those
-// times that the clock skips or shows twice; no two slots overlap; and each
-// consists of whole steps of the lane, which never move against real time.
+// Over twenty years, in zones with every kind of clock change: a group that is always open has the same slots every day, except at times that the
+// clock skips or shows twice; no two slots overlap; and each consists of whole steps of the lane, which never move against real time.
 func TestSlotsOfManyYears(t *testing.T) {
 	for _, name := range clocks {
 		loc := zone(t, name)
@@ -233,8 +229,7 @@ func wallStarts(d Date, minutes int64, loc *time.Location) []int64 {
 	return starts
 }
 
-// Who opens at nine has a slot at nine all year, and after each break one when it
-// ends; and what a list of slots says of a start, OnGrid says too, minute by minute.
+// A group that opens at nine has a slot at nine all year, and one at the end of each break. OnGrid agrees with the list of slots, minute by minute.
 func TestOpeningTimesAllYear(t *testing.T) {
 	day := &Day{Start: 9*60 + 10, End: 18 * 60, Breaks: []Break{{13 * 60, 14*60 + 5}}}
 	short := &Day{Start: 0, End: 3 * 60, Breaks: []Break{{95, 100}}}
@@ -283,8 +278,7 @@ func TestOpeningTimesAllYear(t *testing.T) {
 	}
 }
 
-// Lanes are counted in whole slots wherever that is possible, so that those of
-// clinics that have never noticed a change of clocks stay the lanes they are.
+// Lanes are counted in whole slots wherever possible, so that lanes of clinics without clock changes stay the same lanes.
 func TestAlign(t *testing.T) {
 	opens := func(starts ...int) *Timetable {
 		var week Timetable

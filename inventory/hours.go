@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Date is a day of the calendar, in whatever zone its owner lives.
+// Date is a day of the calendar, in its owner's time zone.
 type Date struct {
 	Year  int
 	Month time.Month
@@ -22,7 +22,7 @@ func ParseDate(s string) (Date, error) {
 	return DateOf(t), nil
 }
 
-// DateOf is the day of t in t's location.
+// DateOf returns the day of t in t's location.
 func DateOf(t time.Time) Date {
 	y, m, d := t.Date()
 	return Date{y, m, d}
@@ -48,10 +48,10 @@ func (d Date) Before(o Date) bool {
 	return d.Day < o.Day
 }
 
-// At is the first moment of the day in loc at which the clock on the wall has
-// reached this many minutes after midnight. It is right on the days on which
-// clocks change too: a time that the change skips is the moment of the change,
-// a time that comes twice is its first coming. 24*60 is the end of the day.
+// At returns the first moment of the day in loc at which the clock on the wall has reached this many
+// minutes after midnight. It is right even on days on which the clock changes: a time that the change
+// skips is the moment of the change, and a time that comes twice is the first one. 24*60 is the end of the
+// day.
 func (d Date) At(minutes int, loc *time.Location) time.Time {
 	t := time.Date(d.Year, d.Month, d.Day, 0, minutes, 0, 0, loc)
 	asked := time.Date(d.Year, d.Month, d.Day, 0, minutes, 0, 0, time.UTC)
@@ -72,12 +72,12 @@ func (d Date) At(minutes int, loc *time.Location) time.Time {
 	return t
 }
 
-// Ambiguous reports whether the clock on the wall, in t's location, shows the time
-// of t at another moment too, because it is put back in between.
+// Ambiguous reports whether the clock on the wall, in t's location, shows the time of t at another moment,
+// too, because it is put back in between.
 func Ambiguous(t time.Time) bool {
 	start, end := t.ZoneBounds()
 	_, offset := t.Zone()
-	twice := func(at time.Time) bool { // with the offset that there is at another time
+	twice := func(at time.Time) bool { // with the offset at another time
 		_, other := at.Zone()
 		again := t.Add(time.Duration(offset-other) * time.Second)
 		return !again.Equal(t) && wall(again).Equal(wall(t))
@@ -85,7 +85,7 @@ func Ambiguous(t time.Time) bool {
 	return !start.IsZero() && twice(start.Add(-time.Second)) || !end.IsZero() && twice(end)
 }
 
-// wall is what the clock on the wall shows at t, as if it were UTC.
+// wall returns what the clock on the wall shows at t, as if it were UTC.
 func wall(t time.Time) time.Time {
 	y, m, d := t.Date()
 	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
@@ -94,7 +94,7 @@ func wall(t time.Time) time.Time {
 // Timetable is a week's opening times; nil is a closed day.
 type Timetable [7]*Day // by time.Weekday
 
-// Day is one day's opening time in minutes after midnight, with its breaks.
+// Day is a day's opening time in minutes after midnight, with its breaks.
 type Day struct {
 	Start, End int
 	Breaks     []Break
@@ -105,8 +105,8 @@ type Break struct {
 	Start, End int
 }
 
-// opens are the times, in minutes after midnight, at which the day opens: in the
-// morning, and after each break. nil never does.
+// opens returns the times, in minutes after midnight, at which the day opens: in the morning, and after each
+// break. A nil day never opens.
 func (d *Day) opens() []int {
 	if d == nil {
 		return nil
@@ -120,7 +120,7 @@ func (d *Day) opens() []int {
 	return all
 }
 
-// openings is what the breaks leave of the day's opening time, in order.
+// openings returns what the breaks leave of the day's opening time, in order.
 func (d *Day) openings() []Break {
 	var open []Break
 	from := d.Start
@@ -133,8 +133,8 @@ func (d *Day) openings() []Break {
 	return append(open, Break{from, d.End})
 }
 
-// span is [start, end) in real time; from and to are what the clock is said to
-// show then, in minutes after midnight.
+// span is [start, end) in real time; from and to are the timetable's times for it, in minutes after
+// midnight.
 type span struct {
 	start, end time.Time
 	from, to   int
@@ -142,8 +142,8 @@ type span struct {
 
 func (s span) holds(t time.Time) bool { return !t.Before(s.start) && t.Before(s.end) }
 
-// openSpans are the times on day d that a timetable (nil: always open) and closed
-// days leave for visits.
+// openSpans returns the times on day d that a timetable (nil: always open) and closed days leave for
+// visits.
 func openSpans(week *Timetable, closed []Date, d Date, loc *time.Location) []span {
 	if slices.Contains(closed, d) {
 		return nil
@@ -162,9 +162,8 @@ func openSpans(week *Timetable, closed []Date, d Date, loc *time.Location) []spa
 	return open
 }
 
-// Open reports whether the group's timetable lets a visit take place in
-// [start, end): all of it within opening times, none of it in a break or on a
-// closed day, by the clock in loc. It binds guests and the desk alike.
+// Open reports whether the group's timetable allows a visit in [start, end): all of it within opening times,
+// none of it in a break or on a closed day, by the clock in loc. It binds guests and the desk alike.
 func (g *Group) Open(start, end time.Time, loc *time.Location) bool {
 	return open(g.Timetable, g.ClosedDays, start, end, loc)
 }
@@ -187,9 +186,8 @@ func open(week *Timetable, closed []Date, start, end time.Time, loc *time.Locati
 	return true
 }
 
-// OpenToGuests reports whether a guest may book a visit that starts at start:
-// not before the group's start date, and not so shortly before a slot of today
-// that the same-day buffer has closed it. The desk is not bound by either.
+// OpenToGuests reports whether a guest may book a visit that starts at start: not before the group's start
+// date, and not once the same-day buffer has closed today's slot. Neither binds the desk.
 func (g *Group) OpenToGuests(start, now time.Time, loc *time.Location) bool {
 	start, now = start.In(loc), now.In(loc)
 	if DateOf(start).Before(g.StartDate) {

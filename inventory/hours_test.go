@@ -103,8 +103,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// A doctor's hours are read by the same clock as the clinic's, and days off go
-// before them.
+// A doctor's hours use the same clock as the clinic's, and days off take precedence.
 func TestStaffOpen(t *testing.T) {
 	nights := &Staff{
 		Timetable:  &Timetable{time.Saturday: {Start: 22 * 60, End: 24 * 60}, time.Sunday: {Start: 0, End: 4 * 60, Breaks: []Break{{60, 90}}}},

@@ -5,17 +5,15 @@ import (
 	"strings"
 )
 
-// The clinic family's ids of zones, groups, staff, visits, visitors and blocks are
-// object ids: 24 hex digits, which mean the same in either case. Ids of merchants,
-// services and feeds are free text, and compared as they are.
+// The clinics' ids of zones, groups, staff, visits, visitors and blocks are object ids: 24 hex digits, which
+// mean the same in either case. Ids of merchants, services and feeds are free text, and compared as they are.
 
 // IsObjectID reports whether s has the form of an object id.
 func IsObjectID(s string) bool {
 	return len(s) == 24 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
-// PlainID is an object id in small letters, in which we make them; any other text
-// stays as it is.
+// PlainID returns an object id in lower case, as we make them; any other text stays as it is.
 func PlainID(s string) string {
 	if IsObjectID(s) {
 		return strings.ToLower(s)
@@ -23,20 +21,20 @@ func PlainID(s string) string {
 	return s
 }
 
-// SameID reports whether two ids of the family name the same thing.
+// SameID reports whether two ids name the same thing.
 func SameID(a, b string) bool { return a == b || IsObjectID(a) && strings.EqualFold(a, b) }
 
-// Spellings are object ids as they have been stored, by their plain form.
+// Spellings are stored object ids, by their plain form.
 type Spellings map[string]string
 
-// Add notes how an id is spelled, unless that is known already.
+// Add adds an id's spelling, unless there is one already.
 func (s Spellings) Add(id string) {
 	if _, known := s[PlainID(id)]; !known {
 		s[PlainID(id)] = id
 	}
 }
 
-// of is how an id is spelled, or the id.
+// of returns the stored spelling of an id, or the id.
 func (s Spellings) of(id string) string {
 	if known, ok := s[PlainID(id)]; ok {
 		return known
@@ -44,11 +42,10 @@ func (s Spellings) of(id string) string {
 	return id
 }
 
-// Known are the ids of a clinic's catalogue, as they have been stored.
+// Known are the ids of a clinic's catalogue in their stored spelling.
 type Known struct{ Zones, Groups, Staff Spellings }
 
-// KnownOf are those of a catalogue (nil: there was none) and of the lanes that a
-// clinic has or has had.
+// KnownOf returns the ids of a catalogue (nil: there was none) and of the lanes that a clinic has or had.
 func KnownOf(m *Merchant, lanes []Resource) Known {
 	k := Known{Spellings{}, Spellings{}, Spellings{}}
 	if m != nil {
@@ -71,9 +68,8 @@ func KnownOf(m *Merchant, lanes []Resource) Known {
 	return k
 }
 
-// SpelledAs is the catalogue with the ids that are known spelled as they are. What
-// bears capacity is named after them: a lane that is written in other letters would
-// be another one, and be sold once more.
+// SpelledAs returns the catalogue with known ids in their stored spelling. Resources are named after ids: a
+// lane whose id is spelled differently would be another lane, and its places would be sold again.
 func (m Merchant) SpelledAs(k Known) Merchant {
 	m.Zones, m.Groups, m.Staff, m.Services = slices.Clone(m.Zones), slices.Clone(m.Groups), slices.Clone(m.Staff), slices.Clone(m.Services)
 	for i := range m.Zones {

@@ -1,28 +1,24 @@
-// Package inventory counts room. It is the one place that knows what a slot
-// is, so that a booking from Google, a visit moved by the clinic's desk, a
-// lease and a blocked hour all take and give back room in the same way and
-// can never be counted twice or not at all.
+// Package inventory counts room. It is the only place that knows what a slot is. So a booking from Google, a
+// visit moved by the clinic's desk, a lease and a blocked hour all take and give back room in the same way,
+// and nothing is ever counted twice or not at all.
 //
-// A [Resource] bears capacity, a [Slot] is one resource for one stretch of
-// time, a [Hold] is what one owner takes of a resource, and [Move] is the only
-// operation: make an owner hold exactly this instead of that.
+// A [Resource] has capacity, a [Slot] is one resource for one stretch of time, a [Hold] is what one owner
+// takes of a resource, and [Move] is the only operation: make an owner hold exactly this instead of that.
 //
 // There are four kinds of resource:
 //
-//   - a lane is a clinic's reservation group in one zone: a grid of equal
-//     slots, each with room for so many visits at a time. They are the group's
-//     steps, of which the slots that people see consist ([Group.Align]);
-//   - an exclusive staff member is a grid of five-minute slots with room for
-//     one;
-//   - a published resource is known only from Google's feeds: its slots are
-//     the rows of the availability feed and nothing else;
-//   - a quota is something that can be had so many times, whatever the time: an
-//     offer, or a merchant's leases. It has one slot.
+//   - a lane is a clinic's reservation group in one zone: a grid of equal slots with room for a number of
+//     visits at a time. They are the group's steps, of which the slots that people see consist
+//     ([Group.Align]);
+//   - an exclusive staff member is a grid of five-minute slots with room for one;
+//   - a published resource is known only from Google's feeds: its slots are the rows of the availability
+//     feed and nothing else;
+//   - a quota is something with a limited number of uses, whatever the time: an offer, or a merchant's
+//     leases. It has one slot.
 //
-// A fifth bears no capacity: a [Share] is what several of them have in common.
+// A fifth has no capacity: a [Share] is what several of them have in common.
 //
-// Whether a clinic is open at a time is a pure function ([Group.Open]) and is
-// not stored in slots.
+// Whether a clinic is open at a time is a pure function ([Group.Open]) and not stored in slots.
 package inventory
 
 import (
@@ -49,9 +45,8 @@ const (
 // StaffSlotSeconds is the slot length of an exclusive staff member.
 const StaffSlotSeconds = 5 * 60
 
-// Resource bears capacity. Its identity includes the length and the anchor of
-// its slots: a lane that is counted in other steps from now on becomes another
-// resource, and the visits held on the old one stay countable there.
+// Resource has capacity. Its identity includes the length and the anchor of its slots. So a lane that is
+// counted in other steps becomes another resource, and visits on the old one still count there.
 type Resource struct {
 	ID              uuid.UUID
 	MerchantID      string
@@ -59,15 +54,15 @@ type Resource struct {
 	Ref             string // what it is at the merchant, for people
 	SlotSeconds     int64
 	AnchorSec       int64 // a slot starts where (start - AnchorSec) % SlotSeconds == 0; lanes and staff only
-	DefaultCapacity int   // spots in a slot nobody has touched; not of published ones
+	DefaultCapacity int   // spots in a slot that nobody has touched; not for published ones
 }
 
-// resourceSpace is the UUID namespace of resource ids. Ids are made from what
-// the resource is, so that a feed row finds its resource without a look-up.
+// resourceSpace is the UUID namespace of resource ids. Ids are derived from what the resource is, so a feed's
+// row finds its resource without a lookup.
 var resourceSpace = uuid.MustParse("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 
 func newResource(r Resource) Resource {
-	// Each part is quoted, so that no two lists of parts read the same.
+	// Each part is quoted, so that different lists of parts never give the same text.
 	name := make([]byte, 0, 128)
 	for _, part := range []string{string(r.Kind), r.MerchantID, r.Ref} {
 		name = append(strconv.AppendQuote(name, part), ' ')
@@ -85,7 +80,7 @@ func LaneResource(merchantID string, g *Group, z GroupZone) Resource {
 	})
 }
 
-// StaffResource is the time of a staff member who can be at one visit only.
+// StaffResource is the time of a staff member who can be at only one visit.
 func StaffResource(merchantID, staffID string) Resource {
 	return newResource(Resource{
 		MerchantID: merchantID, Kind: KindStaff, Ref: staffID,
@@ -93,9 +88,8 @@ func StaffResource(merchantID, staffID string) Resource {
 	})
 }
 
-// PublishedResource is what the rows of an availability feed share that differ
-// only in their start. partySize is 0 when the feed gives none: then a spot is
-// a seat, else a spot is a table.
+// PublishedResource is the resource of all rows of an availability feed that differ only in their start.
+// partySize is 0 if the feed gives none: then a spot is a seat, otherwise a table.
 func PublishedResource(merchantID, serviceID string, durationSec int64, staffID, roomID string, partySize int) Resource {
 	return newResource(Resource{
 		MerchantID: merchantID, Kind: KindPublished, SlotSeconds: durationSec,
@@ -103,9 +97,8 @@ func PublishedResource(merchantID, serviceID string, durationSec int64, staffID,
 	})
 }
 
-// Hold is spots of r for every slot that [startSec, endSec) touches: the start
-// is rounded down and the end up, so that it never holds too little. A
-// published resource is held exactly as published.
+// Hold returns a hold of spots of r in every slot that [startSec, endSec) touches: the start is rounded down
+// and the end up, so that it never holds too little. A published resource is held exactly as published.
 func (r Resource) Hold(startSec, endSec int64, spots int, nowSec int64) Hold {
 	if r.Kind != KindPublished {
 		startSec, endSec = r.floor(startSec), r.floor(endSec+r.SlotSeconds-1)
@@ -113,7 +106,7 @@ func (r Resource) Hold(startSec, endSec int64, spots int, nowSec int64) Hold {
 	return Hold{Resource: r, StartSec: startSec, EndSec: endSec, Spots: spots, SinceSec: nowSec}
 }
 
-// floor is the start of the slot that t lies in.
+// floor returns the start of the slot that contains t.
 func (r Resource) floor(t int64) int64 {
 	return t - mod(t-r.AnchorSec, r.SlotSeconds)
 }
@@ -124,24 +117,24 @@ type SlotKey struct {
 	StartSec int64
 }
 
-// Compare is the order in which slots are locked, everywhere.
+// Compare orders slots as they are locked everywhere.
 func (k SlotKey) Compare(o SlotKey) int {
 	return cmp.Or(bytes.Compare(k.Resource[:], o.Resource[:]), cmp.Compare(k.StartSec, o.StartSec))
 }
 
-// Slot is a resource's room from one start: capacity and what is taken of it,
-// in spots, and how many blocks close it.
+// Slot is a resource's room from one start: its capacity and what is taken of it, in spots, and how many
+// blocks close it.
 type Slot struct {
 	SlotKey
 	Capacity int
 	Taken    int
-	Blocked  int   // above zero: what is taken stays, and nothing more may be
-	Spots    int   // of a published slot: that there are, whoever sells them; 0: not known
+	Blocked  int   // above zero: what is taken stays, but nothing more may be taken
+	Spots    int   // of a published slot: how many exist, whoever sells them; 0: not known
 	Terms    Terms // of a published slot
 	Rows     []Row // at the key of a [Span]: those that overlap it
 }
 
-// Free is how many spots of the slot may still be taken.
+// Free returns how many spots of the slot may still be taken.
 func (s Slot) Free() int {
 	if s.Blocked > 0 {
 		return 0
@@ -149,20 +142,19 @@ func (s Slot) Free() int {
 	return max(0, s.Capacity-s.Taken)
 }
 
-// Terms are what a feed says of one slot besides its room
-// (scheduling_rule_overrides, confirmation_mode). The zero value says nothing.
+// Terms are what a feed says about one slot besides its room (scheduling_rule_overrides, confirmation_mode).
+// The zero value says nothing.
 type Terms struct {
 	FirstBookableSec   int64 // guests may book from then on, Unix seconds
-	LastBookableSec    int64 // and until then, whatever the service's notice
+	LastBookableSec    int64 // and until then, whatever notice the service wants
 	LastCancellableSec int64 // and may cancel or change until then, ditto
 	ConfirmationMode   string
 	Charges            *Charges // nil: those of the service
 }
 
-// Hold is what one owner takes: spots of a resource in every slot from
-// StartSec to EndSec (Unix seconds). SinceSec is when it was taken; an
-// availability feed that was generated before does not know of it yet. A hold
-// that blocks takes no spots: it closes its slots for as long as it is there.
+// Hold is what one owner takes: spots of a resource in every slot from StartSec to EndSec (Unix seconds).
+// SinceSec is when it was taken; an availability feed generated earlier does not know about it. A hold that
+// blocks takes no spots: it closes its slots for as long as it exists.
 type Hold struct {
 	Resource Resource
 	StartSec int64
@@ -170,10 +162,10 @@ type Hold struct {
 	Spots    int // 1 of a block
 	Block    bool
 	SinceSec int64
-	Shares   []Share // in which there has to be room as well; of a hold that is wanted
+	Shares   []Share // of a wanted hold: the shares that must have room as well
 }
 
-// Keys are the slots that the hold covers, in lock order.
+// Keys returns the slots that the hold covers, in lock order.
 func (h Hold) Keys() []SlotKey {
 	if h.Resource.Kind == KindPublished {
 		return []SlotKey{{h.Resource.ID, h.StartSec}}

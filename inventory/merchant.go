@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Merchant is a tenant and its catalogue: what can be booked there and when.
-// A clinic has zones, groups and staff from our own catalogue; a merchant known
-// only from Google's feeds has services, and its slots are published.
+// Merchant is a tenant and its catalogue: what can be booked there and when. A clinic has zones, groups and
+// staff from our own catalogue; a merchant known only from Google's feeds has services, and its slots are
+// published.
 type Merchant struct {
 	ID       string
 	Name     string
 	Kind     MerchantKind
-	Country  string         // ISO 3166-1, of the catalogue; "": see [Merchant.Home]
+	Country  string         // ISO 3166-1, from the catalogue; "": see [Merchant.Home]
 	TimeZone string         // IANA name; days, opening times and "today" are the merchant's
 	Location *time.Location // TimeZone, loaded
-	Version  int64          // goes up with every change of the catalogue
+	Version  int64          // grows with every change of the catalogue
 
 	Zones    []Zone
 	Groups   []Group
@@ -25,22 +25,22 @@ type Merchant struct {
 
 	Guests  GuestRules
 	Sharing Sharing // of a feed's merchant: what its rows share
-	Chairs  bool    // of a feed's merchant: some of its rows without resources have had one spot
+	Chairs  bool    // of a feed's merchant: it has had rows without resources and with one spot
 
 	Former map[Former]bool // what guests could ask for once
 }
 
-// GuestRules are whom a merchant takes bookings from. They bind Google's guests,
-// not the desk. The zero value takes anybody.
+// GuestRules say from whom a merchant takes bookings. They bind Google's guests, not the desk. The zero value
+// accepts anybody.
 type GuestRules struct {
 	MaxUpcoming  int      `json:"max_upcoming,omitempty"`   // bookings that one guest may have ahead; 0: any number
-	MaxOwnLeases int      `json:"max_own_leases,omitempty"` // leases that one user may hold; 0: as many as the server says
+	MaxOwnLeases int      `json:"max_own_leases,omitempty"` // leases that one user may hold; 0: the server's setting
 	MaxLeases    int      `json:"max_leases,omitempty"`     // leases that all of them together may hold; 0: any number
 	Banned       []string `json:"banned,omitempty"`         // user ids, email addresses or phone numbers
 	NamePattern  string   `json:"name_pattern,omitempty"`   // a regular expression that given and family name match; "": any
-	PhonePattern string   `json:"phone_pattern,omitempty"`  // ditto for the number, without what stands between its digits
+	PhonePattern string   `json:"phone_pattern,omitempty"`  // ditto for the number, without what is between its digits
 
-	PrepaymentRequired bool `json:"prepayment_required,omitempty"` // what is to be paid in advance cannot be booked without
+	PrepaymentRequired bool `json:"prepayment_required,omitempty"` // refuse bookings that must be prepaid and are not
 }
 
 // MerchantKind says where a merchant's catalogue comes from.
@@ -59,9 +59,8 @@ type Zone struct {
 	Capacity *int // visits at a time over all groups, in spots; nil: what its lanes have
 }
 
-// Group is a queue that visits are reserved in (예약 그룹). In each of its
-// enabled zones it is a lane, with room for Capacity visits at a time. Visits
-// start with its slots, IntervalSec apart.
+// Group is a queue in which visits are reserved (예약 그룹). In each of its enabled zones it is a lane, with room
+// for Capacity visits at a time. Visits start with its slots, IntervalSec apart.
 type Group struct {
 	ID          string
 	Title       string
@@ -70,8 +69,7 @@ type Group struct {
 	AnchorSec   int64 // offset of [GridStandard] from the Unix epoch, see [GridAnchor]
 	StepSec     int64 // in which lanes are counted, see [Group.Align]; 0: the interval
 	StartDate   Date  // guests may book visits from this day on; zero: any day
-	// SameDayCloseBufferSec closes today's slots to guests this long before
-	// they start.
+	// SameDayCloseBufferSec closes today's slots to guests this long before they start.
 	SameDayCloseBufferSec int64
 	Zones                 []GroupZone
 	Timetable             *Timetable // nil: always open
@@ -85,8 +83,8 @@ type GroupZone struct {
 	Enabled  bool
 }
 
-// Staff is a person who works at a clinic. An exclusive one can be at one visit
-// at a time only, in working hours.
+// Staff is a person who works at a clinic. Exclusive staff can be at only one visit at a time, in working
+// hours.
 type Staff struct {
 	ID         string
 	Name       string
@@ -96,12 +94,11 @@ type Staff struct {
 	ClosedDays []Date     // days off
 }
 
-// MostServices is how many services a merchant has: a server that books there
-// keeps them in memory.
+// MostServices is how many services a merchant may have: a server that books there keeps them in memory.
 const MostServices = 10_000
 
-// Service is what is sold. At a clinic it names its group and has a duration;
-// at a feed's merchant the published slots say when and how long.
+// Service is what is sold. At a clinic it names its group and has a duration; at a feed's merchant the
+// published slots say when and how long.
 type Service struct {
 	ID                           string
 	Name                         string
@@ -144,9 +141,8 @@ func find[T any](list []T, is func(T) bool) *T {
 	return nil
 }
 
-// Resources are the merchant's lanes, exclusive staff and quotas; a lane in a zone
-// that is switched off has no room. A published resource is not among them: feeds
-// make those.
+// Resources returns the merchant's lanes, exclusive staff and quotas; a lane in a zone that is switched off
+// has no room. Published resources are not among them, because feeds make those.
 func (m *Merchant) Resources() []Resource {
 	var rs []Resource
 	for i := range m.Groups {
@@ -165,8 +161,7 @@ func (m *Merchant) Resources() []Resource {
 	return append(rs, m.quotas()...)
 }
 
-// LanesIn are the lanes of all groups in a zone that has a capacity of its own; of
-// another, none.
+// LanesIn returns the lanes of all groups in a zone that has a capacity of its own; none for other zones.
 func (m *Merchant) LanesIn(z Zone) []Resource {
 	if z.Capacity == nil {
 		return nil

@@ -10,57 +10,52 @@ import (
 
 // Tx is what [Move] needs of a transaction.
 type Tx interface {
-	// Slots returns the slots of keys as they are now, locked until the
-	// transaction ends. A lane's or staff member's slot that nobody has
-	// touched has its default capacity. A slot that was never published is
-	// not in the answer.
+	// Slots returns the current slots of keys, locked until the transaction ends. A slot of a lane or
+	// a staff member that nobody has touched has its default capacity. A slot that was never published
+	// is missing in the result.
 	Slots(keys []SlotKey) (map[SlotKey]Slot, error)
-	// Take adds the spots and blocks of each change to those of its slot.
+	// Take adds the spots and blocks of each change to its slot.
 	Take(changes []Change)
 	// SetHolds deletes the owner's holds in gone and writes those in made.
 	SetHolds(owner uuid.UUID, gone, made []Hold)
 }
 
-// Change is a signed number of spots and of blocks of one slot: spots above
-// zero take room.
+// Change is a signed number of spots and of blocks of one slot. Positive spots take room.
 type Change struct {
 	SlotKey
 	Spots  int
 	Blocks int
 }
 
-// Full says that there is no room. It is not a fault: nothing was changed.
+// Full says that there is no room. It is not a fault, and nothing was changed.
 type Full struct {
-	Slots []Slot // every slot that does not fit, in order, as it is now
+	Slots []Slot // every slot without enough room, in order, as it is now
 }
 
 func (f *Full) Error() string { return fmt.Sprintf("%d slots full", len(f.Slots)) }
 
-// Missing says that slots were asked for which nobody ever published.
+// Missing says that some of the slots were never published.
 type Missing struct {
 	Slots []SlotKey
 }
 
 func (m *Missing) Error() string { return fmt.Sprintf("%d slots never published", len(m.Slots)) }
 
-// Move makes owner hold exactly want instead of have: it books (have is nil),
-// gives back (want is nil), reschedules and resizes. It looks at the signed
-// difference only, in one ascending pass, so that a booking never blocks its
-// own move and two opposed moves never wait for each other. (Releasing
-// everything and then taking everything deadlocks even when each half is
-// sorted.)
+// Move makes owner hold exactly want instead of have: it books (have is nil), gives back (want is nil),
+// reschedules and resizes. It applies only the signed difference, in one ascending pass. So a booking never
+// blocks its own move, and two opposed moves never wait for each other. (Releasing everything and then taking
+// everything deadlocks even if each half is sorted.)
 //
-// An owner either takes spots or blocks. A block always fits, also over what is
-// taken and over other blocks.
+// An owner either takes spots or blocks. A block always fits, even over what is taken and over other blocks.
 //
-// It returns *Full if a slot has no room or is blocked, *Missing if one was never published;
-// then nothing has changed.
+// It returns *Full if a slot has no room or is blocked, and *Missing if one was never published. Then nothing
+// has changed.
 func Move(tx Tx, owner uuid.UUID, have, want []Hold) error {
 	return move(tx, owner, have, want, true)
 }
 
-// Recount is Move for an owner that keeps its place while the way in which places
-// are counted changes: it does not ask for room. The slots have to have it.
+// Recount is Move for an owner that keeps its place while places begin to be counted differently. It does not
+// check for room, which the slots must have.
 func Recount(tx Tx, owner uuid.UUID, have, want []Hold) error {
 	return move(tx, owner, have, want, false)
 }
@@ -91,7 +86,7 @@ func move(tx Tx, owner uuid.UUID, have, want []Hold, asks bool) error {
 	return nil
 }
 
-// Fits tells what Move would answer, given the slots: nil, *Missing or *Full.
+// Fits returns what Move would return, given the slots: nil, *Missing or *Full.
 func Fits(slots map[SlotKey]Slot, have, want []Hold) error {
 	if err := fit(slots, Changes(have, want)); err != nil {
 		return err
@@ -99,7 +94,7 @@ func Fits(slots map[SlotKey]Slot, have, want []Hold) error {
 	return spare(slots, Merge(have), want)
 }
 
-// spare is *Full if there is no room in what the wanted holds share.
+// spare returns *Full if there is no room in what the wanted holds share.
 func spare(slots map[SlotKey]Slot, have, want []Hold) error {
 	if full := crowded(slots, have, want); full != nil {
 		return &Full{Slots: full}
@@ -128,8 +123,8 @@ func fit(slots map[SlotKey]Slot, changes []Change) error {
 	return nil
 }
 
-// Keys are the slots that any of the holds covers and the keys of what they share,
-// once each, in lock order.
+// Keys returns the slots that any of the holds covers and the keys of what they share, once each, in lock
+// order.
 func Keys(holds ...Hold) []SlotKey {
 	keys := sharedKeys(holds)
 	for _, h := range holds {
@@ -149,10 +144,9 @@ func sharedKeys(holds []Hold) []SlotKey {
 	return keys
 }
 
-// Merge puts holds into their one normal form: sorted, disjoint, equal
-// neighbours joined. Holds of one lane add up where they overlap (two beds are
-// two places); those of one staff member do not (one person's time once), nor do
-// blocks.
+// Merge puts holds into their normal form: sorted, disjoint, with equal neighbours joined. Overlapping holds of
+// one lane add up (two beds are two places); those of one staff member do not (one person's time counts once),
+// nor do blocks.
 func Merge(holds []Hold) []Hold {
 	resources := map[uuid.UUID]Resource{}
 	type place struct {
@@ -192,11 +186,11 @@ func Merge(holds []Hold) []Hold {
 	return merged
 }
 
-// Changes are what [Move] changes, slot by slot in lock order.
+// Changes returns what [Move] changes, slot by slot in lock order.
 func Changes(have, want []Hold) []Change { return diff(Merge(have), Merge(want)) }
 
-// diff is the signed difference of two merged lists of holds, slot by slot, in
-// lock order, without the slots that stay as they are.
+// diff returns the signed difference of two merged lists of holds, slot by slot, in lock order, without slots
+// that do not change.
 func diff(have, want []Hold) []Change {
 	total := map[SlotKey]Change{}
 	add := func(holds []Hold, sign int) {
@@ -233,8 +227,8 @@ func keysOf(changes []Change) []SlotKey {
 	return keys
 }
 
-// replace is what has to be deleted and written to get from have to want; a
-// stretch that stays keeps its row and with it the time since when it is held.
+// replace returns what to delete and write to get from have to want. A stretch that stays keeps its row, and
+// with it the time since when it is held.
 func replace(have, want []Hold) (gone, made []Hold) {
 	for _, h := range have {
 		if !slices.ContainsFunc(want, h.sameRoom) {
@@ -249,14 +243,14 @@ func replace(have, want []Hold) (gone, made []Hold) {
 	return gone, made
 }
 
-// Without takes holds out of what is taken of the slots, as if they had been
-// given back. A slot that is not among slots is left alone.
+// Without subtracts holds from what is taken of the slots, as if they had been given back. It ignores slots
+// that are not in the map.
 func Without(slots map[SlotKey]Slot, holds []Hold) {
 	without(slots, holds, func(*Slot) {})
 }
 
-// Leaving is Without for the holds of one owner that is to be moved: to what it
-// holds it may go back, also if that has been blocked since.
+// Leaving is Without for the holds of one owner that is about to move: it may return to what it holds, even if
+// that has been blocked since.
 func Leaving(slots map[SlotKey]Slot, holds []Hold) {
 	without(slots, holds, func(s *Slot) { s.Blocked = 0 })
 }
@@ -273,8 +267,7 @@ func without(slots map[SlotKey]Slot, holds []Hold, more func(*Slot)) {
 	}
 }
 
-// SameHolds reports whether two lists of holds take the same room, whenever it
-// was taken.
+// SameHolds reports whether two lists of holds take the same room, whenever they were taken.
 func SameHolds(a, b []Hold) bool {
 	return slices.EqualFunc(Merge(a), Merge(b), Hold.sameRoom)
 }

@@ -11,8 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// memory is slots in memory. It checks what Move promises its store: keys in
-// lock order, once each, and that nothing else is touched.
+// memory is slots in memory. It checks what Move promises its store: keys in lock order, once each, and nothing else touched.
 type memory struct {
 	t     interface{ Fatalf(string, ...any) }
 	slots map[SlotKey]Slot
@@ -124,9 +123,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Move against a plain count: whatever sequence of wishes, what is taken is the
-// sum of what is held, a move that fits works, one that does not changes
-// nothing, and unchanged stretches keep their row.
+// Move against a plain count: for any sequence of wishes, what is taken is the sum of what is held, a move that fits works, one that does not changes
+// nothing, and unchanged stretches keep their rows.
 func TestMove(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := &memory{t: r, slots: map[SlotKey]Slot{}, holds: map[uuid.UUID][]Hold{}}
@@ -275,7 +273,7 @@ func TestResourceIDs(t *testing.T) {
 	if LaneResource("m", g, GroupZone{ZoneID: "z", Capacity: 9}).ID != LaneResource("m", g, GroupZone{ZoneID: "z"}).ID {
 		t.Error("a lane is another one when its capacity changes")
 	}
-	// Ids are stored: those of a release must be those of the next.
+	// Ids are stored, so they must not change from one release to the next.
 	if got, want := PublishedResource("dining-1", `din"ner`, 5400, "", "방", 2).ID.String(), "728e9a4f-02fc-5bf2-863c-0108b295d217"; got != want {
 		t.Errorf("got %s, want %s as ever", got, want)
 	}

@@ -2,8 +2,7 @@ package inventory
 
 import "slices"
 
-// Published is one row of Google's availability feed: a slot that exists
-// because it was published.
+// Published is one row of Google's availability feed: a slot that exists because it was published.
 type Published struct {
 	MerchantID  string
 	ServiceID   string
@@ -13,11 +12,11 @@ type Published struct {
 	SpotsOpen   int
 	StaffID     string
 	RoomID      string
-	PartySize   int // 0: the feed gives none, a spot is a seat
+	PartySize   int // 0: the feed gives none, so a spot is a seat
 	Terms       Terms
 }
 
-// Resource is what bears the row's capacity.
+// Resource returns the resource that has the row's capacity.
 func (p Published) Resource() Resource {
 	return PublishedResource(p.MerchantID, p.ServiceID, p.DurationSec, p.StaffID, p.RoomID, p.PartySize)
 }
@@ -25,16 +24,16 @@ func (p Published) Resource() Resource {
 // Key names the row's slot.
 func (p Published) Key() SlotKey { return SlotKey{Resource: p.Resource().ID, StartSec: p.StartSec} }
 
-// Offered is the room of a published slot, to us. The feed's open spots already
-// leave out what we had booked when it was generated (known, in spots, of the slot
-// or of what it shares) but not what we have booked since. So a row fed as sold out
-// is not sold, and what is given back of what the feed knew of is there again.
+// Offered returns our room in a published slot. The feed's open spots already exclude what we had booked when
+// it was generated (known, in spots, of the slot or of what it shares), but not what we have booked since. So we
+// do not sell a row that the feed says is sold out, and when something that the feed knew is given back, its room
+// is available again.
 func (p Published) Offered(known int) int { return min(p.SpotsTotal, p.SpotsOpen+known) }
 
-// Capacity is Offered, and never less than what is taken of the slot.
+// Capacity is Offered, but never less than what is taken of the slot.
 func (p Published) Capacity(known, taken int) int { return max(taken, p.Offered(known)) }
 
-// row is the slot as it counts in a share of this kind, with nothing taken.
+// row returns the slot as it counts in a share of this kind, with nothing taken.
 func (p Published) row(kind ShareKind) Row {
 	r := Row{SlotKey: p.Key(), EndSec: p.StartSec + p.DurationSec, Spots: p.SpotsTotal}
 	if kind == ShareArea {
@@ -43,10 +42,9 @@ func (p Published) row(kind ShareKind) Row {
 	return r
 }
 
-// Explained is how many of the spots that a feed leaves out may be our own: the most
-// that we had taken at any moment of the slot when the feed was generated. around are
-// the rows of its shares of which something was taken then, by kind of share; own is
-// what was taken of the slot itself.
+// Explained returns how many of the spots missing from a feed may be our own: the most that we had taken at any
+// moment of the slot when the feed was generated. around has the rows of its shares with something taken then, by
+// kind of share; own is what was taken of the slot itself.
 func (p Published) Explained(own int, around map[ShareKind][]Row) int {
 	known := own
 	for kind, rows := range around {
@@ -54,26 +52,25 @@ func (p Published) Explained(own int, around map[ShareKind][]Row) int {
 		switch {
 		case kind != SharePerson:
 			known = max(known, at.Load(rows))
-		case p.SpotsOpen == 0 && at.Load(rows) > own: // the person is busy, and so the row is not on sale
+		case p.SpotsOpen == 0 && at.Load(rows) > own: // the person is busy, so the row is not on sale
 			known = max(known, p.SpotsTotal)
 		}
 	}
 	return known
 }
 
-// IsChair reports whether the row is one chair: it names no resources and has one spot.
+// IsChair reports whether the row is a chair: it names no resources and has one spot.
 func (p Published) IsChair() bool {
 	return p.StaffID == "" && p.RoomID == "" && p.PartySize == 0 && p.SpotsTotal == 1
 }
 
-// Counts reports whether the row, of a merchant that shares like this, counts in a
-// share of this kind.
+// Counts reports whether the row counts in a share of this kind if its merchant shares like this.
 func (p Published) Counts(sharing Sharing, kind ShareKind) bool {
 	return sharing.Counts(kind) && (kind != ShareChair || p.IsChair())
 }
 
-// Excess is the most that is taken at any moment of the row, if something is taken of
-// it and that is too much; else 0. around are the rows of its shares, by kind of share.
+// Excess returns the most that is taken at any moment of the row if something is taken of it and that is too
+// much, else 0. around has the rows of its shares, by kind of share.
 func (p Published) Excess(around map[ShareKind][]Row) int {
 	most := 0
 	for kind, rows := range around {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Offer is something a merchant gives guests who ask for it with a booking
-// (CreateBookingRequest.offer_id), for some visits and so many times.
+// Offer is something that a merchant gives guests who ask for it with a booking (CreateBookingRequest.offer_id),
+// for some visits and a limited number of times.
 type Offer struct {
 	ID         string
 	ServiceIDs []string // empty: any service
@@ -20,21 +20,21 @@ func (m *Merchant) Offer(id string) *Offer {
 	return find(m.Offers, func(o Offer) bool { return o.ID == id })
 }
 
-// Holds reports whether the offer is for a visit of this service that starts
-// then, by the merchant's calendar.
+// Holds reports whether the offer applies to a visit of this service that starts then, by the merchant's
+// calendar.
 func (o *Offer) Holds(serviceID string, start time.Time, loc *time.Location) bool {
 	day := DateOf(start.In(loc))
 	return (len(o.ServiceIDs) == 0 || slices.Contains(o.ServiceIDs, serviceID)) &&
 		(o.First.IsZero() || !day.Before(o.First)) && (o.Last.IsZero() || !o.Last.Before(day))
 }
 
-// quotaResource is something that may be had so many times at once, whenever:
-// one slot, which starts at 0.
+// quotaResource is something with a limited number of simultaneous uses, whatever the time: one slot, which
+// starts at 0.
 func quotaResource(merchantID, ref string, uses int) Resource {
 	return newResource(Resource{MerchantID: merchantID, Kind: KindQuota, Ref: ref, SlotSeconds: 1, DefaultCapacity: uses})
 }
 
-// Use is what one booking takes of the offer: nothing if anybody may have it.
+// Use returns what one booking takes of the offer: nothing if the offer is unlimited.
 func (o *Offer) Use(merchantID string, nowSec int64) []Hold {
 	if o.Uses == nil {
 		return nil
@@ -42,8 +42,7 @@ func (o *Offer) Use(merchantID string, nowSec int64) []Hold {
 	return []Hold{quotaResource(merchantID, offerRef(o.ID), *o.Uses).use(nowSec)}
 }
 
-// LeaseUse is what one lease takes of the merchant's leases: nothing if there
-// may be any number.
+// LeaseUse returns what one lease takes of the merchant's leases: nothing if their number is unlimited.
 func (m *Merchant) LeaseUse(nowSec int64) []Hold {
 	if m.Guests.MaxLeases == 0 {
 		return nil
@@ -57,15 +56,15 @@ const leasesRef = "leases"
 
 func offerRef(id string) string { return "offer " + id }
 
-// IsUseOf reports whether the hold is a use of that offer.
+// IsUseOf reports whether the hold is a use of the offer.
 func (h Hold) IsUseOf(offerID string) bool {
 	return h.Resource.Kind == KindQuota && h.Resource.Ref == offerRef(offerID)
 }
 
-// IsLeaseUse reports whether the hold is a lease's share of the leases.
+// IsLeaseUse reports whether the hold is a lease's use of the quota of leases.
 func (h Hold) IsLeaseUse() bool { return h.Resource.Kind == KindQuota && h.Resource.Ref == leasesRef }
 
-// quotas are the merchant's quotas that are limited.
+// quotas returns the merchant's limited quotas.
 func (m *Merchant) quotas() []Resource {
 	var rs []Resource
 	for _, o := range m.Offers {
@@ -79,7 +78,7 @@ func (m *Merchant) quotas() []Resource {
 	return rs
 }
 
-// Places are the holds of a time and a place, without those of a quota.
+// Places returns the holds of a time and a place, without those of quotas.
 func Places(holds []Hold) []Hold {
 	return slices.DeleteFunc(slices.Clone(holds), func(h Hold) bool { return h.Resource.Kind == KindQuota })
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Share is what slots of several resources have in common: a person, a room, an
-// area with tables, a chair, or a clinic's zone. What is sold of one of them counts
-// at the others at every moment at which they overlap (docs/limits-of-feeds.md).
+// Share is what slots of several resources have in common: a person, a room, an area with tables, a chair, or a
+// clinic's zone. What is sold of one of them counts for the others at every moment at which they overlap
+// (docs/limits-of-feeds.md).
 //
-// A share bears no capacity: nobody holds anything of it. Whoever takes room that is
-// shared locks the share's days, and then looks at its rows as they are.
+// A share has no capacity, and nobody holds any of it. Whoever takes shared room locks the share's days, and then
+// looks at its current rows.
 type Share struct {
 	ID        uuid.UUID // of the share's resource
 	Kind      ShareKind
-	PartySize int // of the slot, in an area: the tables are for that many
+	PartySize int // of the slot, in an area: the size of its tables
 	Capacity  int // of a zone, in spots at a time
 }
 
@@ -29,19 +29,18 @@ type ShareKind string
 
 // The kinds of share.
 const (
-	SharePerson ShareKind = "person" // one row at a time, with all its spots
-	ShareRoom   ShareKind = "room"   // at no moment more spots than a row has
-	ShareArea   ShareKind = "area"   // the same of tables, and a party takes one of every smaller size as well
+	SharePerson ShareKind = "person" // one row at a time, but all its spots
+	ShareRoom   ShareKind = "room"   // never more spots at a time than a row has
+	ShareArea   ShareKind = "area"   // the same for tables, and a party counts at every smaller size as well
 	ShareChair  ShareKind = "chair"  // of a service without resources: rows that have one spot
-	ShareHouse  ShareKind = "house"  // all rows without resources, where the merchant says so
+	ShareHouse  ShareKind = "house"  // all rows without resources, if the merchant says so
 	ShareZone   ShareKind = "zone"   // a clinic's zone with a capacity of its own, over all groups
 )
 
-// shareSlotSeconds is the length of a share's slots, which are only locked: most
-// visits lock one.
+// shareSlotSeconds is the length of a share's slots, which serve only as locks. Most visits lock one.
 const shareSlotSeconds = 24 * 60 * 60
 
-// shareResource bears the locks of a share.
+// shareResource returns the resource whose slots are a share's locks.
 func shareResource(merchantID string, kind ShareKind, of ...string) Resource {
 	ref := string(kind)
 	for _, part := range of {
@@ -58,14 +57,14 @@ func newShare(merchantID string, kind ShareKind, partySize int, of ...string) (S
 // Sharing says which published rows of a merchant share what they do not name.
 type Sharing string
 
-// The ways in which a merchant's rows share.
+// The ways in which a merchant's rows can share.
 const (
 	SharingDefault     Sharing = ""            // staff, rooms, areas, and chairs
-	SharingShared      Sharing = "shared"      // rows without resources as well, as if the merchant were one room
-	SharingIndependent Sharing = "independent" // nothing: each row is by itself
+	SharingShared      Sharing = "shared"      // also rows without resources, as if the merchant were one room
+	SharingIndependent Sharing = "independent" // nothing: each row stands alone
 )
 
-// Counts reports whether a merchant that shares like this shares by such a share.
+// Counts reports whether a merchant that shares like this has shares of that kind.
 func (s Sharing) Counts(kind ShareKind) bool {
 	switch {
 	case kind == ShareZone:
@@ -80,8 +79,8 @@ func (s Sharing) Counts(kind ShareKind) bool {
 	return true
 }
 
-// MemberOf are the shares that rows of the published resource may belong to, with
-// their resources, whatever the merchant has said.
+// MemberOf returns the shares to which rows of the published resource may belong, with their resources, whatever
+// the merchant has said.
 func (p Published) MemberOf() (shares []Share, resources []Resource) {
 	add := func(kind ShareKind, partySize int, of ...string) {
 		s, r := newShare(p.MerchantID, kind, partySize, of...)
@@ -102,8 +101,7 @@ func (p Published) MemberOf() (shares []Share, resources []Resource) {
 	return shares, resources
 }
 
-// Shares are those by which the merchant's row shares. Chairs are looked for only
-// where there are any.
+// Shares returns the shares of the merchant's row. It looks for chairs only if the merchant has any.
 func (m *Merchant) Shares(p Published) []Share {
 	shares, _ := p.MemberOf()
 	return slices.DeleteFunc(shares, func(s Share) bool {
@@ -111,7 +109,7 @@ func (m *Merchant) Shares(p Published) []Share {
 	})
 }
 
-// ZoneShare is the share of all lanes in a clinic's zone.
+// ZoneShare returns the share of all lanes in a clinic's zone.
 func ZoneShare(merchantID string, z Zone) (Share, Resource) {
 	s, r := newShare(merchantID, ShareZone, 0, z.ID)
 	if z.Capacity != nil {
@@ -120,25 +118,23 @@ func ZoneShare(merchantID string, z Zone) (Share, Resource) {
 	return s, r
 }
 
-// Span is a time, [FromSec, ToSec) in Unix seconds, for which the rows of a share
-// are wanted.
+// Span is a time, [FromSec, ToSec) in Unix seconds, for which an operation needs the rows of a share.
 type Span struct {
 	ShareID uuid.UUID
 	FromSec int64
 	ToSec   int64
 }
 
-// Key is what the rows of the span are found by, among slots.
+// Key is the key under which to find the span's rows among slots.
 func (s Span) Key() SlotKey { return SlotKey{s.ShareID, s.FromSec} }
 
-// Locks are the share's slots that the span touches, in lock order.
+// Locks returns the share's slots that the span touches, in lock order.
 func (s Span) Locks() []SlotKey {
 	r := Resource{ID: s.ShareID, SlotSeconds: shareSlotSeconds}
 	return r.Hold(s.FromSec, s.ToSec, 1, 0).Keys()
 }
 
-// Spans are the times for which the holds want the rows of what they share, one for
-// each key.
+// Spans returns the times for which the holds need the rows of what they share, one for each key.
 func Spans(holds ...Hold) []Span {
 	spans := map[SlotKey]Span{}
 	for _, h := range holds {
@@ -151,7 +147,7 @@ func Spans(holds ...Hold) []Span {
 	return slices.SortedFunc(maps.Values(spans), func(a, b Span) int { return a.Key().Compare(b.Key()) })
 }
 
-// JoinSpans are the spans, those of one share joined where they touch.
+// JoinSpans joins spans of one share that touch.
 func JoinSpans(spans []Span) []Span {
 	spans = slices.Clone(spans)
 	slices.SortFunc(spans, func(a, b Span) int { return a.Key().Compare(b.Key()) })
@@ -171,19 +167,18 @@ type Row struct {
 	SlotKey
 	EndSec    int64
 	PartySize int // 0: none
-	Spots     int // that there are, whoever has sold them
-	Offered   int // of these, to us; 0: the row is withdrawn or sold out
-	Known     int // taken of it when the feed was generated
+	Spots     int // how many exist, whoever has sold them
+	Offered   int // how many of these we may sell; 0: the row is withdrawn or sold out
+	Known     int // what was taken when the feed was generated
 	Taken     int
 }
 
 func (r Row) covers(t int64) bool { return r.StartSec <= t && t < r.EndSec }
 
-// limit is how many spots may be taken at any moment of the row by those who count
-// at it, once a visit for n has been added to it (own) or beside it. Where we have
-// sold more of it than the feed knows of, that is what the feed has left open; what
-// the feed knows of is seated. A row of which nothing is sold has nobody to protect,
-// but a party needs a place in it if it is for fewer.
+// limit returns how many spots may be taken at any moment of the row by those who count at it, once a visit for n
+// has been added to it (own) or beside it. If we have sold more of it than the feed knows, that is what the feed
+// has left open; what the feed knows is seated already. A row of which nothing is sold has nobody to protect, but a
+// larger party needs a place in it if it is for fewer people.
 func (r Row) limit(own bool, n int) int {
 	switch {
 	case own || r.Taken > r.Known:
@@ -194,10 +189,10 @@ func (r Row) limit(own bool, n int) int {
 	return math.MaxInt
 }
 
-// room reports whether the share has room for a hold on the row own, given all rows
-// that overlap it with the hold's spots in them already.
+// room reports whether the share has room for the hold h, given all rows that overlap it. The rows include the hold's
+// spots already.
 func (s Share) room(rows []Row, h Hold) bool {
-	keys := h.Keys() // a later row of the same resource is another one
+	keys := h.Keys() // a later row of the same resource is not own
 	own := func(r Row) bool { return slices.Contains(keys, r.SlotKey) }
 	if s.Kind == SharePerson {
 		return !slices.ContainsFunc(rows, func(r Row) bool {
@@ -219,7 +214,7 @@ func (s Share) room(rows []Row, h Hold) bool {
 	})
 }
 
-// moments are the times in [from, to) at which more may be taken than just before.
+// moments returns the times in [from, to) at which more may be taken than just before.
 func moments(rows []Row, from, to int64) []int64 {
 	at := []int64{from}
 	for _, r := range rows {
@@ -231,9 +226,8 @@ func moments(rows []Row, from, to int64) []int64 {
 	return slices.Compact(at)
 }
 
-// loads reports whether is holds of any row at the moment t, given what is taken
-// then of it and of all rows for as many or more. The rows are sorted, the largest
-// party first.
+// loads reports whether is returns true for any row at the moment t, given what is taken then of it and of all rows
+// for as many people or more. The rows are sorted, the largest party first.
 func loads(rows []Row, t int64, is func(r Row, load int) bool) bool {
 	load := 0
 	for i := 0; i < len(rows); {
@@ -252,8 +246,8 @@ func loads(rows []Row, t int64, is func(r Row, load int) bool) bool {
 	return false
 }
 
-// Load is the most that is taken at any moment of the row by those who count at it:
-// rows that overlap it, for as many or more.
+// Load returns the most that is taken at any moment of the row by those who count at it: overlapping rows for as many
+// people or more.
 func (r Row) Load(rows []Row) int {
 	most := 0
 	for _, t := range moments(rows, r.StartSec, r.EndSec) {
@@ -268,7 +262,7 @@ func (r Row) Load(rows []Row) int {
 	return most
 }
 
-// Peak is the most that is taken of the rows at any moment.
+// Peak returns the most that is taken of the rows at any moment.
 func Peak(rows []Row) int {
 	type step struct {
 		at    int64
@@ -287,8 +281,8 @@ func Peak(rows []Row) int {
 	return most
 }
 
-// excess is the most that is taken at any moment of a row of such a share of which
-// something is taken, if that is too much; else 0. rows are those of the share.
+// excess returns the most that is taken at any moment of a row of such a share, if something is taken of the row and
+// that is too much, else 0. rows are the share's rows.
 func (k ShareKind) excess(r Row, rows []Row) int {
 	load := r.Load(rows)
 	if r.Taken > 0 && (k == SharePerson && load > r.Taken || k != SharePerson && load > r.Spots) {
@@ -297,8 +291,8 @@ func (k ShareKind) excess(r Row, rows []Row) int {
 	return 0
 }
 
-// Excesses are of which rows, of those of such a share of which something is taken,
-// sorted by start, too much is taken at once, and how much.
+// Excesses returns the rows of such a share that have too much taken at once, and how much. rows are the share's rows
+// with something taken, sorted by start.
 func (k ShareKind) Excesses(rows []Row) map[SlotKey]int {
 	found := map[SlotKey]int{}
 	var open []Row // those that began before, and have not ended
@@ -318,9 +312,8 @@ func (k ShareKind) Excesses(rows []Row) map[SlotKey]int {
 	return found
 }
 
-// crowded are the slots of those wanted holds for which there is no room in what
-// they share. What owner has already is as if it had been given back, and what stays
-// as it is asks for nothing.
+// crowded returns the slots of those wanted holds for which there is no room in what they share. It counts what the
+// owner has as given back, and does not ask for room for what stays as it is.
 func crowded(slots map[SlotKey]Slot, have, want []Hold) []Slot {
 	var full []Slot
 	for _, h := range want {
@@ -347,8 +340,7 @@ func (h Hold) within(o Hold) bool {
 	return h.Resource.ID == o.Resource.ID && h.StartSec >= o.StartSec && h.EndSec <= o.EndSec && h.Spots <= o.Spots
 }
 
-// rows are those of the share around the hold h, as they will be when want is held
-// instead of have.
+// rows returns the share's rows around the hold h, as they will be when want is held instead of have.
 func (s Share) rows(slots map[SlotKey]Slot, h Hold, have, want []Hold) []Row {
 	rows := map[SlotKey]Row{}
 	for _, r := range slots[SlotKey{s.ID, h.StartSec}].Rows {
@@ -381,7 +373,7 @@ func (s Share) rows(slots map[SlotKey]Slot, h Hold, have, want []Hold) []Row {
 	return slices.Collect(maps.Values(rows))
 }
 
-// RowsOf are the slots of the resources that overlap a hold, as rows of a share.
+// RowsOf returns the slots of the resources that overlap a hold, as rows of a share.
 func RowsOf(slots map[SlotKey]Slot, resources []Resource, h Hold) []Row {
 	var rows []Row
 	for _, r := range resources {
@@ -394,8 +386,8 @@ func RowsOf(slots map[SlotKey]Slot, resources []Resource, h Hold) []Row {
 	return rows
 }
 
-// InTheWay are the slots that the holds are of, and those around them in what they
-// share of which something is taken: what is given back of any of them may make room.
+// InTheWay returns the slots of the holds, and the slots around them in what they share that have something taken:
+// giving back any of that may make room.
 func InTheWay(slots map[SlotKey]Slot, holds ...Hold) []SlotKey {
 	keys := Keys(holds...)
 	for _, s := range Spans(holds...) {
@@ -409,7 +401,7 @@ func InTheWay(slots map[SlotKey]Slot, holds ...Hold) []SlotKey {
 	return slices.Compact(keys)
 }
 
-// Room counts how often all of the holds could be taken one after the other.
+// Room counts how often all of the holds could be taken, one after the other.
 func Room(slots map[SlotKey]Slot, holds []Hold) int {
 	most := math.MaxInt
 	for _, h := range Merge(holds) {

@@ -72,8 +72,7 @@ func at(service string, start, length int64, total int, staff, room string, part
 	}
 }
 
-// What is sold of each of the rows, asked for in this order, again and again until
-// nothing more is sold.
+// What is sold of each row if they are asked for in this order, again and again until nothing more is sold.
 func TestShares(t *testing.T) {
 	const hour = 3600
 	var tables []Published
@@ -119,9 +118,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// Whatever is asked for, in any order, no moment has more than the rows that are sold
-// then allow: a brute-force look at every moment, which knows nothing of how it is
-// prevented.
+// Whatever is asked for, in any order, at no moment is more sold than the rows allow then: a brute-force look at every moment, which does not know how
+// that is prevented.
 func TestSharesByTheMoment(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := &shop{merchant: Merchant{ID: "m", Chairs: true, Sharing: rapid.SampledFrom([]Sharing{SharingDefault, SharingShared}).Draw(r, "sharing")}}

@@ -1,5 +1,5 @@
-// Package letters is about what people write into names and notes: one form in which
-// it is compared, what of it nobody can see, and how wide a terminal shows it.
+// Package letters is about text that people write into names and notes: the one form in which we compare
+// it, its invisible characters, and its width on a terminal.
 package letters
 
 import (
@@ -15,26 +15,25 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Form is s in the one form in which names are compared and searched, NFC: macOS
-// takes 김 apart into its letters, and most others do not. (Unicode Annex 15)
+// Form returns s in the form in which we compare and search names, NFC: macOS splits 김 into its letters,
+// and most others do not. (Unicode Annex 15)
 func Form(s string) string { return norm.NFC.String(s) }
 
-// Apart is s with every letter taken apart, NFD.
+// Apart returns s with every letter split, NFD.
 func Apart(s string) string { return norm.NFD.String(s) }
 
-// Blank reports whether there is nothing in s but space.
+// Blank reports whether s has nothing but space.
 func Blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// Seen reports whether all of s can be seen: it has no control characters, none
-// that turn the direction of what follows, and none without a shape of its own.
-// Those that a script needs are no fault: a joiner within a Persian or an Indian
-// word, a variant of a Chinese character in a Japanese name.
+// Seen reports whether all of s is visible: it has no control characters, none that reverse the direction
+// of the text after them, and none without a shape of their own. Characters that a script needs are fine:
+// a joiner within a Persian or an Indian word, a variant of a Chinese character in a Japanese name.
 func Seen(s string) bool {
 	_, found := Hidden(s)
 	return !found
 }
 
-// Hidden returns the first character of s that cannot be seen, see [Seen].
+// Hidden returns the first invisible character of s, see [Seen].
 func Hidden(s string) (first rune, found bool) {
 	each(s, func(r rune, hidden bool) {
 		if hidden && !found {
@@ -44,8 +43,8 @@ func Hidden(s string) (first rune, found bool) {
 	return first, found
 }
 
-// Shown is s as a terminal can show it on one line: in one form, without what
-// cannot be seen, and with a space for each control character.
+// Shown returns s as a terminal can show it on one line: in one form, without invisible characters, and
+// with a space for each control character.
 func Shown(s string) string {
 	var b strings.Builder
 	each(Form(s), func(r rune, hidden bool) {
@@ -59,7 +58,7 @@ func Shown(s string) string {
 	return b.String()
 }
 
-// ShownLines is [Shown] of each line.
+// ShownLines applies [Shown] to each line.
 func ShownLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {
@@ -68,7 +67,7 @@ func ShownLines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// each calls f for every character, and whether it is hidden where it stands.
+// each calls f with every character, and whether it is invisible in its place.
 func each(s string, f func(r rune, hidden bool)) {
 	before := rune(0)
 	for i, r := range s {
@@ -85,11 +84,11 @@ func each(s string, f func(r rune, hidden bool)) {
 	}
 }
 
-// braille is the pattern without a dot: a symbol, and as blank as a space.
+// braille is the Braille pattern without dots: a symbol, but as blank as a space.
 const braille = '\u2800'
 
-// unseen reports whether r has no shape: controls, format characters, separators
-// of lines, and what Unicode says is shown as nothing, as the fillers of Hangul.
+// unseen reports whether r has no shape: controls, format characters, line separators, and characters that
+// Unicode says are shown as nothing, such as the fillers of Hangul.
 func unseen(r rune) bool {
 	if r >= ' ' && r < 0x7f {
 		return false
@@ -104,15 +103,14 @@ const (
 	joiner    = '\u200d'
 )
 
-// joined are the scripts in whose words a joiner can change what is read.
+// joined are the scripts in which a joiner can change how a word reads.
 var joined = []*unicode.RangeTable{
 	unicode.Arabic, unicode.Syriac, unicode.Nko, unicode.Mongolian, unicode.Devanagari, unicode.Bengali, unicode.Gurmukhi,
 	unicode.Gujarati, unicode.Oriya, unicode.Tamil, unicode.Telugu, unicode.Kannada, unicode.Malayalam, unicode.Sinhala,
 	unicode.Khmer, unicode.Myanmar, unicode.Tibetan,
 }
 
-// needed reports whether a character that cannot be seen belongs between its two
-// neighbours.
+// needed reports whether an invisible character belongs between its two neighbours.
 func needed(before, r, after rune) bool {
 	switch {
 	case r == nonJoiner || r == joiner:
@@ -123,9 +121,8 @@ func needed(before, r, after rune) bool {
 	return unicode.Is(unicode.Variation_Selector, r) && unicode.In(before, unicode.Han, unicode.So)
 }
 
-// Width is how many columns a terminal takes for s, as [Shown] gives it: two for
-// a Korean, Chinese or Japanese character, none for an accent of its own.
-// (Unicode Annex 11)
+// Width returns how many columns s, as returned by [Shown], takes on a terminal: two for a Korean, Chinese
+// or Japanese character, none for a separate accent. (Unicode Annex 11)
 func Width(s string) int {
 	n := 0
 	for _, r := range s {
@@ -148,12 +145,12 @@ func columns(r rune) int {
 	return 1
 }
 
-// letterWithin reports whether r is a vowel or a final consonant of Hangul, which
-// stands in the square of its syllable.
+// letterWithin reports whether r is a vowel or a final consonant of Hangul, which is drawn within its
+// syllable.
 func letterWithin(r rune) bool { return r >= 0x1160 && r <= 0x11ff || r >= 0xd7b0 && r <= 0xd7ff }
 
-// WriteJSON writes v as indented JSON, in which what cannot be seen is escaped: it
-// says the same, and does nothing to a terminal.
+// WriteJSON writes v as indented JSON that escapes invisible characters: it means the same, and is harmless
+// to a terminal.
 func WriteJSON(w io.Writer, v any) error {
 	var plain bytes.Buffer
 	e := json.NewEncoder(&plain)

@@ -51,7 +51,7 @@ func (db *DB) PutKey(ctx context.Context, digest []byte, merchantID, name string
 	})
 }
 
-// putKey writes a key, unless it is there: a COMMIT in doubt is run again.
+// putKey writes a key unless it exists: after a COMMIT without an answer it runs again.
 func putKey(tx *gorm.DB, row keyRow) error {
 	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
 }
@@ -78,7 +78,7 @@ func (db *DB) ReplaceKey(ctx context.Context, old, digest []byte, nowSec, expire
 		}
 		var made int64
 		if err := tx.Model(&keyRow{}).Where("digest = ?", digest).Count(&made).Error; err != nil || made > 0 {
-			return err // done already, by a COMMIT in doubt
+			return err // an earlier run, whose COMMIT got no answer, has done it
 		}
 		if was.ExpiresSec != nil || was.RevokedSec != nil {
 			return &refusal{booking.ErrNotFound}
@@ -91,8 +91,8 @@ func (db *DB) ReplaceKey(ctx context.Context, old, digest []byte, nowSec, expire
 	})
 }
 
-// RevokeKey implements [booking.Store]. A token that was given before its key was
-// noted may be of any key of the merchant: it ends too.
+// RevokeKey implements [booking.Store]. Old tokens do not say which key they were given
+// for. They may belong to any key of the merchant, so they end too.
 func (db *DB) RevokeKey(ctx context.Context, digest []byte, nowSec int64) error {
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		var key keyRow
@@ -106,15 +106,15 @@ func (db *DB) RevokeKey(ctx context.Context, digest []byte, nowSec int64) error 
 	})
 }
 
-// PutToken implements [booking.Store]. It sweeps out what has expired. Anybody can
-// ask with a key that is a guess: that it is unknown is read, so that guesses do
+// PutToken implements [booking.Store], and deletes expired tokens. Anybody can try a guessed
+// key, so a plain read turns unknown keys away before the transaction begins: guesses must
 // not hold up those who write.
 func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, expiresSec int64, most int) error {
 	if err := take(db.read.WithContext(ctx).Where("digest = ?", keyDigest), &keyRow{}); err != nil {
 		return unavailable(err)
 	}
 	return db.transact(ctx, db.limit, func(tx *gorm.DB) error {
-		// Locked, so that a key that is being revoked gives no token behind its back.
+		// Locked, so that a key cannot give a token while it is being revoked.
 		var row keyRow
 		if err := take(tx.Where("digest = ? ORDER BY digest"+db.dialect.lock, keyDigest), &row); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (db *DB) PutToken(ctx context.Context, keyDigest, digest []byte, nowSec, ex
 		if err := tx.Where("expires_sec <= ?", nowSec).Delete(&clinicTokenRow{}).Error; err != nil {
 			return err
 		}
-		var last int64 // of a server that did not count, all are 0
+		var last int64 // servers that did not count have left 0 in all rows
 		if err := tx.Raw("SELECT COALESCE(MAX(seq), 0) FROM clinic_tokens WHERE key_digest = ?", keyDigest).Scan(&last).Error; err != nil {
 			return fmt.Errorf("count tokens: %w", err)
 		}

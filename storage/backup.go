@@ -12,12 +12,11 @@ import (
 	"strings"
 )
 
-// Backup writes a copy of the SQLite database that target names, as it is at one
-// moment, to a new file that only its owner can read, and checks the copy. Servers
-// may go on writing meanwhile. The database is not migrated, so a backup can be
-// taken with a new version before it migrates. The file is there only when it is
-// complete and on disk; one that exists is not touched. A PostgreSQL database is
-// refused: it has tools of its own.
+// Backup writes a consistent copy of the SQLite database that target names to a new file,
+// which only its owner can read, and checks the copy. Servers may keep writing meanwhile.
+// Backup does not migrate the database, so a new version can back it up before it migrates.
+// The file appears only once it is complete and on disk; an existing file is not touched.
+// Backup refuses PostgreSQL, which has tools of its own.
 func Backup(ctx context.Context, target, file string) (err error) {
 	if isPostgres(target) {
 		return errors.New("a PostgreSQL database is backed up with pg_dump: see docs/operations.md")
@@ -74,7 +73,7 @@ func isPostgres(target string) bool {
 	return strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://")
 }
 
-// withSQLite opens a file that is there, past everything that [Open] does to it.
+// withSQLite opens an existing file without anything that [Open] does to it.
 func withSQLite(path string, f func(*sql.DB) error) (err error) {
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_pragma=busy_timeout(5000)")
 	if err != nil {

@@ -16,19 +16,19 @@ import (
 	"holdfast/inventory"
 )
 
-// Batch says of one transaction how many operations shared it, and how long it took.
+// Batch says how many operations shared a transaction, and how long it took.
 type Batch struct {
 	Size   int           // operations
 	Waited time.Duration // how long the first of them waited for its turn
-	Took   time.Duration // from that turn to the answer, with what was run again
+	Took   time.Duration // from that turn to the answer, reruns included
 }
 
-// settle answers operations that have run together. None is answered before the COMMIT:
-// until then a fault of any of them undoes all, also what the others have seen.
+// settle answers operations that have run together. It answers nobody before the COMMIT:
+// until then a fault in any of them undoes all of them, including what the others have seen.
 //
-// If the database fails in a way that running again does not mend, one of them is to
-// blame, and nobody knows which: each is run alone, so that only that one fails. So is an
-// operation that touched what it had not announced: that was not locked.
+// If the database fails in a way that a rerun does not mend, one of them is to blame, and
+// nobody knows which. So settle runs each alone, and only that one fails. It also runs an
+// operation alone that touched rows it had not announced, because those were not locked.
 func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) {
 	alone := ops
 	switch {
@@ -62,9 +62,9 @@ func (db *DB) settle(ops []*operation, b *batch, err error, deadline time.Time) 
 	}
 }
 
-// aside runs each operation in a transaction of its own, beside the committers. One of
-// them needs a lock that somebody, an import perhaps, holds for long; nobody knows which,
-// and the others, and the batches behind this one, must not wait for it.
+// aside runs each operation in a transaction of its own, beside the committers. One of them
+// needs a lock that somebody, perhaps an import, holds for long. Nobody knows which one it
+// is, and neither the others nor the next batches must wait for that lock.
 func (db *DB) aside(ops []*operation, deadline time.Time) {
 	for _, op := range ops {
 		db.asides.Go(func() {
@@ -77,12 +77,12 @@ func (db *DB) aside(ops []*operation, deadline time.Time) {
 	}
 }
 
-// errHeldUp: a batch has waited for a lock as long as it may.
+// errHeldUp: a batch has waited for a lock for as long as a batch may.
 var errHeldUp = errors.New("somebody holds a lock for long")
 
-// prepare sets how long the transaction waits for a lock: briefly if operations share it,
-// because they all wait. It also has every statement go by indexes, since PostgreSQL
-// keeps a plan that it made when a table was small, and goes on reading all of it.
+// prepare sets how long the transaction waits for a lock: only briefly if operations share
+// it, because all of them wait. It also makes every statement use indexes: PostgreSQL caches
+// plans, and one made while a table was small would go on reading the whole table.
 func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
 	if db.dialect.batch == "" {
 		return nil
@@ -94,35 +94,35 @@ func (db *DB) prepare(tx *gorm.DB, ops []*operation) error {
 	return tx.Exec(db.dialect.batch, strconv.FormatInt(patience.Milliseconds(), 10)).Error
 }
 
-// errNothing ends a transaction in which nothing is to be written.
+// errNothing ends a transaction that has nothing to write.
 var errNothing = errors.New("nothing to write")
 
-// together runs operations in one database transaction, with all that
-// [DB.repeat] does when the database fails, and returns what became of them.
+// together runs operations in one database transaction, which [DB.repeat] runs again when
+// the database fails, and returns their outcomes.
 //
-// Everything they announce is fetched and locked with one statement for each
-// table. They run one after the other on that, in memory, and each sees what those
-// before it did. What they did is written with one statement for each table. One that
-// refuses leaves nothing.
+// It fetches and locks everything they announce, with one statement for each table. Then
+// they run in memory, one after the other, and each sees what the ones before it did. A
+// refused operation leaves nothing behind. At the end one statement for each table writes
+// what is left.
 //
-// So a lock is held for the time of a few statements, however many operations want it,
-// and no rule waits for the database while others wait for its locks.
+// So locks are held for a few statements, however many operations want them, and no rule
+// waits for the database while others wait for its locks. One COMMIT, and one fsync, serves
+// them all.
 //
-// All of it ends at the deadline, except that repeat gives a fresh limit to what it runs
-// again after a COMMIT without an answer.
+// All of it ends at the deadline, except that repeat gives a fresh limit to a rerun after a
+// COMMIT without an answer.
 func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err error) {
 	ctx, notes := db.noting(context.Background(), ops)
 	defer func() {
 		notes.share(ops)
-		if v := recover(); v != nil { // our own panic: run catches those of operations
+		if v := recover(); v != nil { // our own panic: run catches panics of operations
 			err = &Panic{Value: v, stack: debug.Stack()}
 		}
 	}()
-	// The batch of the run before this one, if that may have been committed: COMMIT was
-	// sent, and its answer got lost. Then its operations must not run again on what it has
-	// left: a CreateBooking would find its own visit in its guest's way. When fetch
-	// returns, the locks are ours and that transaction has ended, so what it has stored
-	// can be seen.
+	// last is the batch of the previous run if that run sent COMMIT and got no answer. It may
+	// have been committed, and then its operations must not run again on what it has stored:
+	// a CreateBooking would find its own visit in its guest's way. By the time fetch returns,
+	// the locks are ours, so that transaction has ended and we can see what it stored.
 	var last *batch
 	err = db.repeat(ctx, deadline.Sub(now()), func(tx *gorm.DB) error {
 		if err := db.prepare(tx, ops); err != nil {
@@ -141,7 +141,7 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 			if err != nil {
 				return err
 			}
-			if done { // the outcomes stand; only what fetch has just inserted has to go
+			if done { // the outcomes stand; write only deletes the rows that fetch has just inserted
 				notes.step("write")
 				if err := next.write(tx); err != nil {
 					return err
@@ -169,16 +169,17 @@ func (db *DB) together(ops []*operation, deadline time.Time) (b *batch, err erro
 		err = nil
 		if slices.ContainsFunc(b.views, (*view).acknowledges) {
 			notes.step("settle")
-			err = db.Settled(context.Background()) // after the rollback, so that nobody waits for our locks
+			err = db.Settled(context.Background()) // after the rollback, which has released our locks
 			notes.settled(err)
 		}
 	}
 	return b, err
 }
 
-// stored reports whether the batch's transaction has happened after all. A booking
-// whose id only this batch can have used proves that. Its absence proves nothing: a
-// batch need not make one.
+// stored reports whether the batch's transaction was committed after all. A booking whose
+// id only this batch can have used proves that it was. Its absence proves nothing, because a
+// batch need not make a booking: then the operations run again, and their tokens, or their
+// bookings' versions, show them what the first run did.
 func (b *batch) stored(tx *gorm.DB) (bool, error) {
 	for _, p := range b.puts {
 		if p.booking.Version == 1 {
@@ -193,10 +194,9 @@ func (b *batch) stored(tx *gorm.DB) (bool, error) {
 	return false, nil
 }
 
-// batch is what the operations of one transaction see of the database, and what
-// those that succeeded did. fetch fills it, run changes it in memory, and write
-// stores it. For a kind of row there is a table here, a step of fetch, a line in
-// keep and a step of write.
+// batch is what the operations of one transaction see of the database, and what the
+// successful ones did. fetch fills it, run changes it in memory, and write stores it. Each
+// kind of row has a table here, a step of fetch, a line in keep and a step of write.
 type batch struct {
 	dialect dialect
 	views   []*view
@@ -207,13 +207,13 @@ type batch struct {
 	keys     table[booking.GuestKey, guestKeyRow]
 	guests   table[uuid.UUID, booking.Guest]
 	slots    table[inventory.SlotKey, slot]
-	puts     []put // every version of every booking, in the order in which they came about
+	puts     []put // every version of every booking, oldest first
 
 	schedules map[booking.ScheduleKey]uuid.UUID // bookings by the clinic's name
 	visitors  map[booking.VisitorKey]uuid.UUID  // charts by the clinic's name
 	agendas   map[uuid.UUID]agenda              // by guest
-	locked    map[inventory.SlotKey]bool        // also keys that have no row: nobody publishes one meanwhile
-	shares    map[inventory.SlotKey]sharedSpan  // by the keys of their spans
+	locked    map[inventory.SlotKey]bool        // includes keys without a row, which nobody can publish meanwhile
+	shares    map[inventory.SlotKey]sharedSpan  // by their spans' keys
 }
 
 type tokenKey struct{ Caller, Token string }
@@ -236,8 +236,8 @@ type slot struct {
 	offered int
 }
 
-// take adds spots to what is taken. Room that is given back shrinks a capacity
-// that was kept above the offer only because it was taken.
+// take adds spots to what is taken. A capacity above the offer was kept only for what is
+// taken, so it shrinks when spots are given back.
 func (s *slot) take(spots int) {
 	s.Taken += spots
 	if spots < 0 {
@@ -247,7 +247,7 @@ func (s *slot) take(spots int) {
 
 // agenda is what a batch knows of a guest's live visits.
 type agenda struct {
-	known  span                        // for this time all of them are here
+	known  span                        // visits has all of them in this time
 	visits map[uuid.UUID]booking.Visit // by booking
 }
 
@@ -258,7 +258,7 @@ var always = span{-1 << 63, 1<<63 - 1}
 
 func (s span) covers(o span) bool { return s.from <= o.from && o.to <= s.to }
 
-// sharedSpan is a time of a share, with the rows that count in it, as they were.
+// sharedSpan is a time of a share, with the rows that count in it as fetch found them.
 type sharedSpan struct {
 	inventory.Span
 	rows []inventory.Row
@@ -271,12 +271,12 @@ type put struct {
 }
 
 // changed reports whether there is anything to write. Rows that fetch inserted do not
-// count: without anything else they go when the transaction is rolled back.
+// count: if there is nothing else, a rollback removes them.
 func (b *batch) changed() bool {
 	return len(b.tokens.now)+len(b.slots.now)+len(b.holds.now)+len(b.guests.now)+len(b.puts) > 0
 }
 
-// run runs an operation on its view and keeps what it did, if it succeeded.
+// run runs an operation on its view, and keeps what it did if it succeeded.
 func (b *batch) run(v *view) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -290,15 +290,14 @@ func (b *batch) run(v *view) {
 	v.running = true
 	v.err = v.op.f(v)
 	if len(b.views) == 1 {
-		v.stray = nil // to run it alone once more would change nothing
+		v.stray = nil // it is alone already, so another run would change nothing
 	}
 	if !v.failed() {
 		b.keep(v)
 	}
 }
 
-// keep makes what an operation did part of what those after it see and of what
-// is written.
+// keep makes what an operation did part of what later ones see and of what write stores.
 func (b *batch) keep(v *view) {
 	if c := v.touches.Claim; c != nil && v.prior == nil {
 		row := rowOfClaim(*c)
@@ -329,7 +328,7 @@ func (b *batch) keep(v *view) {
 func (b *batch) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) {
 	if _, there := b.guests.get(guest.ID); !there {
 		a := b.agendas[guest.ID]
-		a.known = always // who is new has no visits but those of this batch
+		a.known = always // a new guest has no visits except this batch's
 		b.agendas[guest.ID] = a
 	}
 	b.guests.set(guest.ID, guest)
@@ -341,7 +340,7 @@ func (b *batch) keepGuest(guest booking.Guest, keys, others []booking.GuestKey) 
 	}
 }
 
-// nameVisitor has the clinic's name of a guest lead to the guest's chart.
+// nameVisitor makes the clinic's name of a guest lead to the guest's chart.
 func (b *batch) nameVisitor(guest booking.Guest) {
 	chart := guest.ID
 	if guest.JoinedTo != nil {
@@ -361,7 +360,7 @@ func (b *batch) keepBooking(after booking.Booking) {
 	}
 }
 
-// nameSchedule has the clinic's name of a booking lead to the booking.
+// nameSchedule makes the clinic's name of a booking lead to the booking.
 func (b *batch) nameSchedule(one booking.Booking) {
 	b.schedules[booking.ScheduleKey{MerchantID: one.MerchantID, ScheduleID: one.ScheduleID}] = one.ID
 }

@@ -78,9 +78,8 @@ func TestFairness(t *testing.T) {
 	})
 }
 
-// More than the queue takes is told to come again at once, of one merchant more
-// than half of that, and what waits for its turn too long, later. None is run, and
-// afterwards there is room again.
+// Operations beyond the queue's limit, or one merchant's beyond half of it, are told to come again at once; those that wait too
+// long for their turn, later. None of them runs, and afterwards there is room again.
 func TestBackPressure(t *testing.T) {
 	g := newGate(100)
 	storagetest.EachWith(t, storage.Options{Limit: time.Second, Queue: 4, Gather: g.gather}, func(t *testing.T, db storagetest.Database) {
@@ -116,8 +115,7 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// What was accepted is answered before the database is closed, what comes later
-// is refused.
+// Accepted operations are answered before the database is closed; later ones are refused.
 func TestCloseDrains(t *testing.T) {
 	g := newGate(100)
 	for _, kind := range storagetest.Kinds() {

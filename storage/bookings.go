@@ -18,11 +18,11 @@ func (db *DB) MerchantIDs(ctx context.Context) ([]string, error) {
 	return ids, unavailable(err)
 }
 
-// longestSec is how long a booking may be: what a feed publishes, a year and a day.
+// longestSec is how long a booking may be: as long as a feed may publish, a year and a day.
 const longestSec = 367 * 24 * 60 * 60
 
-// Bookings returns a merchant's bookings that lie in [fromSec, toSec) (Unix
-// seconds) or a part of which does, by start and then by id, whatever their state.
+// Bookings returns a merchant's bookings in any state that overlap [fromSec, toSec) (Unix
+// seconds), by start and then by id.
 func (db *DB) Bookings(ctx context.Context, merchantID string, fromSec, toSec int64) ([]booking.Booking, error) {
 	var found []booking.Booking
 	err := db.snapshot(ctx, func(tx *gorm.DB) (err error) {
@@ -32,9 +32,8 @@ func (db *DB) Bookings(ctx context.Context, merchantID string, fromSec, toSec in
 	return found, unavailable(err)
 }
 
-// touching looks for a merchant's bookings that lie at least in part in [fromSec,
-// toSec) (Unix seconds), none of which is longer than so many seconds: the index
-// has their starts.
+// touching looks for a merchant's bookings that overlap [fromSec, toSec) (Unix seconds).
+// The index has only their starts, so the caller says how long they are at most.
 func touching(tx *gorm.DB, merchantID string, fromSec, toSec, longestSec int64) *gorm.DB {
 	return tx.Where("merchant_id = ? AND start_sec > ? AND start_sec < ? AND end_sec > ?", merchantID, fromSec-longestSec, toSec, fromSec)
 }
@@ -77,7 +76,7 @@ func (db *DB) BookingNamed(ctx context.Context, name string) (booking.Booking, e
 	return found[0], nil
 }
 
-// userKey is a condition that a user's key keeps, and the index guest_keys_user.
+// userKey is the condition for users' keys, and for the index guest_keys_user.
 const userKey = "substr(key, 1, 5) = 'user:'"
 
 // GuestBookings implements [booking.Store].
@@ -107,7 +106,7 @@ func (db *DB) Unconfirmed(ctx context.Context, sinceSec, nowSec int64) ([]uuid.U
 	return ids, unavailable(err)
 }
 
-// readBookings reads what query finds of the bookings, with their resources.
+// readBookings reads the bookings that query finds, with their resources.
 func readBookings(tx, query *gorm.DB) ([]booking.Booking, error) {
 	var rows []bookingRow
 	if err := query.Find(&rows).Error; err != nil {

@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// outlasting is the mark that an answer waits for, unless HOLDFAST_BROKEN says that
-// it waits for nothing.
+// outlasting is the mark that an answer waits for, unless HOLDFAST_BROKEN says to wait for
+// nothing.
 func outlasting(mark string) string {
 	if os.Getenv("HOLDFAST_BROKEN") == "replay-not-replicated" {
 		return ""
@@ -18,8 +18,8 @@ func outlasting(mark string) string {
 	return mark
 }
 
-// begin begins a transaction, unless HOLDFAST_BROKEN says that every statement
-// is to commit by itself; `make torture-selftest` demands that this is caught.
+// begin begins a transaction, unless HOLDFAST_BROKEN says that every statement commits by
+// itself; `make torture-selftest` demands that this is caught.
 func begin(db *gorm.DB) *gorm.DB {
 	if os.Getenv("HOLDFAST_BROKEN") != "autocommit" {
 		return db.Begin()
@@ -33,7 +33,7 @@ func begin(db *gorm.DB) *gorm.DB {
 	return tx
 }
 
-// none is a transaction that is none.
+// none is a transaction in name only.
 type none struct{ *sql.DB }
 
 func (*none) Commit() error   { return nil }

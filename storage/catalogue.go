@@ -194,7 +194,7 @@ func (r offerRow) offer() (inventory.Offer, error) {
 	return o, errors.Join(err1, err2, json.Unmarshal([]byte(r.ServiceIDs), &o.ServiceIDs))
 }
 
-// dateText and dateValue keep a date as text, none as "".
+// dateText and dateValue turn a date into text and back; no date is "".
 func dateText(d inventory.Date) string {
 	if d.IsZero() {
 		return ""
@@ -209,9 +209,8 @@ func dateValue(s string) (inventory.Date, error) {
 	return inventory.ParseDate(s)
 }
 
-// Merchant implements [booking.Store]. A catalogue is read often and changed
-// seldom: it is kept in memory, and fetchCatalogueVersion throws it away when
-// it has moved on.
+// Merchant implements [booking.Store]. A catalogue is read often and seldom changes, so it
+// stays in memory until fetchCatalogueVersions finds a newer version.
 func (db *DB) Merchant(ctx context.Context, id string) (*inventory.Merchant, error) {
 	if m, ok := db.catalogue.Load(id); ok {
 		return m.(*inventory.Merchant), nil
@@ -236,7 +235,7 @@ func (db *DB) Refreshed(ctx context.Context, id string) (*inventory.Merchant, er
 	return m, nil
 }
 
-// unavailable tells apart, for a reader, what may pass from what is broken.
+// unavailable tells a reader's temporary failures from what is broken.
 func unavailable(err error) error {
 	if err == nil || errors.Is(err, booking.ErrNotFound) || classify(err) == broken {
 		return err

@@ -18,9 +18,9 @@ import (
 
 // ReplaceClinic implements [booking.Store].
 //
-// It locks in the order of everything that writes: the merchant, then bookings, then
-// resources and slots. So an operation that was planned with the old catalogue either
-// is done before, and its booking is found here, or waits and finds the new version.
+// It locks in the order that everything follows that writes: the merchant, then bookings,
+// then resources and slots. So an operation that was planned with the old catalogue either
+// finishes first, and its booking is found here, or waits and finds the new version.
 func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec int64, r booking.Replacement) error {
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		if err := db.unhurried(tx); err != nil {
@@ -37,9 +37,9 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err := errors.Join(putMerchant(tx, m), writeCatalogue(tx, m), putPolicy(tx, m), putFormer(tx, m.ID, inventory.Gone(before, &m), nowSec)); err != nil {
 			return err
 		}
-		// Visits come before resources and slots, as everywhere. Those of doctors
-		// are complete: who would write another has seen the new catalogue, or
-		// has kept us waiting until now (booking.Footprint.Steady).
+		// Visits come before resources and slots, as everywhere. No doctor's visit can be missing:
+		// whoever writes one locks the catalogue first (booking.Footprint.Steady), and so has kept
+		// us waiting until now or has seen the new one.
 		early, err := db.lockRecounted(tx, &m, nowSec, r, nil, db.dialect.lock)
 		if err != nil {
 			return err
@@ -51,9 +51,10 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 		if err := db.putResources(tx, &m, r.Footprint(&m, early, held).Slots); err != nil {
 			return err
 		}
-		// Now nobody has a slot whose room changes, and who comes finds none. Who
-		// was quicker may have brought more visits to lanes that are counted anew:
-		// whoever waits for us with one of those locked has to be let go first.
+		// From here on we hold every slot whose room changes. Before that, others may have booked
+		// more visits on lanes that are counted anew, so we look again. We do not wait for a visit
+		// that somebody else has locked, who may be waiting for our slots: lockAtOnce fails, and
+		// the transaction runs again.
 		late, err := db.lockRecounted(tx, &m, nowSec, r, early, db.dialect.lockAtOnce())
 		if err != nil {
 			return err
@@ -77,8 +78,8 @@ func (db *DB) ReplaceClinic(ctx context.Context, m inventory.Merchant, nowSec in
 	})
 }
 
-// recountedAtOnce is how many bookings are recounted as one operation: each needs its
-// slots in memory, and an import may move thousands.
+// recountedAtOnce is how many bookings one operation recounts: each needs its slots in
+// memory, and an import may move thousands.
 const recountedAtOnce = 100
 
 // Clinic implements [booking.Store].
@@ -101,7 +102,7 @@ func (db *DB) Clinic(ctx context.Context, m inventory.Merchant, nowSec int64) (b
 	return before, next, there, unavailable(err)
 }
 
-// lockMerchant returns the merchant as it was, or nil. Two imports of one
+// lockMerchant locks the merchant and returns it as it was, or nil. Two imports of one
 // merchant take turns here.
 func (db *DB) lockMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) {
 	if err := tx.Exec("SELECT id FROM merchants WHERE id = ?"+db.dialect.lock, id).Error; err != nil {
@@ -114,8 +115,8 @@ func (db *DB) lockMerchant(tx *gorm.DB, id string) (*inventory.Merchant, error) 
 	return m, err
 }
 
-// spelled is a clinic's catalogue with its ids spelled as they have been stored,
-// also of what it had once and is to have again.
+// spelled is a clinic's catalogue with its ids spelled as they are stored, even if the
+// clinic dropped them once and now has them again.
 func spelled(tx *gorm.DB, m inventory.Merchant, before *inventory.Merchant) (inventory.Merchant, error) {
 	lanes, err := lanesOf(tx, m.ID)
 	return m.SpelledAs(inventory.KnownOf(before, lanes)), err
@@ -139,8 +140,8 @@ func holding(tx *gorm.DB, merchantID string, nowSec int64) ([]booking.Booking, e
 	return readBookings(tx, tx.Where("merchant_id = ? AND end_sec > ? AND state IN ?", merchantID, nowSec, booking.Live).Order("start_sec, id"))
 }
 
-// lockRecounted locks and returns the bookings that have to be recounted, but for those
-// that are known.
+// lockRecounted locks and returns the bookings that have to be recounted, without the known
+// ones.
 func (db *DB) lockRecounted(tx *gorm.DB, m *inventory.Merchant, nowSec int64, r booking.Replacement, known []booking.Booking, lock string) ([]booking.Booking, error) {
 	there, err := holding(tx, m.ID, nowSec)
 	if err != nil {
@@ -180,8 +181,8 @@ func (db *DB) recount(tx *gorm.DB, m *inventory.Merchant, r booking.Replacement,
 		return err
 	}
 	op := &operation{touches: r.Footprint(m, some, held), f: func(tx booking.Tx) error { return r.Recount(tx, m, some) }}
-	// Guests are not fetched: nothing here looks at their visits, and to lock them now,
-	// after slots, would be out of order.
+	// Guests are not fetched: nothing here looks at their visits, and locking them now, after
+	// slots, would be out of order.
 	b := newBatch(db.dialect, []*operation{op})
 	if err := b.fetch(tx, db.fetchBookings, db.fetchSlots); err != nil {
 		return err
@@ -203,8 +204,8 @@ func (db *DB) recount(tx *gorm.DB, m *inventory.Merchant, r booking.Replacement,
 	return b.write(tx)
 }
 
-// makeRoom gives slots, which are locked, the room for what is to be taken of them
-// whether there is room or not.
+// makeRoom gives locked slots the room for changes that must not be refused, however full
+// the slots are.
 func (db *DB) makeRoom(tx *gorm.DB, changes []inventory.Change) error {
 	type row struct {
 		ResourceID uuid.UUID
@@ -225,11 +226,10 @@ func (db *DB) makeRoom(tx *gorm.DB, changes []inventory.Change) error {
 	return nil
 }
 
-// putResources writes the resources of a clinic, takes the room away from lanes
-// that it no longer has, and gives the slots that exist the new capacity. It
-// also locks the given slots, so that all are locked in one order.
-// Locking a resource first waits for everybody who is making slots of it with
-// the old capacity.
+// putResources writes a clinic's resources, takes the room away from lanes that it no longer
+// has, and gives existing slots the new capacity. It also locks the given slots, so that all
+// slots are locked in one order. It locks a resource before its slots, and so waits for
+// everybody who is making slots of it with the old capacity.
 func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, slots []inventory.SlotKey) error {
 	keys := map[uuid.UUID][]inventory.SlotKey{}
 	for _, k := range slots {
@@ -283,8 +283,8 @@ func (db *DB) putResources(tx *gorm.DB, m *inventory.Merchant, slots []inventory
 	return nil
 }
 
-// resize gives the slots of a resource its capacity, if they are not as it was
-// already. In the same pass it locks those of keys that are there.
+// resize gives a resource's slots its capacity where they have another one. In the same
+// pass it locks those of the keys that exist.
 func (db *DB) resize(tx *gorm.DB, r inventory.Resource, keys []inventory.SlotKey) error {
 	from := int64(math.MaxInt64)
 	if len(keys) > 0 {

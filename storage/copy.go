@@ -22,30 +22,29 @@ import (
 	"gorm.io/gorm"
 )
 
-// CopiedTable is what was copied of one table. The digest is the same whatever database
-// the rows are in and whatever their order.
+// CopiedTable is what was copied of one table. The digest depends neither on the database
+// nor on the order of the rows.
 type CopiedTable struct {
 	Name   string
 	Rows   int64
 	Digest string // hexadecimal
 }
 
-// Copy copies everything from one database to another, each a postgres:// URL or the
-// path of an SQLite file. The other one must be empty, or hold a copy of the same source
-// that was broken off.
+// Copy copies everything from one database to another. Each is a postgres:// URL or the path
+// of an SQLite file. The target must be empty, or hold an unfinished copy of the same source.
 //
-// From the moment the copy begins nobody can write to the source: what is acknowledged
-// before is copied, and nothing is acknowledged afterwards. All rows are read in one
-// snapshot and written in one transaction, which commits once what has been written was
-// read again and is the same; then every invariant is checked. In the last step the source
-// is marked as copied, and servers on it answer 503 from then on. Copy returns once they
-// have noticed.
+// Once the copy begins nobody can write to the source. So everything acknowledged before is
+// copied, and nothing is acknowledged afterwards. Copy reads all rows in one snapshot and
+// writes them in one transaction, which commits after it has read them back and found them
+// equal; then it checks every invariant. The last step marks the source as copied, and
+// servers on it answer 503 from then on. Copy returns once they have noticed.
 //
-// If anything fails before the last step, the source takes bookings again, and Copy can
-// be called anew. A Copy that was killed leaves the source closed: call it again with the
-// same databases, and it goes on, or call [CancelCopy].
+// If anything fails before the last step, the source takes bookings again, and Copy can be
+// called anew. A killed Copy leaves the source closed: call it again with the same databases
+// to continue, or call [CancelCopy].
 //
-// o is as for [Open]. progress, if not nil, is told what is done, and how many rows of it.
+// o is as for [Open]. Copy reports to progress, if not nil, what it has done and to how many
+// rows.
 func Copy(ctx context.Context, from, to string, o Options, progress func(doing string, rows int64)) (done []CopiedTable, err error) {
 	if progress == nil {
 		progress = func(string, int64) {}
@@ -104,7 +103,7 @@ func Copy(ctx context.Context, from, to string, o Options, progress func(doing s
 	return done, nil
 }
 
-// giveUp lets others write to the source again after err, unless it is marked as copied.
+// giveUp reopens the source for writes after err, unless it is marked as copied.
 func (c *copying) giveUp(ctx context.Context, err error) error {
 	reopened, err2 := c.source.takeDownFence(context.WithoutCancel(ctx))
 	switch {
@@ -116,8 +115,8 @@ func (c *copying) giveUp(ctx context.Context, err error) error {
 	return err
 }
 
-// CancelCopy lets others write again to a database whose copy was broken off. It
-// returns an error if none was, or if it is finished.
+// CancelCopy reopens a database for writes whose copy was broken off. It returns an error
+// if there is no such copy, or if it is finished.
 func CancelCopy(ctx context.Context, from string, o Options) (err error) {
 	if err := mustExist(from); err != nil {
 		return err
@@ -138,7 +137,7 @@ func CancelCopy(ctx context.Context, from string, o Options) (err error) {
 	return err
 }
 
-// mustExist refuses the name of an SQLite file that is not there: opening makes one.
+// mustExist refuses an SQLite file that does not exist: opening it would make one.
 func mustExist(target string) error {
 	if isPostgres(target) {
 		return nil
@@ -227,8 +226,8 @@ var copyKinds = map[string]kind{
 	"uuid": kindUUID, "text": kindText, "bigint": kindInt, "integer": kindInt, "boolean": kindBool, "bytea": kindBytes,
 }
 
-// copyTables are the tables that the database has, in an order in which each comes after
-// those to which its foreign keys lead. Nobody has to keep a list of them up to date.
+// copyTables are the database's tables, each after those that its foreign keys refer to. The
+// database names them, so there is no list to keep up to date.
 func (db *DB) copyTables(ctx context.Context) ([]copyTable, error) {
 	var tables []copyTable
 	refers := map[string][]string{}
@@ -286,7 +285,7 @@ func byReference(tables []copyTable, refers map[string][]string) (ordered []copy
 	return ordered, nil
 }
 
-// plan is the tables, if both databases have the same.
+// plan returns the tables, or an error unless both databases have the same.
 func (c *copying) plan(ctx context.Context) ([]copyTable, error) {
 	tables, err := c.source.copyTables(ctx)
 	if err != nil {
@@ -302,7 +301,7 @@ func (c *copying) plan(ctx context.Context) ([]copyTable, error) {
 	return tables, nil
 }
 
-// spell writes tables and columns so that they can be compared.
+// spell writes tables and columns as text, for comparing.
 func spell(tables []copyTable) string {
 	var lines []string
 	for _, t := range tables {
@@ -314,8 +313,8 @@ func spell(tables []copyTable) string {
 	return strings.Join(lines, "\n")
 }
 
-// arrived says whether the target has the whole copy that was left unfinished. It returns
-// an error if these two databases are not to be copied.
+// arrived reports whether the target already has all rows of the copy that was left
+// unfinished. It returns an error if these two databases must not be copied.
 func (c *copying) arrived(ctx context.Context, left *copyRow) (arrived bool, err error) {
 	tx := c.target.read.WithContext(ctx)
 	away, err := latestCopy(tx, copySource)
@@ -338,7 +337,7 @@ func (c *copying) arrived(ctx context.Context, left *copyRow) (arrived bool, err
 	return false, nil
 }
 
-// empty refuses a target with anything in it.
+// empty refuses a target that has any rows.
 func (c *copying) empty(ctx context.Context) error {
 	tx := c.target.read.WithContext(ctx)
 	for _, t := range c.tables {
@@ -371,8 +370,8 @@ func (c *copying) run(ctx context.Context, arrived bool, from string) ([]CopiedT
 	return sent, nil
 }
 
-// transfer copies all tables, or (arrived) reads what has been copied, and makes sure
-// that both databases have the same rows.
+// transfer copies all tables, or (arrived) reads the copy, and checks that both databases
+// have the same rows.
 func (c *copying) transfer(ctx context.Context, arrived bool, from string) (sent []CopiedTable, err error) {
 	pool, err := c.source.read.DB()
 	if err != nil {
@@ -457,7 +456,7 @@ func (c *copying) transfer(ctx context.Context, arrived bool, from string) (sent
 	return sent, err
 }
 
-// ended passes over that a transaction has been undone already.
+// ended ignores that a transaction has been undone already.
 func ended(err error) error {
 	if err != nil && classify(err) != broken {
 		return nil
@@ -465,7 +464,7 @@ func ended(err error) error {
 	return err
 }
 
-// copyReader reads a table row by row, and counts and digests what it reads.
+// copyReader reads a table row by row, and counts and digests the rows.
 type copyReader struct {
 	table    copyTable
 	doing    string
@@ -473,7 +472,7 @@ type copyReader struct {
 
 	rows   *sql.Rows
 	cells  []any // pointers to values
-	values []any // the same of the current row: uuid.UUID, string, int64, bool, []byte or nil
+	values []any // the current row: uuid.UUID, string, int64, bool, []byte or nil
 	text   []byte
 	count  int64
 	sum    [4]uint64 // of the rows' SHA-256, so that their order does not matter
@@ -533,7 +532,7 @@ func (r *copyReader) result() CopiedTable {
 	return CopiedTable{Name: r.table.name, Rows: r.count, Digest: fmt.Sprintf("%x", digest[:16])}
 }
 
-// plain is a value as neither database has it: the same for both. An error does not
+// plain converts a value to a form that does not depend on the database. Errors do not
 // repeat the value.
 func (c column) plain(v any) (any, error) {
 	if v == nil {
@@ -572,7 +571,7 @@ func (c column) plain(v any) (any, error) {
 	return nil, fmt.Errorf("a value of type %T where %s should be", v, c.kind)
 }
 
-// appendCell writes a value so that no two rows of different values are the same text.
+// appendCell writes a value so that rows with different values never give the same text.
 func appendCell(text []byte, v any) []byte {
 	var cell []byte
 	switch v := v.(type) {
@@ -606,8 +605,8 @@ func passOver(_ context.Context, _ *sql.Conn, r *copyReader) error {
 	}
 }
 
-// copyBatch is how many rows one statement writes: so many that what a statement costs
-// is small beside what its rows do, and that foreign keys are checked before long.
+// copyBatch is how many rows one statement writes: enough that the statement itself costs
+// little beside its rows, and few enough that foreign keys are checked before long.
 const copyBatch = 20_000
 
 // copyPostgres writes rows with COPY.
@@ -679,7 +678,7 @@ func copySQLite(ctx context.Context, conn *sql.Conn, r *copyReader) error {
 	return nil
 }
 
-// What the two databases say of their own tables.
+// What the two databases know about their own tables.
 const (
 	columnsPostgres = `SELECT c.relname AS name, a.attname AS col, format_type(a.atttypid, a.atttypmod) AS type
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -694,7 +693,7 @@ const (
 		WHERE m.type = 'table'`
 )
 
-// readingPostgres is what a transaction begins with that reads, or writes, for long.
+// readingPostgres are the first statements of a transaction that reads or writes for long.
 func readingPostgres(tables []string) []string {
 	statements := []string{"SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"}
 	if len(tables) > 0 {

@@ -28,13 +28,13 @@ func (db *DB) Schedule(ctx context.Context, key booking.ScheduleKey, history boo
 	return found, more, unavailable(err)
 }
 
-// longestVisitSec is how long a visit at a clinic may be: its stretches, none of
-// which takes 24 hours, start on one day, which has 25 hours at most. (Rows B9 and
-// B11 of docs/update-reservation.md.)
+// longestVisitSec is how long a visit at a clinic may be: its stretches all start on one day,
+// which has at most 25 hours, and each takes less than 24. (Rows B9 and B11 of
+// docs/update-reservation.md.)
 const longestVisitSec = 49 * 60 * 60
 
-// readHistory reads a page of a booking's events: how long they are first, and then
-// those that the page has room for.
+// readHistory reads a page of a booking's events: first their lengths, then those that fit
+// on the page.
 func readHistory(tx *gorm.DB, id uuid.UUID, page booking.HistoryPage) (events []booking.Event, more bool, err error) {
 	if page.Limit == 0 {
 		return nil, false, nil
@@ -53,8 +53,8 @@ func readHistory(tx *gorm.DB, id uuid.UUID, page booking.HistoryPage) (events []
 	return events, n < len(there), err
 }
 
-// fitting is how many of n there is room for on a page: limit at most, and
-// [booking.PageBytes], but one at least.
+// fitting is how many of n fit on a page: at most limit and [booking.PageBytes], but at
+// least one.
 func fitting(n, limit int, bytes func(i int) int64) int {
 	n = min(n, limit)
 	total := int64(0)
@@ -66,16 +66,16 @@ func fitting(n, limit int, bytes func(i int) int64) int {
 	return n
 }
 
-// bookingBytes is an expression for how long a booking is as it is stored, where it
-// may be long.
+// bookingBytes is an expression for the stored length of those parts of a booking that can
+// be long.
 const bookingBytes = `octet_length(b.contact) + octet_length(b.additional_request) + COALESCE(octet_length(b.payment), 0)
 	+ COALESCE(octet_length(b.assignee), 0) + COALESCE(octet_length(b.counselor), 0) + COALESCE(octet_length(b.funnel), 0)
 	+ COALESCE(octet_length(b.memo), 0) + COALESCE(octet_length(b.requested_procedures), 0)
 	+ (SELECT COALESCE(SUM(200 + COALESCE(octet_length(o.doctor_id), 0) + COALESCE(octet_length(o.doctor_name), 0)), 0)
 		FROM occupied_resources o WHERE o.booking_id = b.id)`
 
-// Schedules implements [booking.Store]. It finds out which visits the page has and
-// how long they are, and reads those that there is room for.
+// Schedules implements [booking.Store]. It first finds the page's visits and their lengths,
+// and then reads those that fit.
 func (db *DB) Schedules(ctx context.Context, r booking.ScheduleRange) (found []booking.Schedule, more bool, err error) {
 	first := r.FromSec - longestVisitSec
 	if r.After.ID != uuid.Nil {
@@ -122,7 +122,7 @@ func (db *DB) Schedules(ctx context.Context, r booking.ScheduleRange) (found []b
 	return found, more, unavailable(err)
 }
 
-// readSchedules reads what query finds of the bookings, with their guests.
+// readSchedules reads the bookings that query finds, with their guests.
 func readSchedules(tx, query *gorm.DB) ([]booking.Schedule, error) {
 	bookings, err := readBookings(tx, query)
 	if err != nil {

@@ -33,11 +33,11 @@ type traceOf struct {
 	args  []any
 }
 
-// results are lines of a plan that go through what is asked for, or was found.
+// results matches lines of a plan that scan the input or intermediate results.
 var results = regexp.MustCompile(`(?m)^SCAN ([fhp]|\d+-ROW VALUES CLAUSE)$`)
 
-// What the desk asks costs a fixed number of queries for each table, however long
-// the range, and none of them reads a table from end to end.
+// The desk's queries cost a fixed number of statements for each table, however long the range, and none of them reads a whole
+// table.
 func TestDeskQueries(t *testing.T) {
 	const clinicID, group, zone, doctor = "clinic", "65b000000000000000000001", "65a000000000000000000001", "65c000000000000000000001"
 	seoul, err := time.LoadLocation("Asia/Seoul")
@@ -190,9 +190,8 @@ func TestDeskQueries(t *testing.T) {
 	})
 }
 
-// A page has as many visits, or changes, as it is asked for, and no more than a
-// megabyte of them unless one alone is longer; all pages together have everything
-// once, and no more rows are read than a page has.
+// A page has as many visits or changes as requested, but at most a megabyte of them unless a single one is longer. All pages
+// together have everything once, and no more rows are read than a page has.
 func TestPages(t *testing.T) {
 	const group, zone = "65b000000000000000000001", "65a000000000000000000001"
 	m := inventory.Merchant{
@@ -292,8 +291,7 @@ func TestPages(t *testing.T) {
 	})
 }
 
-// Both databases fold A to Z and nothing else, and take a pattern's letters as
-// they are.
+// Both databases fold only A to Z, and take a pattern's letters literally.
 func TestSearchGuests(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		ctx := context.Background()
@@ -315,7 +313,7 @@ func TestSearchGuests(t *testing.T) {
 		type search struct {
 			name string
 			q    booking.GuestSearch
-			want string // with … behind it if there are more
+			want string // followed by … if there are more
 		}
 		cases := []search{
 			{"ASCII in either case", booking.GuestSearch{NamePart: "ZO"}, "v0"},
@@ -383,7 +381,7 @@ func TestSearchGuests(t *testing.T) {
 		index(10, 0)
 		check("indexed")
 
-		// Who is called something else is found by that, and by nothing else.
+		// Somebody with a new name is found only by that.
 		renamed := booking.Guest{ID: ids[2], MerchantID: "c", VisitorID: "v2", GivenName: "길순", FamilyName: "홍"}
 		if err := db.InTx(ctx, booking.Footprint{}, func(tx booking.Tx) error { tx.PutGuest(renamed); return nil }); err != nil {
 			t.Fatal(err)
@@ -393,7 +391,7 @@ func TestSearchGuests(t *testing.T) {
 		index(10, 1)
 		check("renamed and indexed")
 
-		// Of who is forgotten nothing is left, indexed or not.
+		// Nothing is left of a forgotten guest, indexed or not.
 		if n, err := db.ForgetGuests(ctx, ids); err != nil || n != 3 {
 			t.Fatalf("forgot %d: %v", n, err)
 		}

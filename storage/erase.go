@@ -32,11 +32,11 @@ func (db *DB) UnerasedOf(ctx context.Context, guests []uuid.UUID) ([]booking.Boo
 	return found, unavailable(err)
 }
 
-// known is a condition for guests of whom anything is known.
+// known is a condition for guests about whom anything is stored.
 const known = "(google_user_id <> '' OR email <> '' OR phone <> '' OR given_name <> '' OR family_name <> '' OR visitor_id NOT LIKE 'erased-%')"
 
-// idle is a condition for guests whose visits, if there were any, have all been
-// erased, also those of the chart that this one is joined to.
+// idle is a condition for guests whose visits, if any, have all been erased, including those
+// of the chart that this one is joined to.
 const idle = "NOT EXISTS (SELECT 1 FROM bookings b WHERE b.guest_id IN (guests.id, guests.joined_to) AND b.erased_sec = 0)"
 
 // IdleGuests implements [booking.Store].
@@ -86,7 +86,7 @@ func (db *DB) GuestsWithNumber(ctx context.Context, merchantIDs, keys, numbers [
 	return led, others, unavailable(err)
 }
 
-// withJoined are the charts, those that they are joined to and all that are joined
+// withJoined returns the charts, the charts that they are joined to, and all that are joined
 // to these, each once.
 func withJoined(tx *gorm.DB, charts []booking.Guest) ([]booking.Guest, error) {
 	ids := map[uuid.UUID]bool{}
@@ -136,9 +136,8 @@ func (db *DB) Homes(ctx context.Context, merchantID string) ([]booking.Home, err
 	return homes, nil
 }
 
-// ForgetGuests implements [booking.Store]. It takes the locks in the order of a
-// booking: a guest who is booking right now is not idle, or is met as somebody
-// new.
+// ForgetGuests implements [booking.Store]. It takes the locks in the order of a booking, so
+// a guest who is booking right now either is no longer idle, or books as somebody new.
 func (db *DB) ForgetGuests(ctx context.Context, ids []uuid.UUID) (forgotten int, err error) {
 	err = db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		var keys []guestKeyRow
@@ -212,7 +211,7 @@ func (db *DB) ForgetIdleMarketing(ctx context.Context, untilSec int64, after str
 	return last, forgotten, err
 }
 
-// forgetMarketing leaves the wish of somebody who is a guest elsewhere.
+// forgetMarketing keeps the wish of somebody who is still a guest elsewhere.
 func forgetMarketing(tx *gorm.DB, googleUserID string) (forgotten bool, err error) {
 	gone := tx.Where("google_user_id = ? AND NOT EXISTS (SELECT 1 FROM guest_keys WHERE key = ? AND "+userKey+")",
 		googleUserID, booking.UserKey(googleUserID)).Delete(&marketingRow{})

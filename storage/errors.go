@@ -14,19 +14,19 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// class is what an error of the database means for what to do next.
+// class says what to do next after an error of the database.
 type class int
 
 const (
 	broken     class = iota // our bug, or the operator's: do not try again
 	rolledBack              // certainly undone, by a conflict: run again
-	timedOut                // undone, after waiting too long or for want of disk or memory: once more
+	timedOut                // undone, after waiting too long or for lack of disk or memory: once more
 	cutOff                  // the connection is gone: run again on another one
-	closed                  // the database takes no changes, because it is copied: see fence.go
+	closed                  // the database takes no changes, because it is being or has been copied: see fence.go
 )
 
-// errVanished: a row that we had found, or that kept us from inserting ours, was gone or
-// another's when we came to lock it. Run again, the transaction goes by what is there.
+// errVanished: a row that we had found, or that conflicted with our insert, was deleted or
+// changed owner before we could lock it. A rerun works with what is there then.
 var errVanished = errors.New("a row has vanished meanwhile")
 
 // lockTimeout reports whether a statement has waited too long for a lock.
@@ -35,8 +35,8 @@ func lockTimeout(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
-// classify looks at types and codes only, never at texts. It is about
-// statements before COMMIT; after it, see attempt.
+// classify looks only at types and codes, never at texts. It is for statements before
+// COMMIT: attempt decides what an error of COMMIT means.
 func classify(err error) class {
 	if errors.Is(err, errVanished) {
 		return rolledBack

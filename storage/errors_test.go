@@ -14,8 +14,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// What a caller is told when the database fails before COMMIT, each time: that it
-// may come again, unless the fault is ours.
+// If the database fails before every COMMIT, the caller is told to come again, unless the fault is ours.
 func TestFaultsBeforeCommit(t *testing.T) {
 	for _, c := range []struct {
 		name        string

@@ -19,11 +19,11 @@ type Grade string
 // The grades of a [Finding].
 const (
 	Good     Grade = "ok"
-	Doubtful Grade = "doubtful" // it works, and may not for long, or not safely
+	Doubtful Grade = "doubtful" // it works, but perhaps not for long, or not safely
 	Bad      Grade = "bad"      // a server refuses to start, or cannot take bookings
 )
 
-// Finding is something that [Examine], or whoever looks at settings, has looked at.
+// Finding is what [Examine], or a check of settings, says about one thing.
 type Finding struct {
 	What   string `json:"what"`
 	Grade  Grade  `json:"grade"`
@@ -31,9 +31,9 @@ type Finding struct {
 	Remedy string `json:"remedy,omitempty"` // what to do about it
 }
 
-// Examine looks at a database as a server would at its start, and at what goes wrong
-// later: replication, connections, clocks, disks. It changes nothing and migrates
-// nothing. What it could not look at is a finding, too.
+// Examine looks at a database as a server does when it starts, and at what can go wrong
+// later: replication, connections, clocks, disks. It changes and migrates nothing. Whatever
+// it cannot look at is a finding, too.
 func Examine(ctx context.Context, target string, o Options) []Finding {
 	e := &examination{}
 	if isPostgres(target) {
@@ -90,7 +90,7 @@ func (e *examination) bad(what, says, remedy string) {
 	e.found = append(e.found, Finding{what, Bad, says, remedy})
 }
 
-// unusable adds why the database cannot be used, a finding for each reason.
+// unusable adds a finding for each reason why the database cannot be used.
 func (e *examination) unusable(err error) {
 	var many interface{ Unwrap() []error }
 	var unsafe *Unsafe
@@ -110,7 +110,7 @@ func (e *examination) unusable(err error) {
 	}
 }
 
-// where says which database it is, and whether the way there is in the clear.
+// where says which database it is, and whether the connection to it is unencrypted.
 func (e *examination) where(target string) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -168,7 +168,7 @@ func (db *DB) schemaVersion(ctx context.Context) (version int64, err error) {
 	return version, err
 }
 
-// What is worth a word.
+// Thresholds from which on something is worth a finding.
 const (
 	clockOff    = time.Second
 	longOpen    = time.Hour
@@ -182,7 +182,7 @@ func (e *examination) postgres(ctx context.Context, db *DB) {
 	var s struct {
 		Synchronous string
 		Standbys    int64 // that stream
-		Waited      int64 // for by COMMITs; NULL states, without the right to see them, count too
+		Waited      int64 // that COMMITs wait for; states that the role may not see (NULL) count too
 		Hidden      int64 // standbys whose state the role may not see
 		Behind      *float64
 		Free        int64 // connections that may be made
@@ -250,7 +250,7 @@ func (e *examination) postgres(ctx context.Context, db *DB) {
 	e.good("size", fmt.Sprintf("%d MB", s.Bytes>>20))
 }
 
-// replication says what happens when the primary dies.
+// replication says what will happen when the primary dies.
 func (e *examination) replication(synchronous string, standbys, waited int64, behind *float64) {
 	const what = "replication"
 	switch {
@@ -294,7 +294,7 @@ func (e *examination) sqlite(target string) {
 	e.disk(filepath.Dir(path), uint64(max(0, info.Size())))
 }
 
-// disk looks at the file system of a directory in which a file of so many bytes lies.
+// disk looks at the file system of dir, which has a file of that many bytes.
 func (e *examination) disk(dir string, file uint64) {
 	free, network, err := space(dir)
 	switch {
@@ -311,7 +311,7 @@ func (e *examination) disk(dir string, file uint64) {
 	}
 }
 
-// Replication is how far standbys are behind.
+// Replication is how far the standbys are behind.
 type Replication struct {
 	Waiting  bool // COMMITs wait for a standby, and none is there
 	Standbys int64
@@ -334,8 +334,8 @@ func (db *DB) Replication(ctx context.Context) (r Replication, err error) {
 	return Replication{row.Waiting, row.Standbys, time.Duration(row.Behind * float64(time.Second))}, nil
 }
 
-// standbysQuery also works for a role that may not see the states of others' sessions:
-// those are NULL then, and count as what they should be.
+// standbysQuery also works for a role that may not see the states of others' sessions. Those
+// are NULL then, and count as if they were what they should be.
 const standbysQuery = `SELECT
 	current_setting('synchronous_standby_names') <> '' AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum') OR sync_state IS NULL) AS waiting,
 	(SELECT COUNT(*) FROM pg_stat_replication) AS standbys,

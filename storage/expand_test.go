@@ -12,9 +12,8 @@ import (
 	"testing"
 )
 
-// Servers of the previous release go on while a migration runs, and afterwards until
-// they are replaced. So migrations first expand the schema, which this test holds them
-// to, and contract it in a later release, when nobody uses any more what goes.
+// Servers of the previous release keep working while a migration runs, and afterwards until they are replaced. So migrations
+// only expand the schema, which this test checks, and a later release contracts it, when nobody uses the old parts any more.
 func TestMigrationsExpand(t *testing.T) {
 	released := releasedSchema(t)
 	for _, m := range postgresMigrations(t) {

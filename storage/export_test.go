@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// Trace tells f every statement, but for BEGIN and COMMIT.
+// Trace calls f with every statement except BEGIN and COMMIT.
 func (db *DB) Trace(f func(text string, args []any)) error {
 	db.dialect.traced = f
 	done := func(tx *gorm.DB) { f(tx.Statement.SQL.String(), tx.Statement.Vars) }
@@ -34,9 +34,8 @@ func (db *DB) Trace(f func(text string, args []any)) error {
 // Untrace ends Trace, for statements on sets.
 func (db *DB) Untrace() { db.dialect.traced = nil }
 
-// Explain returns how the database runs a query, line by line. PostgreSQL, which
-// reads a table that is small from end to end whatever its indexes, is told not
-// to where it can do otherwise.
+// Explain returns how the database runs a query, line by line. PostgreSQL reads a small table completely whatever its indexes,
+// so Explain tells it not to if there is another way.
 func (db *DB) Explain(ctx context.Context, query string, args []any) (plan string, err error) {
 	pool, err := db.read.DB()
 	if err != nil {

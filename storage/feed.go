@@ -23,25 +23,25 @@ const (
 	FeedAvailability FeedKind = "availability"
 )
 
-// Feed tells a feed of a kind from others.
+// Feed identifies a feed among those of its kind.
 type Feed struct {
 	Complete      bool
 	GenerationSec int64  // Unix seconds
-	Digest        string // of what it says; the same for a repeat
+	Digest        string // of its content; the same for a repeat
 }
 
-// Why a feed is not taken.
+// Why a feed is refused.
 var (
-	// ErrStaleFeed: a newer feed of the same kind has been loaded already, or
-	// another one that claims to be as old.
+	// ErrStaleFeed: a newer feed of the same kind has been loaded already, or a different
+	// one with the same time.
 	ErrStaleFeed = errors.New("a newer feed has been loaded already")
-	// ErrFutureFeed: it claims to be of a time that has not come.
+	// ErrFutureFeed: the feed claims to be from the future.
 	ErrFutureFeed = errors.New("generation_timestamp lies in the future")
 )
 
-// mostAhead is how far the clock of whoever makes feeds may be ahead of ours. A
-// feed of the future would lock out those after it, and hide from us what we
-// have booked since.
+// mostAheadSec is how far the clock of whoever makes feeds may be ahead of ours. A feed from
+// the future would shut out the feeds after it, and claim to know bookings that we have yet
+// to make.
 const mostAheadSec = 5 * 60
 
 // CheckFeed returns ErrStaleFeed or ErrFutureFeed if the feed would not be taken.
@@ -90,16 +90,16 @@ func checkFeed(tx *gorm.DB, kind FeedKind, f Feed, nowSec int64) error {
 
 func utc(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
 
-// noteFeed notes that a complete feed is being loaded. It does so before the first
-// row: then no other feed of the same time gets among them, and an import that
-// was interrupted is run again, or overtaken by a newer feed.
+// noteFeed records that a complete feed is being loaded. It does so before the first row, so
+// that rows of another feed with the same time cannot mix with these. An interrupted import
+// is run again, or a newer feed overtakes it.
 func noteFeed(tx *gorm.DB, kind FeedKind, f Feed, nowSec int64) error {
 	return tx.Exec(`INSERT INTO feeds (kind, generation_sec, loaded_sec, digest) VALUES (?, ?, ?, ?)
 		ON CONFLICT (kind) DO UPDATE SET generation_sec = excluded.generation_sec, loaded_sec = excluded.loaded_sec, digest = excluded.digest`,
 		kind, f.GenerationSec, nowSec, f.Digest).Error
 }
 
-// beginFeed checks the feed once more and notes it, if it is complete.
+// beginFeed checks the feed once more and, if it is complete, records it.
 func beginFeed(tx *gorm.DB, kind FeedKind, f Feed, nowSec int64) error {
 	if err := checkFeed(tx, kind, f, nowSec); err != nil || !f.Complete {
 		return err
@@ -107,16 +107,16 @@ func beginFeed(tx *gorm.DB, kind FeedKind, f Feed, nowSec int64) error {
 	return noteFeed(tx, kind, f, nowSec)
 }
 
-// BeginAvailability begins to load an availability feed. It returns ErrStaleFeed
-// or ErrFutureFeed if that is not to be.
+// BeginAvailability begins to load an availability feed, or refuses it with ErrStaleFeed or
+// ErrFutureFeed.
 func (db *DB) BeginAvailability(ctx context.Context, f Feed, nowSec int64) error {
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		return errors.Join(db.unhurried(tx), beginFeed(tx, FeedAvailability, f, nowSec))
 	})
 }
 
-// overtaken returns ErrStaleFeed if a newer availability feed is being loaded
-// beside the one of generationSec: its rows must not be written over.
+// overtaken returns ErrStaleFeed if an availability feed newer than generationSec is being
+// loaded at the same time: its rows must not be overwritten.
 func overtaken(tx *gorm.DB, generationSec int64) error {
 	var newer int64
 	if err := tx.Raw("SELECT COUNT(*) FROM feeds WHERE kind = ? AND generation_sec > ?", FeedAvailability, generationSec).Scan(&newer).Error; err != nil {
@@ -128,10 +128,10 @@ func overtaken(tx *gorm.DB, generationSec int64) error {
 	return nil
 }
 
-// ResetFeed forgets which feed of a kind was loaded last, and of which feed what
-// is on sale is: the next complete feed is taken, whatever its time, and
-// withdraws what is not in it. It returns [booking.ErrNotFound] if there was no
-// feed. Nothing that is on sale changes, and no booking.
+// ResetFeed forgets which feed of a kind was loaded last, and which feed published what is
+// on sale. The next complete feed is then accepted, whatever its time, and withdraws what
+// it does not have. Neither bookings nor what is on sale change. ResetFeed returns
+// [booking.ErrNotFound] if there was no feed.
 func (db *DB) ResetFeed(ctx context.Context, kind FeedKind, nowSec int64) (was Feed, err error) {
 	if kind == FeedAvailability {
 		if err := db.disownPublished(ctx, nowSec); err != nil {
@@ -158,7 +158,7 @@ func (db *DB) ResetFeed(ctx context.Context, kind FeedKind, nowSec int64) (was F
 	return was, err
 }
 
-// disownPublished makes published slots to come those of no feed.
+// disownPublished makes future published slots belong to no feed.
 func (db *DB) disownPublished(ctx context.Context, nowSec int64) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -190,11 +190,11 @@ func (db *DB) disownPublished(ctx context.Context, nowSec int64) error {
 	}
 }
 
-// OnSale compares the published slots that are on sale, to come, with those of a
-// complete feed. It reads them in their order, some at a time.
+// OnSale compares the future published slots on sale with those of a complete feed. It
+// reads them in order, some at a time.
 type OnSale struct {
 	db            *DB
-	ctx           context.Context // a comparison is one call, cut in pieces
+	ctx           context.Context // a comparison is one call in several pieces
 	generationSec int64
 	nowSec        int64
 	page          []onSaleRow
@@ -220,7 +220,7 @@ func (db *DB) OnSale(ctx context.Context, generationSec, nowSec int64) *OnSale {
 	return &OnSale{db: db, ctx: ctx, generationSec: generationSec, nowSec: nowSec}
 }
 
-// Feed tells the next slot of the feed, in the order of slots.
+// Feed takes the next slot of the feed, in the order of slots.
 func (o *OnSale) Feed(key inventory.SlotKey) error {
 	for {
 		r, err := o.next()
@@ -235,7 +235,7 @@ func (o *OnSale) Feed(key inventory.SlotKey) error {
 	}
 }
 
-// Done tells that the feed has no more slots.
+// Done says that the feed has no more slots.
 func (o *OnSale) Done() error {
 	for {
 		r, err := o.next()
@@ -246,7 +246,7 @@ func (o *OnSale) Done() error {
 	}
 }
 
-// pass goes on to the next slot on sale.
+// pass moves on to the next slot on sale.
 func (o *OnSale) pass(missing bool) {
 	o.Slots++
 	if missing && o.page[0].GenerationSec < o.generationSec {

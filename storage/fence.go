@@ -15,18 +15,18 @@ import (
 	"holdfast/booking"
 )
 
-// While a database is copied, and for good afterwards, nobody may write to it: what is
-// written behind the copy would be lost. So the copy begins by putting up a fence, a
-// trigger on every table that refuses each statement that writes, whoever sends it.
-// PostgreSQL and SQLite both make triggers in a transaction that waits until no other
-// is writing. So whatever was acknowledged before the fence is in the snapshot taken
-// behind it, and nothing is acknowledged after. A database without a fence pays nothing.
+// While a database is copied, and for good afterwards, nobody may write to it: the copy would
+// not have it. So the copy begins by putting up a fence, a trigger on every table that
+// refuses every statement that writes, whoever sends it. On both databases the transaction
+// that makes triggers waits until nobody else is writing. So everything acknowledged before
+// the fence is in the snapshot taken behind it, and nothing is acknowledged after it. A
+// database without a fence pays nothing.
 
-// fenceCode is the SQLSTATE of the fence on PostgreSQL. Servers of releases that do not
-// know it take its class for a shortage, and answer 503.
+// fenceCode is the SQLSTATE of the fence on PostgreSQL. Releases that do not know it take
+// its class for a shortage, and answer 503.
 const fenceCode = "53H01"
 
-// errFenced is what becomes of a statement that the fence refuses.
+// errFenced is the error of a statement that the fence refuses.
 var errFenced = errors.New("the database is being copied, or has been, and takes no changes; holdfast copy --help says what to do")
 
 // fenced reports whether an error comes from the fence.
@@ -39,9 +39,8 @@ func fenced(err error) bool {
 	return errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER // there are no other triggers
 }
 
-// fencePostgres are the statements that put up the fence. The tables to which an
-// operation writes first are locked first, so that we wait for the operations instead of
-// colliding with them.
+// fencePostgres are the statements that put up the fence. They lock tables in the order in
+// which operations write to them, so that we wait for operations instead of deadlocking.
 func fencePostgres(tables []string) []string {
 	statements := []string{
 		"LOCK TABLE idempotency_tokens, guest_keys, slots IN SHARE ROW EXCLUSIVE MODE",
@@ -80,7 +79,7 @@ func unfenceSQLite(tables []string) (statements []string) {
 	return statements
 }
 
-// copyRow is what a database knows of a copying that it takes, or took, part in.
+// copyRow is what a database knows about a copy that it is, or was, part of.
 type copyRow struct {
 	ID          uuid.UUID
 	Role        string // copySource or copyTarget
@@ -96,7 +95,7 @@ const (
 	copyTarget = "target"
 )
 
-// latestCopy is the newest copying in which a database has this role, or nil.
+// latestCopy is the newest copy in which the database has this role, or nil.
 func latestCopy(tx *gorm.DB, role string) (*copyRow, error) {
 	var rows []copyRow
 	if err := tx.Where("role = ?", role).Order("started_sec DESC, id DESC").Limit(1).Find(&rows).Error; err != nil {
@@ -108,7 +107,7 @@ func latestCopy(tx *gorm.DB, role string) (*copyRow, error) {
 	return &rows[0], nil
 }
 
-// checkCopies refuses a database that has been copied, and a copy that is not complete.
+// checkCopies refuses a database that has been copied, and an incomplete copy.
 func checkCopies(ctx context.Context, db *DB) error {
 	if err := db.Copied(ctx); err != nil {
 		return err
@@ -123,8 +122,8 @@ func checkCopies(ctx context.Context, db *DB) error {
 	return nil
 }
 
-// CopiedError says that a database has been copied to another one, which is to be used
-// in its place. It wraps [booking.ErrUnavailable].
+// CopiedError says that a database has been copied to another one, which replaces it. It
+// wraps [booking.ErrUnavailable].
 type CopiedError struct {
 	To   string // without user and password
 	When time.Time
@@ -139,8 +138,8 @@ func (e *CopiedError) Unwrap() error { return booking.ErrUnavailable }
 // CopiedEvery is how often a server asks [DB.Copied].
 const CopiedEvery = time.Second
 
-// Copied returns a *CopiedError if the database has been copied to another one. Its
-// fence refuses writes at once; whoever reads has to ask.
+// Copied returns a *CopiedError if the database has been copied to another one. The fence
+// stops writes by itself; readers have to ask.
 func (db *DB) Copied(ctx context.Context) error {
 	from, err := latestCopy(db.read.WithContext(ctx), copySource)
 	if err != nil || from == nil || from.FinishedSec == nil {
@@ -149,10 +148,10 @@ func (db *DB) Copied(ctx context.Context) error {
 	return &CopiedError{from.Other, time.Unix(*from.FinishedSec, 0)}
 }
 
-// fenceWithin is how long to wait until nobody writes: an import may take that long.
+// fenceWithin is how long to wait for writers to finish: an import may take that long.
 const fenceWithin = 2 * time.Minute
 
-// patiently runs a transaction again, for as long as others are in its way.
+// patiently runs a transaction again and again while others are in its way.
 func (db *DB) patiently(ctx context.Context, f func(tx *gorm.DB) error) error {
 	for end := now().Add(fenceWithin); ; {
 		err := db.transact(ctx, 10*time.Second, f)
@@ -168,8 +167,8 @@ func (db *DB) patiently(ctx context.Context, f func(tx *gorm.DB) error) error {
 	}
 }
 
-// putUpFence makes the database the source of a copying to other, or of the one that
-// was broken off, and returns its id.
+// putUpFence makes the database the source of a copy to other, or of the one that was broken
+// off, and returns the copy's id.
 func (db *DB) putUpFence(ctx context.Context, tables []string, other string) (id uuid.UUID, err error) {
 	fresh, err := uuid.NewV7()
 	if err != nil {
@@ -197,8 +196,8 @@ func (db *DB) putUpFence(ctx context.Context, tables []string, other string) (id
 	return id, err
 }
 
-// takeDownFence gives up a copying that is not finished, and reports whether there was
-// one. Then the database takes changes again.
+// takeDownFence gives up an unfinished copy, so that the database takes changes again, and
+// reports whether there was one.
 func (db *DB) takeDownFence(ctx context.Context) (there bool, err error) {
 	tables, err := db.copyTables(ctx)
 	if err != nil {
@@ -219,7 +218,7 @@ func (db *DB) takeDownFence(ctx context.Context) (there bool, err error) {
 	return there, err
 }
 
-// finishCopy notes that a copying is finished, unless somebody has given it up.
+// finishCopy records that a copy is finished, unless somebody has given it up.
 func (db *DB) finishCopy(ctx context.Context, id uuid.UUID, role string) error {
 	return db.patiently(ctx, func(tx *gorm.DB) error {
 		done := tx.Exec("UPDATE copies SET finished_sec = COALESCE(finished_sec, ?) WHERE id = ? AND role = ?", now().Unix(), id, role)

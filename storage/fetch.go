@@ -12,19 +12,18 @@ import (
 	"holdfast/inventory"
 )
 
-// fetch locks and reads what operations announced, in the order in which
-// everything is locked: tokens, bookings, guest keys, guests, resources (shared,
-// only while slots are made) and slots; then it reads the blocks on those slots, which
-// need no lock. Each step is one statement for all operations, and locks in ascending
-// order. An operation whose token is known already needs nothing but its booking.
+// fetch locks and reads what operations announced, in the order in which everything is
+// locked: tokens, bookings, guest keys, guests, resources (shared, and only while slots are
+// made) and slots. Then it reads the blocks on those slots, which need no lock. Each step is
+// one statement for all operations, and locks in ascending order. An operation whose token
+// is known already needs only its booking.
 //
-// The order keeps transactions from waiting for each other in a circle, and everything
-// that writes follows it (docs/architecture.md, lock order). Tokens come first: a copy of
-// a request has to find the booking of the first one before it looks at anything else,
-// or it would find the slot full that the first one took. Bookings come before the
-// guests and slots that they lead to: which ones is known only once they are locked.
-// Slots come last: many requests want the same ones, so they are locked for the shortest
-// time.
+// The order prevents deadlocks, and everything that writes follows it (docs/architecture.md,
+// lock order). Tokens come first: a copy of a request must find the first one's booking
+// before it looks at anything else, or it would find the slot full that the first one took.
+// Bookings come before their guests and slots, because only a locked booking says for
+// certain which those are. Slots come last: many requests want the same ones, so they are
+// locked for the shortest time.
 func (db *DB) fetch(tx *gorm.DB, ops []*operation) (*batch, error) {
 	b := newBatch(db.dialect, ops)
 	return b, b.fetch(tx, db.fetchTokens, db.fetchCatalogueVersions, db.fetchBookings, db.fetchGuestKeys, db.fetchGuests, db.fetchVisits, db.fetchSlots, db.fetchBlocks)
@@ -40,8 +39,8 @@ func (b *batch) fetch(tx *gorm.DB, steps ...func(*gorm.DB, *batch) error) error 
 	return nil
 }
 
-// fetchBlocks reads the blocks that are there already. Nobody can make another one of
-// the same time meanwhile: its slots are locked.
+// fetchBlocks reads the existing blocks. Nobody can make another one at the same time
+// meanwhile, because its slots are locked.
 func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 	asked := map[booking.BlockKey]bool{}
 	for _, v := range b.pending() {
@@ -56,8 +55,8 @@ func (db *DB) fetchBlocks(tx *gorm.DB, b *batch) error {
 		AND b.start_sec = k.start_sec AND b.end_sec = k.end_sec AND b.state = 'BLOCKED'`, setOf(slices.Collect(maps.Keys(asked))))
 }
 
-// lockedBookings are those that operations may change. The bookings that known tokens
-// lead to are read, too, but are not locked.
+// lockedBookings are the bookings that operations may change. Those that known tokens lead
+// to are read, too, but not locked.
 func (b *batch) lockedBookings() (found []booking.Booking) {
 	seen := map[uuid.UUID]bool{}
 	for _, v := range b.pending() {
@@ -76,16 +75,16 @@ func (b *batch) pending() []*view {
 	return slices.DeleteFunc(slices.Clone(b.views), func(v *view) bool { return v.stale || b.prior(v.touches) != nil })
 }
 
-// claimable is a row that is made before anybody knows whether it is needed, because
-// its unique key is what others have to wait at.
+// claimable is a row that fetch inserts before anybody knows whether it is needed, because
+// its unique key makes others wait.
 type claimable[K comparable, R any] interface {
 	key() K
 	compare(R) int // by key
 }
 
-// claim inserts rows; of several with the same key, the first. Where another transaction
-// is inserting one with that key, the statement waits for it: if it commits, its row is
-// read instead, and if it rolls back, ours is inserted.
+// claim inserts rows, the first of each key. If another transaction is inserting a row with
+// the same key, the statement waits for it: if that commits, claim reads its row instead,
+// and if it rolls back, claim inserts ours.
 func claim[K comparable, R claimable[K, R]](d dialect, tx *gorm.DB, t *table[K, R], rows []R, insert, read string) error {
 	if len(rows) == 0 {
 		return nil
@@ -127,8 +126,8 @@ func claim[K comparable, R claimable[K, R]](d dialect, tx *gorm.DB, t *table[K, 
 var claimTokens = "INSERT INTO idempotency_tokens (" + namesOf[tokenRow]() + ") SELECT " + namesOf[tokenRow]() +
 	" FROM {0} k WHERE true ON CONFLICT DO NOTHING RETURNING caller, token"
 
-// readClaims takes no lock: of a token that is there nothing changes but its fingerprint,
-// which goes when the guest is erased.
+// readClaims takes no lock: an existing token never changes, except that its fingerprint goes
+// when the guest is erased.
 const readClaims = "SELECT t.* FROM {0} k CROSS JOIN idempotency_tokens t WHERE t.caller = k.caller AND t.token = k.token"
 
 func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
@@ -165,7 +164,7 @@ func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 	return nil
 }
 
-// readInto adds the bookings that a statement finds to the batch.
+// readInto adds the bookings that a query finds to the batch.
 func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	rows, err := query[bookingRow](db.dialect, tx, text, sets...)
 	if err != nil {
@@ -188,10 +187,10 @@ func (db *DB) readInto(tx *gorm.DB, b *batch, text string, sets ...set) error {
 	return err
 }
 
-// fetchCatalogueVersions finds out which operations were planned with an older catalogue
-// than their merchant's newest, and forgets the copy in memory that they came from. It
-// locks, shared, the merchants whose catalogue must not change meanwhile. The others need
-// no lock: an import changes room only under the locks of its slots.
+// fetchCatalogueVersions finds out which operations were planned with an outdated catalogue,
+// and drops that catalogue from memory. It takes a shared lock on merchants whose catalogue
+// must not change meanwhile. The others need none: an import changes room only under the
+// locks of its slots.
 func (db *DB) fetchCatalogueVersions(tx *gorm.DB, b *batch) error {
 	type row struct {
 		ID      string
@@ -265,10 +264,9 @@ const claimGuestKeys = `INSERT INTO guest_keys (merchant_id, key, guest_id, norm
 const lockGuestKeys = `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
 	WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`
 
-// fetchGuestKeys claims the guests' keys. Two first requests of one guest meet here, and
-// cannot make two charts. A key that nobody had is inserted as the new guest's of the
-// first operation that announced it; run finds out whose it really is, and write puts
-// that right.
+// fetchGuestKeys claims the guests' keys. Two first requests of one guest meet here, so they
+// cannot make two charts. A key that nobody had is inserted for the new guest of the first
+// operation that announced it; run finds out whose it really is, and write corrects it.
 func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
 	var claims []guestKeyRow
 	for _, v := range b.pending() {
@@ -283,8 +281,8 @@ func (db *DB) fetchGuestKeys(tx *gorm.DB, b *batch) error {
 }
 
 // fetchGuests locks the guests whom the keys, the visitors' names and the bookings belong
-// to. A new booking and a change of another one of the same guest meet here, so that
-// they cannot end up at the same time.
+// to. A new booking and a change of the same guest's other booking meet here, so the two
+// visits cannot end up at the same time.
 func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	ids := map[uuid.UUID]bool{}
 	named := map[booking.VisitorKey]bool{}
@@ -303,7 +301,7 @@ func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 		return nil
 	}
 	whose, sets := "SELECT k.id FROM {0} k", []set{idSet(slices.Collect(maps.Keys(ids)))}
-	if len(named) > 0 { // with the charts that they are joined to
+	if len(named) > 0 { // and the charts that they are joined to
 		for _, column := range []string{"id", "joined_to"} {
 			whose += fmt.Sprintf(" UNION SELECT o.%s FROM {%d} k CROSS JOIN guests o WHERE o.merchant_id = k.merchant_id AND o.visitor_id = k.visitor_id", column, len(sets))
 			sets = append(sets, setOf(slices.Collect(maps.Keys(named))))
@@ -327,7 +325,7 @@ func (db *DB) fetchGuests(tx *gorm.DB, b *batch) error {
 	return nil
 }
 
-// fetchVisits reads what the guests have at the announced times already.
+// fetchVisits reads the visits that the guests already have at the announced times.
 func (db *DB) fetchVisits(tx *gorm.DB, b *batch) error {
 	type row struct {
 		GuestID        uuid.UUID
@@ -377,8 +375,8 @@ var liveStates = func() string {
 	return s.list("'%s'", ", ")
 }()
 
-// fetchSlots locks the announced slots and those of the bookings' holds, all in
-// one ascending pass.
+// fetchSlots locks the announced slots and those of the bookings' holds in one ascending
+// pass.
 func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 	for _, v := range b.pending() {
 		for k := range v.announced() {
@@ -415,9 +413,9 @@ func (db *DB) fetchSlots(tx *gorm.DB, b *batch) error {
 	return db.fetchShares(tx, b)
 }
 
-// fetchShares reads the rows of the announced shares. Nobody else can take any: their
-// days are locked. It takes a statement of its own, because the one that locks them sees
-// the other rows as they were before it had to wait.
+// fetchShares reads the rows of the announced shares. Nobody else can take any of them,
+// because fetchSlots has locked their days. It needs a statement of its own: the one that
+// locks the days sees all other rows as they were before it had to wait.
 func (db *DB) fetchShares(tx *gorm.DB, b *batch) error {
 	spans := make([]inventory.Span, 0, len(b.shares))
 	for _, s := range b.shares {
@@ -465,7 +463,7 @@ func (all sharedRows) add(r sharedRow) {
 	all[r.ShareID][row.SlotKey] = row
 }
 
-// of are the rows that overlap the span.
+// of returns the rows that overlap the span.
 func (all sharedRows) of(s inventory.Span) []inventory.Row {
 	var rows []inventory.Row
 	for _, r := range all[s.ShareID] {
@@ -476,9 +474,9 @@ func (all sharedRows) of(s inventory.Span) []inventory.Row {
 	return rows
 }
 
-// overlapping are the slots s of a share's span k; the condition says which. PostgreSQL
-// cannot tell how few they are, and has to be told to look for them by the index,
-// resource by resource; SQLite does so.
+// overlapping are the slots s of a share's span k; the condition says which. PostgreSQL does
+// not know how few they are, so the text makes it search the index resource by resource,
+// which SQLite does by itself.
 func (d dialect) overlapping(condition string) string {
 	slots := "slots s"
 	const near = "s.resource_id = m.resource_id AND s.start_sec > k.from_sec - m.slot_seconds AND s.start_sec < k.to_sec"
@@ -519,16 +517,15 @@ func slotSet(keys []inventory.SlotKey) set {
 	return setOf(rows)
 }
 
-// lockSlots locks the rows of keys, which are sorted, and makes those that are
-// missing of lanes and staff. It makes all of them before it locks any: inserting a row
-// that another transaction is inserting waits for it, and that one may be waiting for a
-// lock that we would hold.
+// lockSlots locks the rows of keys, which are sorted. It makes missing rows of lanes and
+// staff, all of them before it locks any: an insert of a row that another transaction is
+// inserting waits for that transaction, which must not be waiting for a lock of ours.
 func (db *DB) lockSlots(tx *gorm.DB, keys []inventory.SlotKey) ([]slotRow, error) {
 	rows, _, err := db.makeAndLock(tx, keys)
 	return rows, err
 }
 
-// makeAndLock is lockSlots, and also returns which it has made.
+// makeAndLock is lockSlots, and also returns the keys of the rows that it made.
 func (db *DB) makeAndLock(tx *gorm.DB, keys []inventory.SlotKey) (rows []slotRow, made []inventory.SlotKey, err error) {
 	if len(keys) == 0 {
 		return nil, nil, nil

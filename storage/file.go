@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// foreign is what the addresses of servers look like, in whatever spelling, and
-// names of files hardly ever: a URL of any kind, host:port, user:password@host,
-// user/password@host, and key=value.
+// foreign matches what addresses of servers look like, in any spelling, and file names hardly
+// ever do: a URL of any kind, host:port, user:password@host, user/password@host, and
+// key=value.
 var foreign = regexp.MustCompile(`://|^\[|^[\w.+-]{2,}\s*:|:.*@|^[^/.\\:]{2}.*@|(^|[\s;,'"])\w+\s*=`)
 
-// fileOptions are the options of an SQLite file, behind its name, that do not
+// fileOptions are the options of an SQLite file, after its name, that do not
 // begin with an underscore. (https://www.sqlite.org/uri.html)
 var fileOptions = []string{"cache", "immutable", "mode", "modeof", "nolock", "psow", "vfs"}
 
-// sqliteFile takes the name of an SQLite file apart into its path and the options
-// behind it. It refuses what was meant to be the address of a server: as a file's
-// name, its password could be read by everybody. No error repeats anything of it.
+// sqliteFile splits the name of an SQLite file into its path and the options after it. It
+// refuses what was meant as the address of a server: as the name of a file it would show its
+// password to everybody. Errors do not repeat any of it.
 func sqliteFile(target string) (path string, options url.Values, err error) {
 	path, query, _ := strings.Cut(strings.TrimPrefix(target, "file:"), "?")
 	options, err = url.ParseQuery(query)
@@ -44,12 +44,12 @@ func sqliteFile(target string) (path string, options url.Values, err error) {
 	return path, options, nil
 }
 
-// makePrivate makes the file of a database, if it is not there, so that only its
-// owner can read it, whatever the umask. SQLite gives what it puts beside it, -wal
-// and -shm, the same permissions.
+// makePrivate creates the file of a database, if it does not exist, so that only its owner
+// can read it, whatever the umask. SQLite gives the files beside it, -wal and -shm, the same
+// permissions.
 func makePrivate(path string, options url.Values) error {
 	if mode := options.Get("mode"); mode != "" && mode != "rwc" {
-		return nil // then SQLite would not make it either
+		return nil // SQLite would not create it either
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -58,9 +58,8 @@ func makePrivate(path string, options url.Values) error {
 	return f.Close()
 }
 
-// Exposed lists those files of an SQLite database, as target names it, that
-// others than their owner may read or write, each with its permissions. Of
-// PostgreSQL there are none.
+// Exposed lists the files of the SQLite database target that others than their owner may
+// read or write, each with its permissions. PostgreSQL has none.
 func Exposed(target string) ([]string, error) {
 	if isPostgres(target) || runtime.GOOS == "windows" { // which has no such permissions
 		return nil, nil

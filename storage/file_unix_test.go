@@ -14,7 +14,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Whatever the umask, what we write of guests into files only their owner reads.
+// Whatever the umask, only their owner can read the files with guests' data that we write.
 func TestFilesArePrivate(t *testing.T) {
 	for _, umask := range []int{0, 0o022, 0o077} {
 		before := syscall.Umask(umask)

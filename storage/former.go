@@ -19,11 +19,11 @@ type formerRow struct {
 
 func (formerRow) TableName() string { return "former_catalogue" }
 
-// mostFormer is how much of what a merchant had is remembered, of what went last:
-// it is in memory with the catalogue.
+// mostFormer is how many things that a merchant once had we remember, the newest ones. They
+// are in memory with the catalogue.
 const mostFormer = 5_000
 
-// readFormer reads what guests could ask a merchant for once; nil is nothing.
+// readFormer reads what guests could once ask a merchant for; nil if nothing.
 func readFormer(tx *gorm.DB, merchantID string) (map[inventory.Former]bool, error) {
 	var rows []formerRow
 	if err := tx.Where("merchant_id = ?", merchantID).Order("removed_sec DESC").Limit(mostFormer).Find(&rows).Error; err != nil {
@@ -39,8 +39,8 @@ func readFormer(tx *gorm.DB, merchantID string) (map[inventory.Former]bool, erro
 	return former, nil
 }
 
-// putFormer remembers what an import takes away from a locked merchant, and
-// forgets what went long before.
+// putFormer remembers what an import takes away from a locked merchant, and forgets the
+// oldest.
 func putFormer(tx *gorm.DB, merchantID string, gone []inventory.Former, nowSec int64) error {
 	if len(gone) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Whoever guesses keys waits for no writer and holds none up.
+// Guessing keys neither waits for writers nor holds them up.
 func TestGuessedKeysDoNotWrite(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		err := db.InTx(t.Context(), booking.Footprint{}, func(booking.Tx) error { // on SQLite, the one that may write

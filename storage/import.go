@@ -17,18 +17,17 @@ import (
 	"holdfast/inventory"
 )
 
-// Imports are written while the server books. Each is a series of transactions
-// that do the same thing when done twice, and each takes its locks in the order
-// that bookings take them: merchants, then resources, then slots. (A complete
-// feed comes back to merchants that it did not name; if two imports so meet, the
-// database undoes one, and it is run again.)
+// Imports run while the server books. Each is a series of idempotent transactions, which take
+// their locks in the same order as bookings: merchants, then resources, then slots. (A
+// complete feed comes back to merchants that it did not name. If two imports deadlock over
+// that, the database undoes one, and it runs again.)
 
 // importLimit is how long one transaction of an import may take.
 const importLimit = 2 * time.Minute
 
-// putMerchant writes a merchant's row with the next version, which also locks
-// it: two imports of one merchant take turns. A feed does not say in which country a
-// merchant is: what PutPolicy has written stands.
+// putMerchant writes a merchant's row with the next version. That also locks the row, so two
+// imports of one merchant take turns. Feeds do not say in which country a merchant is, so
+// what PutPolicy has written stays.
 func putMerchant(tx *gorm.DB, m inventory.Merchant) error {
 	put := tx.Exec(`INSERT INTO merchants (id, name, kind, country, time_zone, numbers_read_in, version) VALUES (?, ?, ?, ?, ?, ?, 1)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, time_zone = excluded.time_zone,
@@ -40,9 +39,9 @@ func putMerchant(tx *gorm.DB, m inventory.Merchant) error {
 	return nil
 }
 
-// PutPolicy writes what no feed says of a merchant that feeds made: its country, whom
-// it takes bookings from, and its offers. It returns [booking.ErrNotFound] if
-// there is no such merchant.
+// PutPolicy writes what feeds do not say about a merchant that they made: its country, whom
+// it takes bookings from, and its offers. It returns [booking.ErrNotFound] if there is no
+// such merchant.
 func (db *DB) PutPolicy(ctx context.Context, m inventory.Merchant) error {
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		if err := db.unhurried(tx); err != nil {
@@ -148,11 +147,11 @@ func putFeedMerchant(tx *gorm.DB, m inventory.Merchant, generationSec int64) (pu
 	return done.RowsAffected > 0, nil
 }
 
-// PutFeedMerchants writes the merchants of a merchants feed, which rows calls its
-// argument with, in the order of their ids; it may be called more than once.
-// Merchants that a clinic catalogue made are left alone, and counted in skipped. A
-// complete feed takes the services away from feed merchants that are no longer in
-// it: nothing can be booked there, and their bookings stay.
+// PutFeedMerchants writes the merchants of a merchants feed. rows calls its argument with each
+// of them, in the order of their ids, and may itself be called more than once.
+// PutFeedMerchants leaves merchants alone that a clinic's catalogue made, and counts them in
+// skipped. A complete feed takes the services away from feed merchants that it no longer has:
+// nobody can book there any more, but their bookings stay.
 func (db *DB) PutFeedMerchants(ctx context.Context, rows func(each func(inventory.Merchant) error) error, f Feed, nowSec int64) (skipped int, err error) {
 	err = db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		skipped = 0
@@ -175,8 +174,8 @@ func (db *DB) PutFeedMerchants(ctx context.Context, rows func(each func(inventor
 	return skipped, err
 }
 
-// withdrawServices takes the services away from feed merchants that no feed since
-// generationSec has named in the column.
+// withdrawServices takes the services away from feed merchants that, going by the column, no
+// feed has named since generationSec.
 func withdrawServices(ctx context.Context, tx *gorm.DB, column string, generationSec, nowSec int64) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -199,10 +198,10 @@ func withdrawServices(ctx context.Context, tx *gorm.DB, column string, generatio
 	}
 }
 
-// PutFeedServices writes the services of feed merchants, which rows calls its
-// argument with, a merchant at a time in the order of their ids; it may be called
-// more than once. A complete feed replaces all services, also those of merchants
-// that it does not name.
+// PutFeedServices writes the services of feed merchants. rows calls its argument with one
+// merchant's services at a time, in the order of the merchants' ids, and may itself be called
+// more than once. A complete feed replaces all services, including those of merchants that it
+// does not name.
 func (db *DB) PutFeedServices(ctx context.Context, rows func(each func(merchantID string, services []inventory.Service) error) error, f Feed, nowSec int64) error {
 	return db.transact(ctx, importLimit, func(tx *gorm.DB) error {
 		if err := errors.Join(db.unhurried(tx), beginFeed(tx, FeedServices, f, nowSec)); err != nil {
@@ -241,8 +240,8 @@ func putFeedServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 	return replaceServices(tx, merchantID, services, f.GenerationSec, nowSec)
 }
 
-// theirs is the error of whoever reads rows and calls us with them: ours is
-// failed, and the transaction is not to blame for theirs.
+// theirs is the error of whoever reads rows and calls us with them. Our own error is failed;
+// the transaction is not to blame for theirs.
 func theirs(err, failed error) error {
 	if failed != nil || err == nil {
 		return failed
@@ -250,7 +249,7 @@ func theirs(err, failed error) error {
 	return &refusal{err}
 }
 
-// withOthers adds to services those that the merchant has besides.
+// withOthers adds the merchant's other services to services.
 func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([]inventory.Service, error) {
 	var rows []serviceRow
 	if err := tx.Where("merchant_id = ?", merchantID).Order("position").Find(&rows).Error; err != nil {
@@ -270,8 +269,8 @@ func withOthers(tx *gorm.DB, merchantID string, services []inventory.Service) ([
 	return all, nil
 }
 
-// replaceServices replaces a merchant's services with those of the feed of
-// generationSec, or of none: 0.
+// replaceServices replaces a merchant's services with those of the feed of generationSec; 0
+// is no feed.
 func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Service, generationSec, nowSec int64) error {
 	if err := affected(tx.Exec("UPDATE merchants SET version = version + 1, services_sec = CASE WHEN services_sec > ? THEN services_sec ELSE ? END WHERE id = ?",
 		generationSec, generationSec, merchantID), 1); err != nil {
@@ -307,9 +306,9 @@ func replaceServices(tx *gorm.DB, merchantID string, services []inventory.Servic
 	return nil
 }
 
-// Known tells every merchant with its kind, and then every service, as a feed that
-// names them needs to be checked. It stops at the first error of the two, and
-// returns it as it is.
+// Known calls merchant with every merchant and its kind, and then service with every service:
+// feeds are checked against them. It stops at the first error that either returns, and
+// returns it unchanged.
 func (db *DB) Known(ctx context.Context, merchant func(id string, kind inventory.MerchantKind) error, service func(merchantID, id string) error) error {
 	var stopped error
 	err := db.snapshot(ctx, func(tx *gorm.DB) error {
@@ -335,7 +334,7 @@ func (db *DB) Known(ctx context.Context, merchant func(id string, kind inventory
 	return unavailable(err)
 }
 
-// eachRow gives the rows of a query to do, one at a time.
+// eachRow calls do with the rows of a query, one at a time.
 func eachRow[T any](q *gorm.DB, do func(T) error) (err error) {
 	rows, err := q.Rows()
 	if err != nil {
@@ -354,10 +353,10 @@ func eachRow[T any](q *gorm.DB, do func(T) error) (err error) {
 	return rows.Err()
 }
 
-// PutPublished writes rows of an availability feed, in one transaction: give it
-// a chunk at a time. Feeds know what was booked before they were generated and
-// nothing after, see [inventory.Published.Capacity]. It returns the slots of which more
-// is taken at once, with what they share, than they have: see [DB.SoldOver].
+// PutPublished writes rows of an availability feed in one transaction: give it a chunk at a
+// time. A feed knows what was booked before it was generated and nothing later, see
+// [inventory.Published.Capacity]. PutPublished returns the slots that, together with what
+// they share, have more taken at once than they have room for: see [DB.SoldOver].
 func (db *DB) PutPublished(ctx context.Context, rows []inventory.Published, generationSec int64) (over []inventory.SlotKey, err error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -426,7 +425,7 @@ type PublishedChange struct {
 	Changed int // in room or terms
 }
 
-// ComparePublished tells what [DB.PutPublished] would do, and changes nothing.
+// ComparePublished returns what [DB.PutPublished] would do, and changes nothing.
 func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, generationSec int64) (c PublishedChange, err error) {
 	if len(rows) == 0 {
 		return c, nil
@@ -467,8 +466,8 @@ func (db *DB) ComparePublished(ctx context.Context, rows []inventory.Published, 
 	return c, unavailable(err)
 }
 
-// makePublished writes the resources and slots that are not there yet, with
-// room for nobody: what they offer is decided under the lock.
+// makePublished writes missing resources and slots, with room for nobody: what they offer is
+// decided once they are locked.
 func makePublished(tx *gorm.DB, rows []inventory.Published, resources map[uuid.UUID]inventory.Resource, keys []inventory.SlotKey) error {
 	resources, members := maps.Clone(resources), map[uuid.UUID][]shareRow{}
 	for _, p := range rows {
@@ -520,9 +519,9 @@ func heldBefore(tx *gorm.DB, keys []inventory.SlotKey, generationSec int64) (map
 	return known, nil
 }
 
-// WithdrawPublished ends a complete availability feed: published slots that
-// start after nowSec and were not in it are withdrawn. They keep room for what
-// is taken and nothing more. It returns how many there were.
+// WithdrawPublished ends a complete availability feed: it withdraws published slots that start
+// after nowSec and were not in the feed. They keep only the room for what is taken. It
+// returns how many there were.
 func (db *DB) WithdrawPublished(ctx context.Context, generationSec, nowSec int64) (withdrawn int, err error) {
 	withdrawn = 0
 	for {

@@ -12,8 +12,8 @@ import (
 	"holdfast/booking"
 )
 
-// Blocks implements [booking.Store]. The condition on the state is that of the index
-// bookings_blocks, to the letter.
+// Blocks implements [booking.Store]. Its condition on the state must be the same text as in
+// the index bookings_blocks.
 func (db *DB) Blocks(ctx context.Context, q booking.BlocksQuery) (found []booking.Booking, more bool, err error) {
 	err = db.snapshot(ctx, func(tx *gorm.DB) error {
 		query := tx.Where("merchant_id = ? AND state = 'BLOCKED' AND start_sec > ? AND start_sec < ? AND end_sec > ?",
@@ -31,8 +31,8 @@ func (db *DB) Blocks(ctx context.Context, q booking.BlocksQuery) (found []bookin
 	return found[:min(len(found), q.Limit)], more, unavailable(err)
 }
 
-// changesOf finds the first changes of a merchant's bookings behind a position. "" is
-// whose is not said: of before events said it, and perhaps anybody's.
+// changesOf finds the first changes of a merchant's bookings after a position. An event whose
+// merchant is "" is older than that column, and may be anybody's.
 func changesOf(tx *gorm.DB, merchantID string, at booking.ChangesCursor, limit int) (changes []booking.ChangeAt, err error) {
 	err = tx.Model(&eventRow{}).Select("booking_id", "at_sec", "version").
 		Where("merchant_id = ? AND at_sec >= ?", merchantID, max(at.SinceSec, at.After.AtSec)).
@@ -86,5 +86,5 @@ func (db *DB) Changes(ctx context.Context, q booking.ChangesQuery) (found []book
 	return found, last, more, unavailable(err)
 }
 
-// noVisits are the states of what is no visit.
+// noVisits are the states of bookings that are no visits.
 var noVisits = []booking.State{booking.Held, booking.Expired, booking.Blocked, booking.Unblocked}

@@ -6,17 +6,16 @@ import (
 	"fmt"
 )
 
-// checkLogging refuses a server whose log would have what guests told us. By
-// default PostgreSQL writes a statement that fails without its parameters; but
-// one that is logged because it is slow, or because all are, it writes with them.
-// log_error_verbosity = terse keeps them out of both.
+// checkLogging refuses a server whose log would contain what guests told us. By default
+// PostgreSQL logs a failed statement without its parameters, but logs them with a statement
+// that is slow, or when it logs all. log_error_verbosity = terse keeps them out of both.
 func checkLogging(ctx context.Context, db *DB) error {
 	var s struct {
-		Terse      bool   // details are not logged, and parameters are one
-		OnError    string // how much of the parameters of a statement that fails
-		Parameters string // how much of those of another
-		Why        string // what has statements logged; "" if nothing has
-		Plans      string // what has plans logged, with values in them
+		Terse      bool   // details are not logged, and parameters are details
+		OnError    string // how much of a failed statement's parameters is logged
+		Parameters string // how much of another statement's
+		Why        string // the setting that logs statements; "" if none does
+		Plans      string // the setting that logs plans, which contain values
 	}
 	err := db.write.WithContext(ctx).Raw(`SELECT
 		current_setting('log_error_verbosity') = 'terse' AS terse,

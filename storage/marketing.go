@@ -27,7 +27,7 @@ func (db *DB) PutMarketing(ctx context.Context, googleUserID string, wanted bool
 	})
 }
 
-// Marketing returns what the Google users among the ids have said.
+// Marketing returns what those of the Google users have said who said anything.
 func (db *DB) Marketing(ctx context.Context, googleUserIDs []string) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	for len(googleUserIDs) > 0 {

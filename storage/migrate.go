@@ -20,42 +20,40 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migration says how several servers that start at once share the work.
+// migration is how a dialect migrates, and how servers that start at once share the work.
 type migration struct {
 	dialect goose.Dialect
-	turn    func(context.Context, *DB) (release func() error, err error) // nil: nobody has to wait
-	first   string                                                       // a statement before those of each migration, or nothing
+	turn    func(context.Context, *DB) (release func() error, err error) // nil: servers do not take turns
+	first   string                                                       // a statement at the start of each migration, or nothing
 	tries   int
 	again   func(error) bool   // whether to try again after this
-	own     map[int64][]string // the versions that each dialect has to spell in its own way
+	own     map[int64][]string // versions that this dialect spells in its own way
 
-	// online are versions whose statements run one by one and outside a transaction,
-	// so that nobody waits while an index is made. Each may be run again.
+	// online are versions whose statements run one by one and outside a transaction, so that
+	// nobody waits while an index is built. Each may run again.
 	online map[int64][]string
 }
 
-// postgresMigration takes turns by an advisory lock. Against a server that is
-// serving, a migration can lose a deadlock or wait too long for a lock; it is
-// undone then, and tried again.
+// postgresMigration takes turns by an advisory lock. Beside a running server, a migration can
+// lose a deadlock or wait too long for a lock. Then it is undone, and tried again.
 var postgresMigration = migration{
 	dialect: goose.DialectPostgres,
 	turn:    takeTurn,
-	// How long a statement takes grows with the table. The limit on waiting for a
-	// lock stays, because everybody else waits behind who waits.
+	// A statement takes longer the larger the table is. The limit on waiting for a lock stays,
+	// because everybody else queues behind whoever waits.
 	first: "SET LOCAL statement_timeout = 0",
 	tries: 100,
 	again: func(err error) bool { return classify(err) == rolledBack || classify(err) == timedOut },
 	own: map[int64][]string{
 		7: {"ALTER TABLE resources DROP CONSTRAINT resources_kind_check"},
-		// A slot that is taken stays on its page, if that has room, and its index
-		// is not written.
+		// While a page has room, an update of a slot stays on it, and does not touch the index.
 		8: append(slices.Clone(onlyUserKeys), "ALTER TABLE slots SET (fillfactor = 90)"),
 		9: append(slices.Clone(searchColumns), guestTerms, tokenSeq, tokenOrder),
 	},
 	online: map[int64][]string{
 		15: {
 			"ALTER TABLE booking_events ADD COLUMN IF NOT EXISTS " + whoseEvent,
-			// One that was broken off is there, and no good.
+			// A build that was broken off leaves an unusable index.
 			"DROP INDEX IF EXISTS booking_events_merchant",
 			"CREATE INDEX CONCURRENTLY booking_events_merchant ON " + eventsByMerchant,
 			"DROP INDEX IF EXISTS bookings_blocks",
@@ -64,13 +62,13 @@ var postgresMigration = migration{
 	},
 }
 
-// takeTurn returns once nobody else migrates, and what lets the next one do so. The
-// lock belongs to a transaction that stays open: behind a pooler a session is not
-// ours to keep a lock in, a transaction is. Its number is that of goose's own lock,
-// which earlier versions of holdfast take.
+// takeTurn returns once nobody else migrates; release lets the next one migrate. The lock
+// belongs to a transaction that stays open, because behind a pooler a session is not ours to
+// keep a lock in. Its number is that of goose's own lock, which earlier versions of holdfast
+// take.
 //
-// It asks again and again instead of waiting in a statement: CREATE INDEX
-// CONCURRENTLY of whoever has the lock waits for every statement that began before.
+// It polls instead of waiting in a statement: if the lock's owner runs CREATE INDEX
+// CONCURRENTLY, that waits for every statement that began before it, and so would wait for us.
 func takeTurn(ctx context.Context, db *DB) (release func() error, err error) {
 	for deadline := now().Add(time.Minute); now().Before(deadline); {
 		tx := db.write.WithContext(ctx).Begin()
@@ -80,7 +78,7 @@ func takeTurn(ctx context.Context, db *DB) (release func() error, err error) {
 		var mine bool
 		err := tx.Raw("SELECT pg_try_advisory_xact_lock(?)", lock.DefaultLockID).Scan(&mine).Error
 		if err == nil && mine {
-			// The last statement has no snapshot, for which an index would wait too.
+			// This last statement keeps no snapshot open, for which building an index would wait too.
 			if err = tx.Exec("SET LOCAL idle_in_transaction_session_timeout = 0").Error; err == nil {
 				return func() error { return undo(tx) }, nil
 			}
@@ -97,15 +95,15 @@ func takeTurn(ctx context.Context, db *DB) (release func() error, err error) {
 	return nil, errors.New("another holdfast has been migrating for a minute; try again when it is done")
 }
 
-// sqliteMigration has no such lock: who loses the race finds a table that is
-// there already, looks again, and sees that there is nothing left to do.
+// sqliteMigration has no such lock: the loser of a race finds that a table exists already,
+// looks again, and sees that nothing is left to do.
 var sqliteMigration = migration{
 	dialect: goose.DialectSQLite3,
 	tries:   20,
 	again:   func(error) bool { return true },
 	own: map[int64][]string{
-		// The list of kinds is the program's. SQLite cannot drop a CHECK, so
-		// the table is made anew; who refers to it is asked when all is done.
+		// The program owns the list of kinds now. SQLite cannot drop a CHECK, so we make the
+		// table anew; foreign keys that refer to it are checked at the end.
 		7: {
 			"PRAGMA defer_foreign_keys = ON",
 			"CREATE TEMPORARY TABLE kept AS SELECT * FROM resources",
@@ -124,7 +122,7 @@ var sqliteMigration = migration{
 			"CREATE INDEX resources_merchant ON resources (merchant_id, kind)",
 		},
 		8: onlyUserKeys,
-		9: append(slices.Clone(searchColumns), guestTerms+" WITHOUT ROWID", tokenSeq, tokenOrder), // the key is all that a row has
+		9: append(slices.Clone(searchColumns), guestTerms+" WITHOUT ROWID", tokenSeq, tokenOrder), // a row is nothing but its key
 		15: {
 			"ALTER TABLE booking_events ADD COLUMN " + whoseEvent,
 			"CREATE INDEX booking_events_merchant ON " + eventsByMerchant,
@@ -133,26 +131,24 @@ var sqliteMigration = migration{
 	},
 }
 
-// onlyUserKeys: nobody is looked for at all merchants by email or number, so of the
-// three keys that a guest has, two were in this index for nothing. The condition is
-// that of storage/bookings.go.
+// onlyUserKeys: nothing searches all merchants by email or number, so two of a guest's three
+// keys were in this index for nothing. The condition is the one in storage/bookings.go.
 var onlyUserKeys = []string{
 	"DROP INDEX guest_keys_key",
 	"CREATE INDEX guest_keys_user ON guest_keys (key) WHERE substr(key, 1, 5) = 'user:'",
 }
 
-// What the desk's lists are read by: what changed at a merchant since a time, and the
-// times that are closed. An event whose merchant is not said is one of before, or of a
-// server of before.
+// Indexes for the desk's lists: what changed at a merchant since a time, and closed times. An
+// event without a merchant comes from before this migration, or from a server of an earlier
+// release.
 const (
 	whoseEvent       = "merchant_id TEXT NOT NULL DEFAULT ''"
 	eventsByMerchant = "booking_events (merchant_id, at_sec)"
 	blocksByStart    = "bookings (merchant_id, start_sec) WHERE state = 'BLOCKED'"
 )
 
-// What charts are searched by. Guests who are there already are indexed by the server,
-// in small transactions, like those who come. The expression is that of
-// storage/search.go.
+// The search index of charts. The server indexes existing guests in small transactions, like
+// new ones. The expression is the one in storage/search.go.
 var searchColumns = []string{
 	"ALTER TABLE guests ADD COLUMN searched TEXT NOT NULL DEFAULT ''",
 	`CREATE INDEX guests_unsearched ON guests (merchant_id, id) WHERE searched <> given_name || '
@@ -167,7 +163,7 @@ const guestTerms = `CREATE TABLE guest_terms (
 		PRIMARY KEY (merchant_id, term, guest_id)
 	)`
 
-// Which of a key's tokens is the oldest.
+// The order of a key's tokens, oldest first.
 //
 //nolint:gosec // no secret: the words are those of columns
 const (
@@ -180,8 +176,8 @@ func (m migration) steps() []*goose.Migration {
 	var steps []*goose.Migration
 	for version, statements := range m.own {
 		up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-			// One by one: several commands in one string are more than some things that
-			// lie between us and PostgreSQL take.
+			// One by one: some poolers between us and PostgreSQL do not accept several commands
+			// in one string.
 			for _, s := range append(m.begin(), statements...) {
 				if _, err := tx.ExecContext(ctx, s); err != nil {
 					return err
@@ -206,7 +202,7 @@ func (m migration) begin() []string {
 	return []string{m.first}
 }
 
-// beginning is a directory of migrations each of which begins with a statement.
+// beginning is a directory of migrations, with a statement put before each.
 type beginning struct {
 	fs.FS
 	first string
@@ -229,7 +225,7 @@ type begun struct {
 
 func (b *begun) Read(p []byte) (int, error) { return b.text.Read(p) }
 
-// alone runs statements on a connection of their own, each as long as it takes.
+// alone runs statements on a connection of their own, each for as long as it takes.
 func alone(ctx context.Context, pool *sql.DB, statements []string) (err error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -248,9 +244,9 @@ func alone(ctx context.Context, pool *sql.DB, statements []string) (err error) {
 	return nil
 }
 
-// migrate brings the schema up to date. If there is nothing to do it takes no lock. It
-// refuses a schema that is newer than this program, unless that schema says that this
-// program works on it.
+// migrate brings the schema up to date. If there is nothing to do, it takes no lock. It
+// refuses a schema newer than this program, unless the schema says that this program works
+// on it.
 func migrate(ctx context.Context, db *DB) (err error) {
 	defer func() {
 		if err != nil {
@@ -283,7 +279,7 @@ func migrate(ctx context.Context, db *DB) (err error) {
 	return db.knows(ctx, have, newest)
 }
 
-// provider is what migrates the database.
+// provider returns goose's provider for this database.
 func (db *DB) provider() (*goose.Provider, error) {
 	pool, err := db.write.DB()
 	if err != nil {
@@ -297,7 +293,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 	return goose.NewProvider(m.dialect, pool, beginning{files, m.first}, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(m.steps()...))
 }
 
-// knows returns an error if the database has a schema that this program, which knows
+// knows returns an error if the database's schema is one that this program, which knows
 // schemas up to newest, does not work on.
 func (db *DB) knows(ctx context.Context, have, newest int64) error {
 	if have <= newest {
@@ -314,7 +310,7 @@ func (db *DB) knows(ctx context.Context, have, newest int64) error {
 	return nil
 }
 
-// migrateOnce runs what has not been run, if there is anything.
+// migrateOnce runs the migrations that have not run yet, if any.
 func (db *DB) migrateOnce(ctx context.Context, provider *goose.Provider) (err error) {
 	pending, err := provider.HasPending(ctx)
 	if err != nil || !pending {

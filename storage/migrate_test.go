@@ -29,7 +29,7 @@ INSERT INTO holds VALUES ('01936b8a-0000-7000-8000-000000000001', '00000000-0000
 INSERT INTO booking_events VALUES ('01936b8a-0000-7000-8000-000000000001', 1, 1, 'guest', 'CREATED', '{}', '{}');
 INSERT INTO outbox (booking_id, version, topic, due_sec) VALUES ('01936b8a-0000-7000-8000-000000000001', 1, 'booking', 1);`
 
-// A database of the first schema comes up with everything that was in it.
+// A database of the first schema can be opened with everything that was in it.
 func TestMigrateFromTheFirst(t *testing.T) {
 	for _, c := range []struct {
 		name, driver string

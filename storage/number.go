@@ -15,19 +15,19 @@ import (
 	"holdfast/inventory"
 )
 
-// isRaw is a condition that the index guest_keys_raw keeps: a number's key that a
-// server of an earlier release has made.
+// isRaw is the condition of the index guest_keys_raw: a number's key that a server of an
+// earlier release made.
 const isRaw = "NOT k.normalized AND substr(k.key, 1, 6) = 'phone:'"
 
-// rawKey is such a key, with where its merchant is.
+// rawKey is such a key, with its merchant's country.
 type rawKey struct {
 	guestKeyRow
 	Country  string
 	TimeZone string
 }
 
-// NormalizePhones implements [booking.Store]. It takes the locks of guest keys as a
-// booking does: it makes all that are missing, in order, and then locks all, in order.
+// NormalizePhones implements [booking.Store]. It locks guest keys as a booking does: it first
+// makes all missing ones in order, and then locks all of them in order.
 func (db *DB) NormalizePhones(ctx context.Context, form func(home, written string) string, limit int) (seen int, clashes []booking.Clash, err error) {
 	err = db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		seen, clashes = 0, nil
@@ -97,8 +97,8 @@ func (db *DB) NormalizePhones(ctx context.Context, form func(home, written strin
 	return seen, clashes, err
 }
 
-// readAnew has the numbers looked at again of merchants that are in another country by
-// now: those without one are other numbers there.
+// readAnew marks the numbers of merchants whose country has changed for another look: a
+// number without a calling code is another number there.
 func (db *DB) readAnew(tx *gorm.DB) error {
 	var moved []string
 	const elsewhere = "numbers_read_in <> country || ' ' || time_zone"
@@ -128,8 +128,7 @@ func inOrder(rows map[booking.GuestKey]guestKeyRow) []guestKeyRow {
 	})
 }
 
-// lockKeys locks those of the keys that are there, in order, and returns whose they
-// are.
+// lockKeys locks those of the keys that exist, in order, and returns whose they are.
 func (db *DB) lockKeys(tx *gorm.DB, keys map[booking.GuestKey]guestKeyRow) (map[booking.GuestKey]uuid.UUID, error) {
 	there, err := query[guestKeyRow](db.dialect, tx, `SELECT o.* FROM {0} k CROSS JOIN guest_keys o
 		WHERE o.merchant_id = k.merchant_id AND o.key = k.key ORDER BY o.merchant_id, o.key`+db.dialect.lockOf("o"), setOf(inOrder(keys)))
@@ -143,7 +142,7 @@ func (db *DB) lockKeys(tx *gorm.DB, keys map[booking.GuestKey]guestKeyRow) (map[
 	return owners, nil
 }
 
-// readCharts puts the charts into clashes, of which the ids are known.
+// readCharts puts the charts with these ids into clashes.
 func (db *DB) readCharts(tx *gorm.DB, clashes []booking.Clash, ids []uuid.UUID) error {
 	rows, err := query[guestRow](db.dialect, tx, "SELECT g.* FROM {0} k CROSS JOIN guests g WHERE g.id = k.id", idSet(ids))
 	if err != nil {
@@ -161,8 +160,8 @@ func (db *DB) readCharts(tx *gorm.DB, clashes []booking.Clash, ids []uuid.UUID) 
 	return nil
 }
 
-// MeetCharts implements [booking.Store]. It takes the locks in the order of a
-// booking, of all keys of both charts.
+// MeetCharts implements [booking.Store]. It locks all keys of both charts, and then the
+// charts, in the order of a booking.
 func (db *DB) MeetCharts(ctx context.Context, keys [2]booking.GuestKey, older, younger uuid.UUID, join func(older, younger booking.Guest) (booking.Guest, bool)) (met, joined bool, err error) {
 	err = db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		met, joined = false, false
@@ -180,7 +179,7 @@ func (db *DB) MeetCharts(ctx context.Context, keys [2]booking.GuestKey, older, y
 		}
 		for _, k := range keys {
 			if owner := owners[k]; owner != older && owner != younger {
-				return nil // erased, or somebody else's by now
+				return nil // erased, or somebody else's by now; another pass finds what is left
 			}
 		}
 		var rows []guestRow
@@ -203,7 +202,7 @@ func (db *DB) MeetCharts(ctx context.Context, keys [2]booking.GuestKey, older, y
 		if err := tx.Model(&bookingRow{}).Where("guest_id = ?", younger).Limit(1).Count(&visits).Error; err != nil {
 			return fmt.Errorf("look for visits: %w", err)
 		}
-		if visits > 0 { // made since they were moved
+		if visits > 0 { // made since moveVisits ran
 			met = false
 			return nil
 		}

@@ -1,15 +1,14 @@
-// Package storage remembers. It keeps bookings in PostgreSQL or in an embedded
-// SQLite file, through GORM, and is the [booking.Store] of both.
+// Package storage remembers. It keeps bookings in PostgreSQL or in an embedded SQLite file,
+// through GORM, and implements [booking.Store] for both.
 //
-// The heart is [DB.InTx]: it fetches and locks what operations announced, in one
-// order, lets them run on that in memory, writes what they did and commits, all
-// that wait at the same time in one transaction. So a rule never waits for the
-// database while it decides, every row is locked before it is looked at, and a
-// commit is shared by many.
+// The heart is [DB.InTx]. Operations that wait at the same time share one transaction: InTx
+// fetches and locks what they announced, in one order, lets them run on that in memory,
+// writes what they did and commits. So a rule never waits for the database while it decides,
+// nobody decides on a row that is not locked, and many operations share a COMMIT.
 //
-// The two databases differ in the dialect that [Open] chooses, and in what exists on one of them
-// only: hosts, poolers and standbys (postgres.go, settings.go, logging.go), files (file.go, backup.go,
-// access.go).
+// The two databases differ in the dialect that [Open] chooses, and in what only one of them
+// has: hosts, poolers and standbys (postgres.go, settings.go, logging.go), or files (file.go,
+// backup.go).
 package storage
 
 import (
@@ -39,7 +38,7 @@ type DB struct {
 	read        *gorm.DB // a pool of its own on SQLite, the same on PostgreSQL
 	dialect     dialect
 	limit       time.Duration // of one InTx
-	connections int           // of the pool that writes
+	connections int           // in the pool that writes
 	queue       *queue
 	batch       int            // operations in one transaction, at most
 	asideAtOnce chan struct{}  // bounds the transactions that run beside the committers
@@ -54,36 +53,36 @@ type DB struct {
 	fault     func(point string) error
 }
 
-// dialect is what the two databases say differently.
+// dialect is what the two databases spell or do differently.
 type dialect struct {
 	system     string // its name in traces
-	lock       string // behind a SELECT: nobody else changes these rows
-	share      string // behind a SELECT: nobody changes these rows
-	skip       string // behind a SELECT: like lock, without the rows that others have locked
-	indexes    string // a statement before those that are to go by indexes, or nothing
-	lower      string // an expression in which the letters A to Z of %s are small
+	lock       string // after a SELECT: nobody else changes these rows
+	share      string // after a SELECT: nobody changes these rows
+	skip       string // after a SELECT: like lock, without the rows that others have locked
+	indexes    string // a statement that makes later ones use indexes, or nothing
+	lower      string // an expression for %s with A to Z in lower case
 	writable   string // a query for whether bookings can be taken
 	standbys   string // a query for who replicates, or nothing
-	local      string // a statement that every transaction begins with, or nothing
-	slow       string // a statement before those of a long transaction, or nothing
-	lateral    bool   // a subquery may use what stands before it
-	arguments  int    // of one statement, at most; 0: as many as you like
-	batch      string // a statement before those of a batch, given how long to wait for a lock (ms), or nothing
+	local      string // the first statement of every transaction, or nothing
+	slow       string // a statement at the start of a long transaction, or nothing
+	lateral    bool   // a subquery may refer to what precedes it
+	arguments  int    // of one statement, at most; 0: any number
+	batch      string // a statement at the start of a batch, with how long to wait for a lock (ms), or nothing
 	committers int    // transactions of operations at once
-	outlast    string // see [DB.outlast]; nothing where a COMMIT is durable before anybody sees it
+	outlast    string // see [DB.outlast]; nothing if every COMMIT is durable before anybody sees it
 	rows       func(s set, first int) (expression string, args []any)
-	traced     func(text string, args []any) // told every statement on sets, in tests
+	traced     func(text string, args []any) // sees every statement on sets, in tests
 	check      func(ctx context.Context, db *DB) error
 	wipe       func(ctx context.Context, db *DB, rewrite bool) error
 	migration  migration
 
 	columns string                                                            // a query for all columns of all tables, and their types
 	foreign string                                                            // a query for which table refers to which
-	reading func(tables []string) []string                                    // behind the beginning of a copy's transactions
-	begin   string                                                            // the beginning of one that writes
+	reading func(tables []string) []string                                    // the first statements of a copy's transactions, after BEGIN
+	begin   string                                                            // the BEGIN of one that writes
 	copyIn  func(ctx context.Context, conn *sql.Conn, rows *copyReader) error // writes rows to their table
-	copied  []string                                                          // after all rows of a copy
-	fence   func(tables []string) []string                                    // keeps everybody from writing, see fence.go
+	copied  []string                                                          // statements after all rows of a copy
+	fence   func(tables []string) []string                                    // statements that keep everybody from writing, see fence.go
 	unfence func(tables []string) []string
 }
 
@@ -106,46 +105,44 @@ func of(clause, table string) string {
 	return clause + " OF " + table
 }
 
-// Options are what a caller may choose. The zero value is right for a server.
+// Options are what a caller may choose. The zero value suits a server.
 type Options struct {
-	// Limit is how long one transaction may take with all its retries; 0 is
-	// three seconds.
+	// Limit is how long one transaction may take with all its retries; 0 is three seconds.
 	Limit time.Duration
 	// Connections bounds the pool; 0 is 32. An SQLite file has one connection
 	// that writes, whatever this says.
 	Connections int
-	// Queue is how many operations may wait or run at once, of one merchant half
-	// as many. More get [booking.ErrUnavailable] at once. 0 is 1,024.
+	// Queue is how many operations may wait or run at once, and half of it is the limit
+	// for one merchant. Beyond that [DB.InTx] returns [booking.ErrUnavailable]. 0 is 1,024.
 	Queue int
 	// Batch is how many operations may share one transaction; 0 is 64.
 	Batch int
 	// Committers is how many transactions of operations run at once; 0 is what
 	// suits the database. An SQLite file has one, whatever this says.
 	Committers int
-	// Wait is how long to wait for a PostgreSQL that takes bookings, if there is none
-	// yet; 0 is not at all.
+	// Wait is how long to wait until PostgreSQL is there and takes bookings; 0 is not at
+	// all.
 	Wait time.Duration
-	// Warn, if not nil, is told in one sentence what the operator should know and
-	// what does not keep the database from being used.
+	// Warn, if not nil, is called with a sentence about what the operator should know
+	// although the database can be used.
 	Warn func(message string)
-	// Retried, if not nil, is told why a transaction is run again.
+	// Retried, if not nil, is called with the reason whenever a transaction runs again.
 	Retried func(reason error)
-	// Observed, if not nil, is told of every transaction of operations.
+	// Observed, if not nil, is called with every transaction of operations.
 	Observed func(Batch)
-	// Fault, if not nil, is asked at named points of a transaction whether to
-	// fail there; tests break transactions with it.
+	// Fault, if not nil, is called at named points of a transaction. Tests break
+	// transactions by returning an error.
 	Fault func(point string) error
-	// Gather, if not nil, is asked about each operation that comes, with how many are
-	// waiting now, whether to let them wait for more. Tests make batches with it.
+	// Gather, if not nil, is called with the number of waiting operations whenever one
+	// arrives, and reports whether to let them wait for more. Tests make batches with it.
 	Gather func(waiting int) bool
 
-	copying bool // opens also what has been copied, and what is no complete copy
+	copying bool // also open a database that has been copied, or an incomplete copy
 }
 
-// Open opens the database that target names, a postgres:// URL or the path of
-// an SQLite file, brings its schema up to date and checks that its settings
-// keep what they promise. It refuses to work on unsafe ones, and on a schema
-// newer than this program, with an error that says what to do.
+// Open opens the database that target names, a postgres:// URL or the path of an SQLite file,
+// brings its schema up to date and checks that its settings cannot lose a commit. It refuses
+// unsafe settings, and a schema newer than this program, with an error that says what to do.
 func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	o = o.complete()
 	patience := time.NewTimer(o.Wait)
@@ -168,7 +165,7 @@ func Open(ctx context.Context, target string, o Options) (*DB, error) {
 	}
 }
 
-// complete has a value for each option that the caller left open.
+// complete fills in the options that the caller left open.
 func (o Options) complete() Options {
 	if o.Limit == 0 {
 		o.Limit = 3 * time.Second
@@ -194,8 +191,8 @@ func (o Options) complete() Options {
 	return o
 }
 
-// mayPass reports whether a database that cannot be opened now may be there soon:
-// nobody listens, it is starting, or it is a standby that may become the primary.
+// mayPass reports whether a database that cannot be opened now may be ready soon: nobody
+// listens, it is starting, or it is a standby that may become the primary.
 func mayPass(err error) bool {
 	return readOnly(err) || classify(err) == cutOff || classify(err) == timedOut
 }
@@ -217,7 +214,7 @@ func open(ctx context.Context, target string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// connect is the database as it is: neither checked nor migrated.
+// connect connects to the database, and neither checks nor migrates it.
 func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	reads := o.Connections / 2
 	if !isPostgres(target) {
@@ -239,25 +236,24 @@ func connect(ctx context.Context, target string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// sqliteSettings are those under which an acknowledged booking survives the
-// loss of power, and what is erased does not stay. A WAL with synchronous=NORMAL would lose the last ones.
+// sqliteSettings make an acknowledged booking survive a power cut, and deleted data disappear
+// from the file. A WAL with synchronous=NORMAL would lose the last bookings.
 var sqliteSettings = []struct{ name, value string }{
-	{"secure_delete", "ON"}, // zeros over what is deleted, or an erased guest's name would stay in the file
+	{"secure_delete", "ON"}, // overwrites deleted data with zeros, or an erased guest's name would stay in the file
 	{"busy_timeout", "5000"}, {"journal_mode", "WAL"}, {"synchronous", "FULL"}, {"foreign_keys", "ON"},
-	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one in a hundred batches waits for it, not one in three
+	{"wal_autocheckpoint", "8000"}, // pages, 32 MB: one batch in a hundred waits for it, not one in three
 }
 
-// sqliteReads is how many reads of an SQLite file that may be long run at a time:
-// the desk's queries, of which the API lets four run, and Google's lookups.
-// sqliteSpare are connections for what is short and is not to wait for them: access
-// tokens and health.
+// sqliteReads is how many possibly long reads of an SQLite file run at a time: the desk's
+// queries, of which the API lets four run, and Google's lookups. sqliteSpare are connections
+// for short reads that must not wait behind those: access tokens and health.
 var (
 	sqliteReads = 4 + max(4, runtime.NumCPU())
 	sqliteSpare = 2
 )
 
-// sqliteDSN adds our settings to those that the caller chose; checkSQLite reads
-// back what became of them.
+// sqliteDSN adds our settings to those that the caller chose; checkSQLite reads back what is
+// in effect.
 func sqliteDSN(path string, values url.Values) string {
 	for _, s := range sqliteSettings {
 		chosen := values.Has("_"+s.name) || slices.ContainsFunc(values["_pragma"], func(p string) bool {
@@ -297,16 +293,16 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 			case try == sqliteMigration.tries || classify(err) != rolledBack:
 				return nil, errors.Join(err, pool.Close())
 			}
-			// Another server is making the file; to turn it to WAL, SQLite does
-			// not wait for the lock.
+			// Another server is creating the file, and SQLite does not wait for the lock when
+			// it switches to WAL.
 			<-time.After(50 * time.Millisecond)
 		}
 	}
 	db.dialect = dialect{system: "sqlite", lower: "lower(%s)", writable: "SELECT TRUE", committers: 1, rows: values, arguments: 32766, check: checkSQLite, wipe: wipeSQLite, migration: sqliteMigration,
 		columns: columnsSQLite, foreign: foreignSQLite, reading: readingSQLite, begin: "BEGIN IMMEDIATE", copyIn: copySQLite, fence: fenceSQLite, unfence: unfenceSQLite}
-	// One connection writes: SQLite has one writer anyway, and waiting in Go's
-	// queue is fair where waiting for the file's lock starves some. It may keep 32 MB
-	// of the file in memory, unless the caller chose, which comes later in the name.
+	// One connection writes: SQLite has one writer anyway, and waiting in Go's queue is
+	// fair, while waiting for the file's lock starves some. It may keep 32 MB of the file
+	// in memory, unless the caller's own choice, which comes later in the name, differs.
 	if db.write, err = dial(1, strings.Replace(dsn, "?", "?_pragma=cache_size(-32768)&", 1)); err != nil {
 		return err
 	}
@@ -316,18 +312,18 @@ func (db *DB) openSQLite(_ context.Context, target string, o Options) error {
 
 func openGORM(d gorm.Dialector) (*gorm.DB, error) {
 	return gorm.Open(d, &gorm.Config{
-		// Every write is in a transaction of ours.
+		// Every write runs in a transaction of ours.
 		SkipDefaultTransaction: true,
-		// Prepared statements would be prepared again in every transaction.
+		// GORM would prepare its statements again in every transaction.
 		PrepareStmt:    false,
 		TranslateError: true,
-		// Errors are logged once, at the top. Statements are logged by nobody:
-		// their arguments are names, phone numbers and tokens.
+		// Errors are logged once, at the top. Nobody logs statements: their arguments are
+		// names, phone numbers and tokens.
 		Logger: logger.Discard,
 	})
 }
 
-// Close answers the operations that it has accepted, and closes the pools.
+// Close waits until the accepted operations are answered, and closes the pools.
 func (db *DB) Close() error {
 	db.queue.close(db.commit)
 	db.asides.Wait()
@@ -339,7 +335,7 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
-// Pools are the pools of connections, by what they are for.
+// Pools are the pools of connections, by purpose.
 func (db *DB) Pools() (map[string]*sql.DB, error) {
 	write, err := db.write.DB()
 	if err != nil {
@@ -363,8 +359,8 @@ func (db *DB) unhurried(tx *gorm.DB) error {
 	return tx.Exec(db.dialect.slow).Error
 }
 
-// byIndexes has a transaction go by indexes, whatever the database knows, or does
-// not know yet, of the tables' sizes.
+// byIndexes makes a transaction use indexes, whatever the database believes about the tables'
+// sizes.
 func (db *DB) byIndexes(tx *gorm.DB) error {
 	if db.dialect.indexes == "" {
 		return nil
@@ -372,8 +368,8 @@ func (db *DB) byIndexes(tx *gorm.DB) error {
 	return tx.Exec(db.dialect.indexes).Error
 }
 
-// reading waits until one more read that may be long may begin; done ends it. Such reads
-// never have all connections, so health checks and access tokens do not wait behind them.
+// reading waits until one more long read may begin; done ends it. Long reads never occupy all
+// connections, so health checks and access tokens do not wait behind them.
 func (db *DB) reading(ctx context.Context) (done func(), err error) {
 	select {
 	case db.longReads <- struct{}{}:
@@ -383,7 +379,7 @@ func (db *DB) reading(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// snapshot runs f in a read-only transaction that sees one moment.
+// snapshot runs f in a read-only transaction that sees a single moment.
 func (db *DB) snapshot(ctx context.Context, f func(tx *gorm.DB) error) error {
 	defer courseOf(ctx).note("read")()
 	done, err := db.reading(ctx)

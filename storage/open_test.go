@@ -99,8 +99,8 @@ func TestRefusesUnsafeSettings(t *testing.T) {
 	}
 }
 
-// What was meant to be the address of a server is not taken for the name of a
-// file, which would have the password in it, and is not repeated.
+// What was meant as a server's address is not taken for the name of a file, which would contain the password, and errors do not
+// repeat it.
 func TestRefusesAddressesAsFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, target := range []string{
@@ -138,8 +138,8 @@ func TestRefusesAddressesAsFiles(t *testing.T) {
 	}
 }
 
-// What a server logs of statements is looked at too: these are settings of a
-// superuser, so the server is the test's own.
+// holdfast also looks at what a server logs of statements. These are settings of a superuser, so the test has a server of its
+// own.
 func TestRefusesLoggedParameters(t *testing.T) {
 	admin, _ := storagetest.PostgresWithLog(t)
 	for _, c := range []struct{ settings, want string }{
@@ -209,8 +209,8 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 }
 
-// A server of this release starts on the next one's schema while an upgrade is under
-// way, unless that schema says that it is too old for it.
+// A server of this release starts on the next one's schema during an upgrade, unless that schema says that the server is too old
+// for it.
 func TestNewerSchema(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		driver := "sqlite"

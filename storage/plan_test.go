@@ -20,13 +20,11 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// The tables that grow with every booking: no statement of an operation may read
-// one of them from end to end.
+// The tables that grow with every booking: no statement of an operation may read one of them completely.
 var growing = []string{"slots", "holds", "bookings", "idempotency_tokens", "occupied_resources", "guests", "guest_keys", "booking_events", "outbox", "guest_terms"}
 
-// Every statement of every operation finds its rows by an index, on tables of
-// 20,000 rows of which the planner knows, and on PostgreSQL also when it plans
-// once for any argument.
+// Every statement of every operation finds its rows by an index, on tables of 20,000 rows with statistics, and on PostgreSQL also
+// with a generic plan.
 func TestPlans(t *testing.T) {
 	storagetest.EachWith(t, storage.Options{Limit: time.Minute}, func(t *testing.T, db storagetest.Database) {
 		ctx := t.Context()
@@ -226,7 +224,7 @@ func explain(t *testing.T, raw *sql.DB, text string, args []any) []string {
 		return []string{read("EXPLAIN QUERY PLAN "+text, args...)}
 	}
 	plans := []string{read("EXPLAIN "+text, args...)}
-	if !strings.Contains(text, "::") { // its arguments' types cannot be told
+	if !strings.Contains(text, "::") { // the types of its arguments are unknown
 		return plans
 	}
 	for _, setup := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE p AS " + text} {
@@ -245,7 +243,7 @@ func explain(t *testing.T, raw *sql.DB, text string, args []any) []string {
 var (
 	postgresScan = regexp.MustCompile(`Seq Scan on (\w+)`)
 	sqliteScan   = regexp.MustCompile(`SCAN (\w+)`)
-	// Of a partial index all is read: it has the few rows that are wanted.
+	// Reading all of these partial indexes is fine: they have only the few rows in question.
 	partial = regexp.MustCompile(`SCAN \w+ USING INDEX (bookings_pending|bookings_leases|outbox_due)`)
 	aliased = regexp.MustCompile(`(?i)(?:FROM|JOIN)\s+"?(\w+)"? (\w)\b`)
 )

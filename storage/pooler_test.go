@@ -13,8 +13,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Behind PgBouncer as it comes, in both modes, holdfast starts, also three times at
-// once and on an empty database, and no operation fails.
+// Behind a default PgBouncer, in both modes, holdfast starts, even three times at once and on an empty database, and no operation
+// fails.
 func TestPgBouncer(t *testing.T) {
 	server := storagetest.Alone(t)
 	for _, mode := range []string{"transaction", "session"} {

@@ -19,12 +19,12 @@ import (
 	"holdfast/booking"
 )
 
-// connectWithin is how long one try to connect to one host may take, unless the URL
-// says so: short enough that the next host still has its turn within an operation.
+// connectWithin is how long one try to connect to one host may take, unless the URL says
+// otherwise: short enough that an operation can still try the next host.
 const connectWithin = 2 * time.Second
 
-// timeouts bound what one session can cost the others: a transaction that waits
-// longer for a lock, or forgets to end, must not hold them up.
+// timeouts bound what one session can cost the others: none may hold them up by waiting long
+// for a lock, or by leaving its transaction open.
 func timeouts(limit time.Duration) []setting {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	return []setting{
@@ -34,7 +34,7 @@ func timeouts(limit time.Duration) []setting {
 
 type setting struct{ name, value string }
 
-// setLocal is a statement that makes the settings those of the transaction.
+// setLocal returns a statement that applies the settings to the transaction.
 func setLocal(settings []setting) string {
 	calls := make([]string, len(settings))
 	for i, s := range settings {
@@ -43,8 +43,8 @@ func setLocal(settings []setting) string {
 	return "SELECT " + strings.Join(calls, ", ")
 }
 
-// postgresConfig is what the URL says, and our own where it says nothing. chosen is
-// how it says statements are to be sent, "" if it does not.
+// postgresConfig returns what the URL says, and our own settings where it says nothing.
+// chosen is the URL's way of sending statements, "" if it names none.
 func postgresConfig(target string, limit time.Duration) (config *pgx.ConnConfig, chosen string, err error) {
 	config, err = pgx.ParseConfig(target)
 	u, err2 := url.Parse(target)
@@ -62,21 +62,21 @@ func postgresConfig(target string, limit time.Duration) (config *pgx.ConnConfig,
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectWithin
 	}
-	// Of several hosts one takes bookings, and after a failover it is another.
+	// One of several hosts takes bookings, and after a failover it is another one.
 	if strings.Contains(u.Host+u.Query().Get("host"), ",") && config.ValidateConnect == nil {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return config, u.Query().Get("default_query_exec_mode"), nil
 }
 
-// session is what the first connection shows of what is between us and PostgreSQL.
+// session is what the first connection reveals about what is between us and PostgreSQL.
 type session struct {
-	pooled  bool      // something that keeps its own sessions with PostgreSQL
-	dropped []setting // that it has not passed on and nothing else has set
+	pooled  bool      // there is a pooler, with sessions of its own
+	dropped []setting // settings that it has not passed on and nothing else has set
 }
 
-// look connects once. It prepares nothing: a pooler may hand the name to somebody
-// else.
+// look connects once. It prepares no statement: a pooler may give somebody else the session
+// that has it.
 func look(ctx context.Context, config *pgx.ConnConfig) (s session, err error) {
 	config = config.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -102,8 +102,8 @@ func look(ctx context.Context, config *pgx.ConnConfig) (s session, err error) {
 	return s, nil
 }
 
-// poolerModes are the ways of sending statements that work when each transaction
-// may have another session, whatever the pooler knows of prepared statements.
+// poolerModes are the ways of sending statements that work although each transaction may get
+// another session, whatever the pooler does with prepared statements.
 var poolerModes = []string{"exec", "cache_describe"}
 
 func (db *DB) openPostgres(ctx context.Context, target string, o Options) error {
@@ -150,8 +150,8 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 	db.connections = o.Connections
 	db.write, err = openGORM(postgres.New(postgres.Config{Conn: pool}))
 	db.read = db.write
-	// NO KEY: a plain FOR UPDATE would collide with the locks that foreign
-	// keys take on the same rows.
+	// NO KEY: a plain FOR UPDATE conflicts with the locks that foreign keys take on the
+	// same rows.
 	db.dialect = dialect{
 		system: "postgresql",
 		lock:   " FOR NO KEY UPDATE", share: " FOR SHARE", lower: `lower(%s COLLATE "C")`,
@@ -165,15 +165,15 @@ func (db *DB) openPostgres(ctx context.Context, target string, o Options) error 
 		// Without replication every COMMIT is durable before anybody sees it.
 		outlast:    outlasting("SELECT pg_logical_emit_message(true, 'holdfast', '') WHERE current_setting('synchronous_standby_names') <> ''"),
 		committers: 2, rows: arrays, check: checkPostgres, wipe: wipePostgres, migration: postgresMigration,
-		// A fresh table has no statistics, and would be read by bad plans until it has.
+		// A fresh table has no statistics, and PostgreSQL plans badly until it has some.
 		columns: columnsPostgres, foreign: foreignPostgres, reading: readingPostgres, begin: "BEGIN", copyIn: copyPostgres, copied: []string{"ANALYZE"},
 		fence: fencePostgres, unfence: unfencePostgres,
 	}
 	return err
 }
 
-// byIndexes has PostgreSQL go by indexes in this transaction, whatever it knows of
-// the tables' sizes.
+// byIndexes makes PostgreSQL use indexes in this transaction, whatever it believes about the
+// tables' sizes.
 const byIndexes = `set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // readOnlyTransaction is the SQLSTATE of a server that takes no writes, for instance
@@ -192,8 +192,8 @@ func readOnly(err error) bool {
 	return errors.Is(err, errReadOnly) || errors.Is(err, pgconn.ErrReadOnlyConnection)
 }
 
-// forsake closes the idle connections when one has led to a server that takes no
-// writes: the others lead there too, and new ones to wherever the primary is now.
+// forsake closes the idle connections after one has led to a server that takes no writes: the
+// others lead there too, while new ones find the primary.
 func (db *DB) forsake(err error) {
 	if !readOnly(err) {
 		return
@@ -204,8 +204,8 @@ func (db *DB) forsake(err error) {
 	}
 }
 
-// Ping reports whether bookings can be taken: the database answers, is not a standby,
-// and is not being copied. It returns an error wrapping [booking.ErrUnavailable] if not.
+// Ping returns nil if the database can take bookings: it answers, is not a standby, and is
+// not being copied. Otherwise it returns an error that wraps [booking.ErrUnavailable].
 func (db *DB) Ping(ctx context.Context) error {
 	defer courseOf(ctx).note("read")()
 	var writable bool
@@ -226,7 +226,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// begun is what a transaction begins with, where sessions do not keep it.
+// begun applies at the beginning of a transaction what sessions do not keep.
 func (db *DB) begun(tx *gorm.DB) error {
 	if db.dialect.local == "" {
 		return nil

@@ -20,8 +20,8 @@ func write(db *storage.DB, token string) error {
 	return db.InTx(context.Background(), booking.Footprint{Claim: claim}, func(booking.Tx) error { return nil })
 }
 
-// Connections that lead to a server which takes no writes are not kept: writers come
-// again, health says so, and as soon as the server writes again so do we.
+// We do not keep connections to a server that takes no writes: writers are told to come again, health says so, and as soon as the
+// server takes writes again we write.
 func TestReadOnlyServer(t *testing.T) {
 	target := storagetest.Postgres(t)
 	db := storagetest.Open(t, target, storage.Options{})
@@ -66,8 +66,7 @@ func TestReadOnlyServer(t *testing.T) {
 	}
 }
 
-// With several hosts the primary is found wherever it stands, and a database without
-// one is waited for.
+// With several hosts we find the primary wherever it is, and wait for it if there is none.
 func TestSeveralHosts(t *testing.T) {
 	primary, standby := storagetest.Pair(t)
 	target, err := primary.NewDatabase("holdfast")
@@ -135,8 +134,7 @@ func TestSeveralHosts(t *testing.T) {
 	}
 }
 
-// Whoever ends the wait for the standby from outside, as an administrator may, does
-// not turn it into an acknowledgement.
+// If somebody else, such as an administrator, ends the wait for the standby, that is no acknowledgement.
 func TestCanceledWait(t *testing.T) {
 	primary, standby := storagetest.Pair(t)
 	target, err := primary.NewDatabase("holdfast")
@@ -163,7 +161,7 @@ func TestCanceledWait(t *testing.T) {
 	}
 }
 
-// A database that is up to date is opened without the lock of those who migrate.
+// Opening an up-to-date database does not take the lock for migrations.
 func TestNothingToMigrate(t *testing.T) {
 	target := storagetest.Postgres(t)
 	undo, err := storagetest.During(target, "SELECT pg_advisory_xact_lock(4097083626)")

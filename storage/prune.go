@@ -10,8 +10,8 @@ import (
 	"holdfast/inventory"
 )
 
-// PruneSlots implements [booking.Store]. A row that a booking has just found and is
-// about to lock may be among them: then that looks again.
+// PruneSlots implements [booking.Store]. It may delete a row that a booking has just found
+// and is about to lock; then the booking runs again (errVanished).
 func (db *DB) PruneSlots(ctx context.Context, untilSec int64, after uuid.UUID, limit int) (last uuid.UUID, pruned int, err error) {
 	err = db.transact(ctx, db.limit, func(tx *gorm.DB) error {
 		last, pruned = uuid.Nil, 0

@@ -10,12 +10,12 @@ import (
 	"holdfast/booking"
 )
 
-// operation is one call of InTx on its way.
+// operation is one call of InTx.
 type operation struct {
 	touches booking.Footprint
 	f       func(booking.Tx) error
 	since   time.Time
-	begun   bool // a committer has it: it can no longer be withdrawn
+	begun   bool // a committer has taken it, so it can no longer be withdrawn
 	done    chan struct{}
 
 	course       *Course // nil: nobody watches
@@ -26,17 +26,17 @@ type operation struct {
 	panicked *Panic
 }
 
-// Panic is what an operation panicked with. It goes on in the goroutine of its
-// caller, with the stack on which it happened.
+// Panic is a panic of an operation. It continues in the goroutine of the operation's caller,
+// with the stack on which it happened.
 type Panic struct {
 	Value any
 	stack []byte
 }
 
-// Error does not tell the value: that may be a guest's data.
+// Error does not contain the value, which may be a guest's data.
 func (p *Panic) Error() string { return "panic with " + p.Kind() }
 
-// Kind is the type of what it panicked with.
+// Kind is the type of the value.
 func (p *Panic) Kind() string { return fmt.Sprintf("%T", p.Value) }
 
 // Stack is where it happened.
@@ -70,11 +70,11 @@ func (db *DB) InTx(ctx context.Context, touches booking.Footprint, f func(bookin
 	return op.err
 }
 
-// now is for limits and measurements: nothing is decided by it.
+// now is for limits and measurements only: no rule depends on it.
 func now() time.Time { return time.Now() } //nolint:forbidigo // see above
 
-// commit is a committer: it runs what waits, batch by batch, until nothing does. It
-// does not wait for a batch to fill. While one commits the next gathers, so batches
+// commit is a committer: it runs waiting operations, batch by batch, until none are left. It
+// never waits for a batch to fill. While one batch commits, the next one gathers. So batches
 // grow with the load by themselves, and an idle server commits each operation at once.
 func (db *DB) commit() {
 	for {
@@ -100,21 +100,21 @@ func (op *operation) answer(err error) {
 	close(op.done)
 }
 
-// queue has operations wait for a committer. Each merchant has a list of its own.
-// The lists take turns, and each may have half of what the queue accepts, so that a
-// merchant in demand can neither starve the others nor shut them out.
+// queue holds the operations that wait for a committer. Each merchant has a list of its own.
+// The lists take turns, and each may have half of what the queue accepts, so a merchant in
+// great demand can neither starve the others nor shut them out.
 type queue struct {
 	sync.Mutex
-	accepted      int            // operations that wait or run
-	acceptedOf    map[string]int // the same of each list
+	accepted      int            // operations waiting or running
+	acceptedOf    map[string]int // the same for each list
 	maxAccepted   int
-	lists         map[string][]*operation // those that wait
-	turns         []string                // the lists that are not empty, the next one first
+	lists         map[string][]*operation // waiting operations
+	turns         []string                // the non-empty lists, the next one first
 	waiting       int
 	committers    int // at work
 	maxCommitters int
 	gather        func(waiting int) bool // see Options.Gather; may be nil
-	gathering     bool                   // a test wants more operations before any is run
+	gathering     bool                   // a test wants more operations before any of them runs
 	closed        bool
 	idle          *sync.Cond // no committer is at work
 }
@@ -128,8 +128,8 @@ func newQueue(maxAccepted, maxCommitters int, gather func(waiting int) bool) *qu
 	return q
 }
 
-// list is the one in which an operation waits: its merchant's, or if it names none, one
-// that its booking has for itself.
+// list names the list in which an operation waits: its merchant's, or its booking's own if
+// the operation names no merchant.
 func (op *operation) list() string {
 	switch k := op.touches; {
 	case k.MerchantID != "":
@@ -142,11 +142,11 @@ func (op *operation) list() string {
 	return ""
 }
 
-// accept has an operation wait, unless too many do, and starts a committer if another
-// may work. Whoever is accepted calls answered in the end.
+// accept puts an operation into the queue, unless that is full, and starts another committer
+// if one may run. The caller of an accepted operation must call answered in the end.
 //
-// Refusing is cheap and waiting is not: a caller who has given up would still get a
-// transaction, while the next one waits behind it.
+// Refusing early is cheap. In a longer queue operations would still get their transactions
+// after their callers have given up, while the next callers wait behind them.
 func (q *queue) accept(op *operation, commit func()) error {
 	q.Lock()
 	defer q.Unlock()
@@ -185,12 +185,12 @@ func (q *queue) answered(op *operation) {
 	}
 }
 
-// slotsAtOnce bounds how many slots the operations of one batch announce, unless it has
-// only one: all of them are locked, and in memory, until the batch is committed.
+// slotsAtOnce bounds how many slots the operations of a batch announce together, unless it is
+// only one operation: all of them are locked, and in memory, until the batch is committed.
 const slotsAtOnce = 4000
 
-// next returns up to n operations, one of each list in turn; nil if none wait, and then
-// the committer stops work.
+// next returns up to n operations, one from each list in turn. It returns nil if none wait,
+// and then the committer stops.
 func (q *queue) next(n int) []*operation {
 	q.Lock()
 	defer q.Unlock()
@@ -221,7 +221,7 @@ func (q *queue) next(n int) []*operation {
 	return ops
 }
 
-// withdraw removes an operation that still waits. It returns false if a committer has
+// withdraw removes an operation that still waits. It returns false if a committer has taken
 // it already.
 func (q *queue) withdraw(op *operation) bool {
 	q.Lock()
@@ -239,7 +239,7 @@ func (q *queue) withdraw(op *operation) bool {
 	return true
 }
 
-// close refuses more operations and waits until those accepted are answered.
+// close refuses further operations and waits until all accepted ones have run.
 func (q *queue) close(commit func()) {
 	q.Lock()
 	defer q.Unlock()
@@ -253,7 +253,7 @@ func (q *queue) close(commit func()) {
 	}
 }
 
-// Queued is how many operations wait or run, and how many may.
+// Queued returns how many operations wait or run, and how many may.
 func (db *DB) Queued() (operations, places int) {
 	db.queue.Lock()
 	defer db.queue.Unlock()

@@ -15,9 +15,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// The race detector is off for the C that SQLite is (see the Makefile), and must be on
-// for everything else. So this test runs itself with races in it: in our package, and
-// in SQLite's driver, which is Go.
+// The race detector is off for SQLite's translated C (see the Makefile), and must be on for everything else. So this test runs
+// itself with races in it: in our package, and in SQLite's driver, which is Go.
 func TestRaceDetectorWatches(t *testing.T) {
 	const victim = "STORAGE_RACE"
 	for _, c := range []struct {

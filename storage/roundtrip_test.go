@@ -18,8 +18,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// fill sets every field below v to something that is not zero and different
-// from its neighbours, so that a column that is forgotten or mixed up shows.
+// fill sets every field below v to a value that is not zero and differs from its neighbours, so that forgotten or swapped columns
+// show.
 func fill(v reflect.Value, n *int) {
 	*n++
 	switch x := v.Addr().Interface().(type) {
@@ -73,8 +73,7 @@ func filled[T any]() T {
 	return v
 }
 
-// Every member of a booking, its guest, its event and its token comes back as it
-// went in: written once, and changed once.
+// Every member of a booking, its guest, its event and its token comes back as written, and again after a change.
 func TestBookingRoundTrip(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		b := filled[booking.Booking]()
@@ -182,7 +181,7 @@ func TestCatalogueRoundTrip(t *testing.T) {
 	})
 }
 
-// Keys and tokens: what is stored opens, for as long as it should, one clinic.
+// A stored key or token opens exactly one clinic, for as long as it should.
 func TestAccess(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		ctx := t.Context()
@@ -242,7 +241,7 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-// The last word of each user counts, and who has said nothing is not among them.
+// Each user's last word counts, and users who said nothing are not in the result.
 func TestMarketing(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		for _, say := range []struct {

@@ -13,8 +13,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Rows are private, and each has its mapping beside it: what a table looks like
-// is nobody else's business.
+// Rows are private, each with its mapping beside it: no other package knows what the tables
+// look like.
 
 type bookingRow struct {
 	ID                   uuid.UUID
@@ -323,8 +323,8 @@ type outboxRow struct {
 
 func (outboxRow) TableName() string { return "outbox" }
 
-// encoder turns members into JSON text and back and keeps the first error, so
-// that a mapping stays one expression.
+// encoder turns members into JSON text and back. It keeps the first error, so that a mapping
+// stays one expression.
 type encoder struct{ err error }
 
 func text[T any](e *encoder, v *T) *string {

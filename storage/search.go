@@ -14,23 +14,23 @@ import (
 	"holdfast/letters"
 )
 
-// The index that charts are searched by is the table guest_terms. A booking does
-// not write it: a guest whose column searched does not say what the guest is called
-// now has still to be indexed, is so a few seconds later ([DB.IndexGuests]), and
-// until then is looked at by every search of the merchant.
+// The table guest_terms is the search index of charts. Bookings do not write it. A guest
+// whose column searched differs from the guest's current name is not indexed yet:
+// [DB.IndexGuests] does that a few seconds later, and until then every search of the merchant
+// looks at that guest directly.
 
-// searchable is an expression for what of a guest is indexed. The index
-// guests_unsearched is on it, to the letter.
+// searchable is an expression for the indexed text of a guest. The index guests_unsearched
+// has exactly this text.
 const searchable = "given_name || '\n' || family_name || '\n' || email"
 
-// unsearched is a condition for guests who have still to be indexed.
+// unsearched is a condition for guests who are not indexed yet.
 const unsearched = "searched <> " + searchable
 
-// nothingSearchable is what searchable says of somebody of whom nothing is known.
+// nothingSearchable is the value of searchable for a guest without name and address.
 const nothingSearchable = "\n\n"
 
-// termRow says that a guest has a term: of the name, or the address as a whole. The
-// first byte says which.
+// termRow says that a guest has a term: a part of the name, or the whole address. The first
+// byte says which.
 type termRow struct {
 	MerchantID string
 	Term       []byte
@@ -44,7 +44,7 @@ const (
 	emailTerm = "e"
 )
 
-// searchedRow is a guest with what is, or was, indexed.
+// searchedRow is a guest with the text that is, or was, indexed.
 type searchedRow struct {
 	ID         uuid.UUID
 	MerchantID string
@@ -54,15 +54,15 @@ type searchedRow struct {
 
 const searchedColumns = "id, merchant_id, searched, " + searchable + " AS searchable"
 
-// termsOf are the terms of a guest, by what is indexed: given name, family name and
-// address, a line each.
+// termsOf returns a guest's terms. searched is the indexed text: given name, family name and
+// address, one per line.
 func termsOf(searched string) []string {
 	givenName, rest, _ := strings.Cut(searched, "\n")
 	end := max(strings.LastIndex(rest, "\n"), 0)
 	familyName, email := rest[:end], strings.TrimPrefix(rest[end:], "\n")
 	var terms []string
 	for _, term := range booking.SearchTerms(booking.NameText(letters.Form(givenName), letters.Form(familyName))) {
-		if strings.Trim(term, " \n") != "" { // nobody looks for a space
+		if strings.Trim(term, " \n") != "" { // nobody searches for a space
 			terms = append(terms, nameTerm+term)
 		}
 	}
@@ -72,12 +72,12 @@ func termsOf(searched string) []string {
 	return terms
 }
 
-// plainEmail is an address as lower and trim make it in a statement.
+// plainEmail does to an address what lower and trim do in a statement.
 func plainEmail(s string) string { return booking.LowerASCII(strings.Trim(s, " ")) }
 
 // IndexGuests implements [booking.Store].
 func (db *DB) IndexGuests(ctx context.Context, limit int) (n int, err error) {
-	var waiting []uuid.UUID // looked for without a lock: there is seldom anybody
+	var waiting []uuid.UUID // read without a lock, because usually there are none
 	if err := db.read.WithContext(ctx).Model(&guestRow{}).Where(unsearched).Limit(1).Pluck("id", &waiting).Error; err != nil || len(waiting) == 0 {
 		return 0, unavailable(err)
 	}
@@ -111,7 +111,7 @@ func (db *DB) IndexGuests(ctx context.Context, limit int) (n int, err error) {
 	return n, err
 }
 
-// dropTerms removes what guests, whose rows are locked, are found by.
+// dropTerms removes the terms of guests, whose rows are locked.
 func dropTerms(tx *gorm.DB, guests []searchedRow) error {
 	for _, g := range guests {
 		var terms [][]byte
@@ -129,19 +129,19 @@ func dropTerms(tx *gorm.DB, guests []searchedRow) error {
 	return nil
 }
 
-// phoneDigits is an expression for a guest's number without what people put
-// between its digits. The index guests_phone is on it, to the letter.
+// phoneDigits is an expression for a guest's number without what people put between its
+// digits. The index guests_phone has exactly this text.
 const phoneDigits = `replace(replace(replace(replace(replace(replace(phone, ' ', ''), '-', ''), '(', ''), ')', ''), '.', ''), '+', '')`
 
-// SearchGuests implements [booking.Store]. It never looks beyond one merchant, and
-// finds its candidates by an index: that of visitors, of numbers, or of terms.
+// SearchGuests implements [booking.Store]. It stays within one merchant, and finds its
+// candidates by an index: of visitors, of numbers, or of terms.
 func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) (found []booking.Guest, more bool, err error) {
 	var rows []guestRow
 	want := q.Offset + q.Limit + 1
 	err = db.snapshot(ctx, func(tx *gorm.DB) (err error) {
 		switch {
 		case q.VisitorID != "" || len(q.Phones) > 0:
-			// What is found goes by its index, and not what is wanted by its order.
+			// Use the index for what is wanted, not the one for the order of the result.
 			where, args := db.wanted(q)
 			err = tx.Raw("WITH f AS MATERIALIZED (SELECT * FROM guests WHERE "+where+") SELECT * FROM f ORDER BY id LIMIT ?", append(args, want)...).Scan(&rows).Error
 		case q.Email != "" || q.NamePart != "":
@@ -164,10 +164,10 @@ func (db *DB) SearchGuests(ctx context.Context, q booking.GuestSearch) (found []
 func (db *DB) wanted(q booking.GuestSearch) (where string, args []any) {
 	where, args = "merchant_id = ? AND id > ? AND joined_to IS NULL", []any{q.MerchantID, q.After}
 	and := func(term string, arg ...any) { where, args = where+" AND "+term, append(args, arg...) }
-	if q.VisitorID != "" { // also the name of a chart that is joined to another
+	if q.VisitorID != "" { // it may be the name of a chart that is joined to another
 		and("id IN (SELECT COALESCE(o.joined_to, o.id) FROM guests o WHERE o.merchant_id = ? AND o.visitor_id = ?)", q.MerchantID, q.VisitorID)
 	}
-	if len(q.Phones) > 0 { // also the chart that the number leads to, in whatever way it has it
+	if len(q.Phones) > 0 { // also the chart that the number's key leads to, however its number is written
 		and("id IN (SELECT o.id FROM guests o WHERE o.merchant_id = ? AND "+phoneDigits+" IN ? UNION SELECT k.guest_id FROM guest_keys k WHERE k.merchant_id = ? AND k.key = ?)",
 			q.MerchantID, q.Phones, q.MerchantID, q.PhoneKey)
 	}
@@ -176,19 +176,19 @@ func (db *DB) wanted(q booking.GuestSearch) (where string, args []any) {
 	}
 	if q.NamePart != "" { // of [booking.NameText]
 		name := fmt.Sprintf(db.dialect.lower, "given_name || ' ' || family_name || ' ' || given_name || '\n' || family_name || given_name")
-		// A chart is kept in one form; older releases kept names as they came, so also
-		// as macOS writes them.
+		// Charts have one form of Unicode. Older releases stored names as they came, some of
+		// them as macOS writes them.
 		like := func(form string) string { return "%" + likeEscape.Replace(booking.LowerASCII(form)) + "%" }
 		and("("+name+` LIKE ? ESCAPE '\' OR `+name+` LIKE ? ESCAPE '\')`, like(letters.Form(q.NamePart)), like(letters.Apart(q.NamePart)))
 	}
 	return where, args
 }
 
-// likeEscape makes a text stand for itself in a LIKE.
+// likeEscape escapes a text for LIKE.
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// searchTerms finds the first so many guests by their terms, and among those who
-// have still to be indexed.
+// searchTerms finds the first want guests by their terms, and among those who are not indexed
+// yet.
 func (db *DB) searchTerms(tx *gorm.DB, q booking.GuestSearch, want int) ([]guestRow, error) {
 	if err := db.byIndexes(tx); err != nil {
 		return nil, err
@@ -227,16 +227,16 @@ func (db *DB) searchTerms(tx *gorm.DB, q booking.GuestSearch, want int) ([]guest
 	return rows[:min(want, len(rows))], nil
 }
 
-// How many terms a search goes by: those that fewest guests have, out of so many,
-// counted as far as it makes a difference.
+// A search uses the rarest of its terms. These bound how many it uses, how many it counts,
+// and how far it counts.
 const (
 	termsUsed  = 3
 	termsTried = 24
 	termsCount = 1000
 )
 
-// rarest are the terms by which a search goes, that which fewest have first; none if
-// there is one that nobody has.
+// rarest returns the terms that a search uses, the rarest first; none if nobody has one of
+// them.
 func (db *DB) rarest(tx *gorm.DB, q booking.GuestSearch) ([]termRow, error) {
 	var tried []termRow
 	if q.Email != "" {
@@ -268,7 +268,7 @@ func (db *DB) rarest(tx *gorm.DB, q booking.GuestSearch) ([]termRow, error) {
 	return terms, nil
 }
 
-// having are the first guests behind one, by id, who have all of the terms.
+// having returns the first guests after one, by id, who have all of the terms.
 func having(tx *gorm.DB, merchantID string, terms []termRow, after uuid.UUID, limit int) (ids []uuid.UUID, err error) {
 	text, args := "SELECT t.guest_id FROM guest_terms t WHERE t.merchant_id = ? AND t.term = ? AND t.guest_id > ?", []any{merchantID, terms[0].Term, after}
 	for _, also := range terms[1:] {

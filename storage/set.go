@@ -14,18 +14,18 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// A statement of a batch works on rows of many operations at once. They go in as
-// a table expression: on PostgreSQL arrays, one argument for each column, so that
-// the text is the same whatever the number of rows and is prepared once; on SQLite
-// VALUES, one argument for each value, which costs it less than reading JSON does.
+// A statement of a batch works on the rows of many operations at once. It gets them as a
+// table expression. On PostgreSQL that is arrays, one argument for each column, so that the
+// text does not depend on the number of rows and is prepared once. On SQLite it is VALUES,
+// one argument for each value, which is cheaper there than reading JSON.
 
-// set is rows, of one struct type, on their way into a statement.
+// set is rows of one struct type, for a statement.
 type set struct {
 	columns []column
 	rows    reflect.Value // a slice of structs
 }
 
-// column is a field of a row and what it is in the database.
+// column is a field of a row and its column in the database.
 type column struct {
 	name  string
 	index []int // of the field
@@ -57,10 +57,10 @@ func idSet(ids []uuid.UUID) set {
 	return setOf(rows)
 }
 
-// names are the columns', as a list in SQL.
+// names lists the columns' names in SQL.
 func (s set) names() string { return s.list("%s", ", ") }
 
-// namesOf are the names of a row's columns.
+// namesOf lists the names of a row's columns in SQL.
 func namesOf[T any]() string { return setOf[T](nil).names() }
 
 // list writes each column's name in the pattern.
@@ -108,7 +108,7 @@ func kindOf(t reflect.Type) kind {
 	panic("storage: no column can hold " + t.String())
 }
 
-// value is the field of a row; ok is false for NULL.
+// value returns the field of a row; ok is false for NULL.
 func (c column) value(row reflect.Value) (v reflect.Value, ok bool) {
 	v = row.FieldByIndex(c.index)
 	if v.Kind() != reflect.Pointer {
@@ -117,7 +117,7 @@ func (c column) value(row reflect.Value) (v reflect.Value, ok bool) {
 	return v.Elem(), !v.IsNil()
 }
 
-// arrays is the set as PostgreSQL takes it: one array for each column.
+// arrays returns the set as PostgreSQL takes it: one array for each column.
 func arrays(s set, first int) (expression string, args []any) {
 	params := make([]string, len(s.columns))
 	args = make([]any, len(s.columns))
@@ -128,8 +128,7 @@ func arrays(s set, first int) (expression string, args []any) {
 	return "(SELECT * FROM unnest(" + strings.Join(params, ", ") + ") AS u (" + s.names() + "))", args
 }
 
-// array is a column of all rows, in a type that pgx encodes without looking
-// twice.
+// array returns a column of all rows, in a type that pgx encodes directly.
 func (c column) array(rows reflect.Value) any {
 	n := rows.Len()
 	switch c.kind {
@@ -163,8 +162,8 @@ func collect[T any](c column, rows reflect.Value, into pgtype.FlatArray[T], of f
 	return into
 }
 
-// values is the set as SQLite takes it: one argument for each value. They have no
-// numbers, since SQLite looks each up among all of them.
+// values returns the set as SQLite takes it: one argument for each value. Its parameters have
+// no numbers, because SQLite looks up a numbered one among all of them.
 func values(s set, _ int) (expression string, args []any) {
 	terms := make([]string, len(s.columns))
 	for i, c := range s.columns {
@@ -185,7 +184,7 @@ func values(s set, _ int) (expression string, args []any) {
 	return from + row + strings.Repeat(", "+row, n-1) + "))", args
 }
 
-// argument is a value as SQLite keeps it.
+// argument returns a value as SQLite stores it.
 func (c column) argument(row reflect.Value) any {
 	v, ok := c.value(row)
 	if !ok {
@@ -205,8 +204,8 @@ func (c column) argument(row reflect.Value) any {
 	}
 }
 
-// render puts the sets into a statement, in which {0}, {1}, … stand for them, each
-// once and in this order.
+// render puts the sets into a statement, which names them {0}, {1}, …, each once and in this
+// order.
 func (d dialect) render(text string, sets []set) (string, []any) {
 	var args []any
 	for i, s := range sets {
@@ -220,8 +219,8 @@ func (d dialect) render(text string, sets []set) (string, []any) {
 	return text, args
 }
 
-// parts are the sets of as many statements as it takes to keep each within what the
-// database takes as arguments. Only the last set can be that large: it is of slots.
+// parts splits the sets so that no statement has more arguments than the database takes. Only
+// the last set, of slots, can be that large.
 func (d dialect) parts(sets []set) [][]set {
 	if d.arguments == 0 || len(sets) == 0 {
 		return [][]set{sets}
@@ -238,9 +237,9 @@ func (d dialect) parts(sets []set) [][]set {
 	return append(parts, append(slices.Clip(others), last))
 }
 
-// query runs a statement on sets and returns what it finds as rows of type T,
-// by the names of its columns. One that a row does not have is passed over: a newer
-// server may have added it.
+// query runs a statement on sets and returns the result as rows of type T, matched by the
+// names of the columns. It ignores a column that T does not have: a newer server may have
+// added it.
 func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) (rows []T, err error) {
 	for _, part := range d.parts(sets) {
 		if rows, err = queryPart(d, tx, rows, text, part); err != nil {
@@ -250,7 +249,7 @@ func query[T any](d dialect, tx *gorm.DB, text string, sets ...set) (rows []T, e
 	return rows, nil
 }
 
-// queryPart adds what one statement finds to rows.
+// queryPart appends the result of one statement to rows.
 func queryPart[T any](d dialect, tx *gorm.DB, rows []T, text string, sets []set) ([]T, error) {
 	text, args := d.render(text, sets)
 	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, text, args...)
@@ -289,7 +288,7 @@ func queryPart[T any](d dialect, tx *gorm.DB, rows []T, text string, sets []set)
 	return rows, found.Err()
 }
 
-// exec runs a statement on sets that has to touch n rows.
+// exec runs a statement on sets, which must change exactly n rows.
 func exec(d dialect, tx *gorm.DB, n int, text string, sets ...set) error {
 	touched := int64(0)
 	for _, part := range d.parts(sets) {
@@ -310,8 +309,8 @@ func exec(d dialect, tx *gorm.DB, n int, text string, sets ...set) error {
 	return nil
 }
 
-// change runs a statement on rows, each of which it has to touch once, unless there are
-// none.
+// change runs a statement on rows, which must change each of them once. It does nothing if
+// there are none.
 func change[T any](d dialect, tx *gorm.DB, text string, rows []T) error {
 	if len(rows) == 0 {
 		return nil
@@ -319,7 +318,7 @@ func change[T any](d dialect, tx *gorm.DB, text string, rows []T) error {
 	return exec(d, tx, len(rows), text, setOf(rows))
 }
 
-// insert writes all rows with one statement, unless there are none.
+// insert writes all rows with one statement. It does nothing if there are none.
 func insert[T any](d dialect, tx *gorm.DB, table string, rows []T) error {
 	if len(rows) == 0 {
 		return nil
@@ -328,7 +327,8 @@ func insert[T any](d dialect, tx *gorm.DB, table string, rows []T) error {
 	return change(d, tx, "INSERT INTO "+table+" ("+names+") SELECT "+names+" FROM {0} k", rows)
 }
 
-// remove deletes the rows that have these keys with one statement, unless there are none.
+// remove deletes the rows with these keys with one statement. It does nothing if there are
+// no keys.
 func remove(d dialect, tx *gorm.DB, table string, keys set) error {
 	if keys.rows.Len() == 0 {
 		return nil

@@ -9,11 +9,10 @@ import (
 	"gorm.io/gorm"
 )
 
-// minPostgres is the oldest PostgreSQL that the schema and the tests are for.
+// minPostgres is the oldest PostgreSQL that the schema and the tests support.
 const minPostgres = 150000
 
-// checkPostgres refuses a server that could forget a booking it has
-// acknowledged.
+// checkPostgres refuses a server that could lose an acknowledged booking.
 func checkPostgres(ctx context.Context, db *DB) error {
 	var s struct {
 		Version           int
@@ -47,7 +46,7 @@ func checkPostgres(ctx context.Context, db *DB) error {
 	return errors.Join(append(unsafe, checkLogging(ctx, db))...)
 }
 
-// Unsafe is a setting under which a promise would not hold.
+// Unsafe is a setting that would break a promise.
 type Unsafe struct {
 	Name, Value string
 	Why         string // begins with "and"
@@ -62,8 +61,8 @@ func unsafeSetting(name, value, why, remedy string) error {
 	return &Unsafe{name, value, why, remedy}
 }
 
-// checkSQLite reads back what the connections really do: an option that the
-// driver does not know is ignored without a word.
+// checkSQLite reads back the settings in effect, because the driver silently ignores options
+// that it does not know.
 func checkSQLite(ctx context.Context, db *DB) error {
 	var unsafe []error
 	for _, pool := range []*gorm.DB{db.write, db.read} {
@@ -95,9 +94,9 @@ func checkSQLite(ctx context.Context, db *DB) error {
 	return errors.Join(append(unsafe, checkImmediate(ctx, db))...)
 }
 
-// checkImmediate makes sure that a write transaction takes the write lock when
-// it begins. One that reads first and then writes would fail at once, whatever
-// the busy timeout, and would decide on what it had not locked.
+// checkImmediate makes sure that a write transaction takes the write lock when it begins. One
+// that reads before it writes decides on rows that it has not locked, and if somebody else
+// writes meanwhile it fails at once, whatever the busy timeout.
 func checkImmediate(ctx context.Context, db *DB) (err error) {
 	pool, err := db.read.DB()
 	if err != nil {

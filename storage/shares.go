@@ -28,7 +28,7 @@ type shareRow struct {
 
 func (shareRow) TableName() string { return "resource_shares" }
 
-// putShares writes which resources share what. Both are there already.
+// putShares writes which resources share what. Both exist already.
 func putShares(tx *gorm.DB, rows []shareRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -42,8 +42,8 @@ func putShares(tx *gorm.DB, rows []shareRow) error {
 	return nil
 }
 
-// noteChairs notes of the merchants of rows that are chairs that they have some, so
-// that their bookings look for them. It is done before the rows are there.
+// noteChairs marks the merchants of rows that are chairs, so that their bookings look for
+// chairs. It must run before the rows exist.
 func (db *DB) noteChairs(ctx context.Context, rows []inventory.Published) error {
 	chairs := map[string]bool{}
 	for _, p := range rows {
@@ -73,15 +73,15 @@ func (db *DB) noteChairs(ctx context.Context, rows []inventory.Published) error 
 	return nil
 }
 
-// sold is what we have sold of published rows and of what they share.
+// sold is what we have sold of published rows and what they share.
 type sold struct {
 	sharing map[string]inventory.Sharing  // of the merchants
-	known   map[inventory.SlotKey]int     // when the feed was generated
-	around  map[uuid.UUID][]inventory.Row // of each share, the rows of which something is taken now
+	known   map[inventory.SlotKey]int     // spots sold before the feed was generated
+	around  map[uuid.UUID][]inventory.Row // each share's rows that have something taken now
 }
 
-// soldAround reads what is taken of the rows and of what they share, and what of that
-// a feed knows that was generated then.
+// soldAround reads what is taken of the rows and what they share, and how much of it a feed
+// generated at generationSec knows.
 func (db *DB) soldAround(tx *gorm.DB, rows []inventory.Published, generationSec int64) (s sold, err error) {
 	s = sold{sharing: map[string]inventory.Sharing{}, around: map[uuid.UUID][]inventory.Row{}}
 	keys := map[inventory.SlotKey]bool{}
@@ -123,13 +123,13 @@ func (db *DB) soldAround(tx *gorm.DB, rows []inventory.Published, generationSec 
 	return s, nil
 }
 
-// counting are the shares in which the row counts.
+// counting returns the shares in which the row counts.
 func (s sold) counting(p inventory.Published) []inventory.Share {
 	shares, _ := p.MemberOf()
 	return slices.DeleteFunc(shares, func(share inventory.Share) bool { return !p.Counts(s.sharing[p.MerchantID], share.Kind) })
 }
 
-// shared are the rows around a published row, by kind of share; known, as far as the
+// shared returns the rows around a published row, by kind of share; with known, only what the
 // feed knows of them.
 func (s sold) shared(p inventory.Published, known bool) map[inventory.ShareKind][]inventory.Row {
 	found := map[inventory.ShareKind][]inventory.Row{}
@@ -147,18 +147,17 @@ func (s sold) shared(p inventory.Published, known bool) map[inventory.ShareKind]
 	return found
 }
 
-// explained is how many of the spots that a feed leaves out of a row may be ours.
+// explained is how many of the spots missing from a feed's row may be our own bookings.
 func (s sold) explained(p inventory.Published) int {
 	return p.Explained(s.known[p.Key()], s.shared(p, true))
 }
 
-// excess is the most that is taken at once of what a published row shares, if that is
-// more than it should be: it has been sold before it was known what is shared, or
-// before the feed had less.
+// excess is the most that is taken at once of what a published row shares, if that is too
+// much: we sold it before we knew the share, or before the feed offered less.
 func (s sold) excess(p inventory.Published) int { return p.Excess(s.shared(p, false)) }
 
-// zoneShares are the lanes among the resources that share a zone with a capacity of
-// its own: also those of an interval or a group that is no more.
+// zoneShares returns the lanes among the resources that share a zone with a capacity of its
+// own, including lanes of an interval or a group that no longer exists.
 func zoneShares(m *inventory.Merchant, resources []inventory.Resource) []shareRow {
 	var rows []shareRow
 	for _, r := range resources {
@@ -173,8 +172,8 @@ func zoneShares(m *inventory.Merchant, resources []inventory.Resource) []shareRo
 	return rows
 }
 
-// excuseZones notes where more is taken of a zone to come than its capacity, so that
-// it is known to have been so before.
+// excuseZones records where more of a zone is taken in the future than its capacity, so that
+// verify can tell that from what must not happen.
 func (db *DB) excuseZones(tx *gorm.DB, m *inventory.Merchant, nowSec int64) error {
 	for _, z := range m.Zones {
 		if z.Capacity == nil {
@@ -198,16 +197,16 @@ func (db *DB) excuseZones(tx *gorm.DB, m *inventory.Merchant, nowSec int64) erro
 	return nil
 }
 
-// soldShare is a share with all slots of it of which something is taken, by start.
+// soldShare is a share with all its slots that have something taken, by start.
 type soldShare struct {
 	id   uuid.UUID
 	kind inventory.ShareKind
 	rows []inventory.Row
-	was  map[inventory.SlotKey]int // what was noted as too much, of each
+	was  map[inventory.SlotKey]int // the excess that is recorded for each
 }
 
-// eachSoldShare walks the shares of published rows in which these count, as their
-// merchants share, or those of one merchant as if it shared like that.
+// eachSoldShare walks the shares of published rows: those of all merchants as they share, or
+// those of one merchant as if it shared like that.
 func eachSoldShare(tx *gorm.DB, of string, like inventory.Sharing, each func(soldShare) error) (err error) {
 	where, args := "c.sharing <> 'independent'", []any{}
 	if of != "" {
@@ -264,8 +263,8 @@ func eachSoldShare(tx *gorm.DB, of string, like inventory.Sharing, each func(sol
 	return flush()
 }
 
-// overfull are the rows of which more has been sold at once, together with what they
-// share, than they have, and more than was noted of them when they were imported.
+// overfull returns the rows that, together with what they share, have more sold at once than
+// they have room for, and more than was recorded when they were imported.
 func overfull(tx *gorm.DB) (found []string, err error) {
 	err = eachSoldShare(tx, "", "", func(s soldShare) error {
 		excess := s.kind.Excesses(s.rows)
@@ -279,8 +278,8 @@ func overfull(tx *gorm.DB) (found []string, err error) {
 	return found, err
 }
 
-// overfullZones are the zones of which more is taken at once than their capacity, and
-// than was when they got it.
+// overfullZones returns the zones that have more taken at once than their capacity, and more
+// than when they got it.
 func overfullZones(tx *gorm.DB) (found []string, err error) {
 	var zones []zoneRow
 	if err := tx.Where("capacity IS NOT NULL").Order("merchant_id, id").Find(&zones).Error; err != nil {
@@ -308,7 +307,7 @@ func overfullZones(tx *gorm.DB) (found []string, err error) {
 	return found, nil
 }
 
-// noteExcess notes of a merchant's rows what is taken too much at once, as if they
+// noteExcess records on a merchant's rows how much too much is taken at once, as if they
 // shared like that.
 func (db *DB) noteExcess(tx *gorm.DB, merchantID string, like inventory.Sharing) error {
 	excess := map[inventory.SlotKey]int{}
@@ -346,7 +345,7 @@ func (db *DB) noteExcess(tx *gorm.DB, merchantID string, like inventory.Sharing)
 	return nil
 }
 
-// SoldOver is a visit to come that has been sold over others of what it shares.
+// SoldOver is a future visit that was sold although others had all that it shares.
 type SoldOver struct {
 	MerchantID string
 	ScheduleID string
@@ -354,9 +353,9 @@ type SoldOver struct {
 	EndSec     int64
 }
 
-// SoldOver returns the visits that start after nowSec on those of the slots of which
-// more is taken at once, with what they share, than they have: they were sold before
-// that was known. They stay. At most limit, by start.
+// SoldOver returns at most limit visits, by start, that start after nowSec on slots that,
+// together with what they share, have more taken at once than they have room for. They were
+// sold before the share was known, and they stay.
 func (db *DB) SoldOver(ctx context.Context, slots []inventory.SlotKey, nowSec int64, limit int) ([]SoldOver, error) {
 	if len(slots) == 0 {
 		return nil, nil

@@ -13,9 +13,8 @@ import (
 	"holdfast/inventory"
 )
 
-// Slots implements [booking.Store]. It is one query, whatever the number of
-// slots: the merchant's version, its slots, what they share and the leases that have
-// lapsed on them are of the same moment.
+// Slots implements [booking.Store]. It is one query for any number of slots, so the merchant's
+// version, its slots, what they share and their lapsed leases are from the same moment.
 func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	type row struct {
 		Version    int64
@@ -24,7 +23,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		Offered    int
 		Capacity   int
 		Taken      int
-		Lapsed     int // of what is taken
+		Lapsed     int // the part of Taken that lapsed leases hold
 		Blocked    int
 		SpotsTotal *int
 
@@ -47,7 +46,7 @@ func (db *DB) Slots(ctx context.Context, merchantID string, catalogueVersion int
 		NowSec int64
 	}{{merchantID, nowSec}}
 	sets, shared := []set{setOf(asked), slotSet(keys)}, ""
-	if len(shares) > 0 { // the slots come last: there may be very many
+	if len(shares) > 0 { // before the slots, of which there may be very many
 		sets = []set{setOf(asked), setOf(inventory.JoinSpans(shares)), slotSet(keys)}
 		shared = `SELECT ` + slotColumns + `, s.known, k.share_id, m.slot_seconds, m.party_size
 			FROM {1} k ` + db.dialect.overlapping("s.taken > 0 OR s.offered > 0") + ` UNION ALL `
@@ -147,8 +146,8 @@ func (db *DB) SlotsBetween(ctx context.Context, r booking.SlotRange) (map[invent
 	return found, nil
 }
 
-// catalogueIsAt returns ErrStale, and forgets the copy in memory, if a
-// merchant's catalogue is at another version.
+// catalogueIsAt returns ErrStale, and drops the catalogue from memory, if the merchant's is at
+// another version.
 func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error {
 	var now int64
 	if err := tx.Raw("SELECT version FROM merchants WHERE id = ?", merchantID).Scan(&now).Error; err != nil {
@@ -161,8 +160,8 @@ func (db *DB) catalogueIsAt(tx *gorm.DB, merchantID string, version int64) error
 	return nil
 }
 
-// holdsWithout are the holds on a range's resources that do not count: those of
-// leases that have lapsed, which are few, and of the booking left out.
+// holdsWithout returns the holds on a range's resources that do not count: those of lapsed
+// leases, which are few, and those of the booking left out.
 func holdsWithout(tx *gorm.DB, r booking.SlotRange) (lapsed, own []inventory.Hold, err error) {
 	var rows []struct {
 		Hold    holdRow `gorm:"embedded"`
@@ -207,8 +206,8 @@ func (db *DB) LapsedLeases(ctx context.Context, slots []inventory.SlotKey, nowSe
 	return ids, nil
 }
 
-// holdsWhere is a condition for holds that may cover one of the slots: on the
-// same resource, and not entirely before or after them.
+// holdsWhere is a condition for holds that may cover one of the slots: on the same resource,
+// and not entirely before or after its slots.
 func holdsWhere(slots []inventory.SlotKey) (string, []any) {
 	first, last := map[uuid.UUID]int64{}, map[uuid.UUID]int64{}
 	for _, k := range slots {
@@ -263,8 +262,8 @@ func resourcesByID(d dialect, tx *gorm.DB, ids []uuid.UUID) (map[uuid.UUID]inven
 	return byID, nil
 }
 
-// slotsWhere is a condition for sorted keys: resource by resource, so that each
-// is one search in the index.
+// slotsWhere is a condition for sorted keys: resource by resource, so that each is one search
+// in the index.
 func slotsWhere(keys []inventory.SlotKey) (string, []any) {
 	var terms []string
 	var args []any
@@ -280,8 +279,8 @@ func slotsWhere(keys []inventory.SlotKey) (string, []any) {
 	return anyOf(terms), args
 }
 
-// anyOf joins conditions by OR, as a balanced tree: SQLite refuses a chain of
-// more than a thousand. Of none, none is true.
+// anyOf joins conditions by OR as a balanced tree, because SQLite refuses a chain of more than
+// a thousand. Without conditions it is false.
 func anyOf(terms []string) string {
 	switch len(terms) {
 	case 0:

@@ -5,15 +5,15 @@ import (
 	"syscall"
 )
 
-// Of statfs(2).
+// Magic numbers of statfs(2).
 const (
 	magicNFS  = 0x6969
 	magicCIFS = 0xff534d42
 	magicSMB2 = 0xfe534d42
 )
 
-// space is how many bytes are free on the file system of a directory, and whether
-// that lies on another machine.
+// space returns how many bytes are free on the file system of a directory, and whether that
+// is on another machine.
 func space(dir string) (free uint64, network bool, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

@@ -4,7 +4,7 @@ package storage
 
 import "errors"
 
-// space is known on Linux alone.
+// space knows only Linux.
 func space(string) (free uint64, network bool, err error) {
 	return 0, false, errors.New("how much is free is only looked at on Linux")
 }

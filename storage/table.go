@@ -4,15 +4,15 @@ import "iter"
 
 // table is the rows of one kind that a batch works on.
 //
-// Fetch fills it, and what operations do to it stays beside what the database has. So a
-// refused operation needs no undoing, and write finds what to store by comparing the two.
+// fetch fills it. What operations do stays beside what the database has, so write finds what
+// to store by comparing the two.
 type table[K comparable, R any] struct {
-	was  map[K]R // as the database has them
-	now  map[K]R // as operations left those that they changed or came to need
-	made map[K]R // as fetch inserted those that were missing, before anybody knew whether they are needed
+	was  map[K]R // rows as the database has them
+	now  map[K]R // rows that operations changed or came to need, as they left them
+	made map[K]R // missing rows, as fetch inserted them before anybody knew whether they are needed
 }
 
-// get is a row as it is now.
+// get returns a row as it is now.
 func (t *table[K, R]) get(k K) (R, bool) {
 	if r, changed := t.now[k]; changed {
 		return r, true
@@ -21,7 +21,7 @@ func (t *table[K, R]) get(k K) (R, bool) {
 	return r, found
 }
 
-// all are the rows as they are now.
+// all returns the rows as they are now.
 func (t *table[K, R]) all() iter.Seq2[K, R] {
 	return func(yield func(K, R) bool) {
 		for k, r := range t.now {
@@ -37,16 +37,16 @@ func (t *table[K, R]) all() iter.Seq2[K, R] {
 	}
 }
 
-// fetched notes a row that the database has.
+// fetched adds a row that the database has.
 func (t *table[K, R]) fetched(k K, r R) { t.was = with(t.was, k, r) }
 
-// inserted notes a row that fetch has inserted.
+// inserted adds a row that fetch has inserted.
 func (t *table[K, R]) inserted(k K, r R) { t.made = with(t.made, k, r) }
 
 // set changes a row, or makes one.
 func (t *table[K, R]) set(k K, r R) { t.now = with(t.now, k, r) }
 
-// need has a row that fetch inserted stay, though nobody has changed it.
+// need keeps a row that fetch inserted although nobody has changed it.
 func (t *table[K, R]) need(k K) {
 	r, inserted := t.made[k]
 	if _, needed := t.now[k]; inserted && !needed {
@@ -54,7 +54,7 @@ func (t *table[K, R]) need(k K) {
 	}
 }
 
-// unused are the keys of rows that fetch inserted and nobody came to need.
+// unused returns the keys of rows that fetch inserted and nobody came to need.
 func (t *table[K, R]) unused() (keys []K) {
 	for k := range t.made {
 		if _, needed := t.now[k]; !needed {
@@ -64,7 +64,7 @@ func (t *table[K, R]) unused() (keys []K) {
 	return keys
 }
 
-// amended are the rows that fetch inserted and that have to become something else.
+// amended returns the rows that fetch inserted and that have changed since.
 func (t *table[K, R]) amended(same func(a, b R) bool) (rows []R) {
 	for k, inserted := range t.made {
 		if r, needed := t.now[k]; needed && !same(r, inserted) {
@@ -74,13 +74,14 @@ func (t *table[K, R]) amended(same func(a, b R) bool) (rows []R) {
 	return rows
 }
 
-// draft is what one operation does to a table. Others see it once it is kept.
+// draft is what one operation does to a table. Others see it once it is kept. So a refused
+// operation needs no undoing.
 type draft[K comparable, R any] struct {
 	table *table[K, R]
-	rows  map[K]R // that the operation changed or made
+	rows  map[K]R // rows that the operation changed or made
 }
 
-// get is a row as the operation sees it.
+// get returns a row as the operation sees it.
 func (d *draft[K, R]) get(k K) (R, bool) {
 	if r, changed := d.rows[k]; changed {
 		return r, true
@@ -103,8 +104,8 @@ func (d *draft[K, R]) keep() {
 	}
 }
 
-// with puts a row into a map, which is made when its first row comes: most batches
-// have no use for most of theirs.
+// with puts a row into a map, and makes the map for the first row: most batches leave most of
+// their maps empty.
 func with[K comparable, R any](m map[K]R, k K, r R) map[K]R {
 	if m == nil {
 		m = map[K]R{}

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A table shows each row as it is now, and write finds in it what became of the rows
-// that fetch inserted.
+// A table shows each row as it is now, and write finds in it what happened to the rows that fetch inserted.
 func TestTable(t *testing.T) {
 	var rows table[string, int]
 	rows.fetched("untouched", 1)

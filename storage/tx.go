@@ -12,27 +12,28 @@ import (
 	"holdfast/booking"
 )
 
-// tries is how often a transaction is run that the database undoes.
+// tries is how often a transaction runs in all if the database undoes it.
 const tries = 5
 
-// maxDoubts is how often it is run again after a COMMIT without an answer.
+// maxDoubts is how often it runs again after a COMMIT without an answer.
 const maxDoubts = 2
 
-// unknown is a COMMIT that was sent and got no answer: the transaction may or may not
-// have happened. Nobody may be told either before that is settled.
+// unknown is the error of a COMMIT that was sent and got no answer: the transaction may or may
+// not have happened, and nobody may get an answer before that is settled.
 type unknown struct{ err error }
 
 func (u *unknown) Error() string { return "outcome of COMMIT unknown: " + u.err.Error() }
 func (u *unknown) Unwrap() error { return u.err }
 
-// refusal is what the operation itself returned; it is passed on as it is.
+// refusal is the operation's own error, which is passed on unchanged. It undoes the
+// transaction and is no reason to run it again.
 type refusal struct{ err error }
 
 func (r *refusal) Error() string { return r.err.Error() }
 
-// transact runs f in a transaction that takes at most limit, with all that
-// [DB.repeat] does when the database fails. When it returns nil, or what f refused
-// with, everything that f has seen is durable (see [DB.outlast]).
+// transact runs f in a transaction that takes at most limit; [DB.repeat] runs it again when
+// the database fails. When transact returns nil, or f's refusal, everything that f has seen is
+// durable (see [DB.outlast]).
 func (db *DB) transact(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) (err error) {
 	op := &operation{since: now(), course: courseOf(ctx)}
 	op.turn = op.since
@@ -70,15 +71,15 @@ func (db *DB) Settled(ctx context.Context) error {
 	return err
 }
 
-// outlast makes the COMMIT of a transaction that has written nothing wait as long
-// as that of one that has.
+// outlast makes the COMMIT of a transaction that has written nothing wait for the standby like
+// that of one that has.
 //
-// With synchronous replication, PostgreSQL's COMMIT waits for the standby. Giving up
-// (our limit, a canceled query) ends the wait, not the transaction: from then on
-// everybody can see what may still be lost with the primary. So an answer that rests on
-// what an earlier transaction did, such as the replay of a token, must not be given before
-// that is replicated. A COMMIT waits for all of the WAL before it, whoever wrote it, but
-// only if its own transaction wrote some, too.
+// With synchronous replication, PostgreSQL's COMMIT waits for the standby. If our limit or a
+// canceled query ends that wait, the transaction stays committed: everybody sees it from then
+// on, and it is still lost if the primary dies. So an answer that depends on an earlier
+// transaction, such as the replay of a token, must wait until that one is replicated. A COMMIT
+// waits for all of the WAL before it, whoever wrote it, but only if its own transaction wrote
+// some, too.
 func (db *DB) outlast(tx *gorm.DB) error {
 	if db.dialect.outlast == "" {
 		return nil
@@ -89,19 +90,18 @@ func (db *DB) outlast(tx *gorm.DB) error {
 	return nil
 }
 
-// errNotReplicated: PostgreSQL has committed, and ended its wait for the standby.
+// errNotReplicated: PostgreSQL has committed, but stopped waiting for the standby.
 var errNotReplicated = errors.New("COMMIT did not wait for the standby")
 
-// repeat runs f in a transaction that takes at most limit, and runs it again
-// where that is right. So f may run more than once, even after it has already
-// happened. It returns a *refusal as it comes.
+// repeat runs f in a transaction that takes at most limit, and runs it again where that is
+// safe. So f may run more than once, even after it was committed. repeat returns a *refusal
+// unchanged.
 //
-// It runs on a context of its own: a caller who hangs up must not turn a decided
-// commit into an unknown one. A transaction whose COMMIT got no answer is run
-// again on a fresh connection and with a fresh limit. Its token insert, or its
-// booking's lock, waits for the one in doubt and then finds what that one did.
-// To look for its rows instead would prove nothing: that transaction may still be
-// about to commit them.
+// It uses a context of its own, because a caller who hangs up must not turn a decided commit
+// into an unknown one. If COMMIT gets no answer, the transaction runs again on another
+// connection and with a fresh limit. Its insert of a token, or its lock on a booking, waits for
+// the transaction in doubt, and then finds what that one did. Only looking for rows would not
+// do: if they are missing, that transaction may still be about to commit them.
 func (db *DB) repeat(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
 	ctx = context.WithoutCancel(ctx)
 	for doubts := 0; ; doubts++ {
@@ -117,8 +117,8 @@ func (db *DB) repeat(ctx context.Context, limit time.Duration, f func(tx *gorm.D
 	}
 }
 
-// inTime runs a transaction within the limit, and again when the database has
-// certainly undone it. It returns a *refusal or an *unknown as they come.
+// inTime runs a transaction within the limit, and again when the database has certainly undone
+// it. It returns a *refusal or an *unknown unchanged.
 func (db *DB) inTime(ctx context.Context, limit time.Duration, f func(tx *gorm.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -192,7 +192,7 @@ func (db *DB) try(ctx context.Context, t *notes, f func(tx *gorm.DB) error) (err
 		}
 		return &unknown{err}
 	}
-	if db.impatient.Load() != impatient { // perhaps another transaction's COMMIT: to run this one again does no harm
+	if db.impatient.Load() != impatient { // perhaps that was another transaction's COMMIT, but running this one again does no harm
 		return &unknown{errNotReplicated}
 	}
 	if err := db.at("after COMMIT"); err != nil {
@@ -201,8 +201,8 @@ func (db *DB) try(ctx context.Context, t *notes, f func(tx *gorm.DB) error) (err
 	return nil
 }
 
-// undo rolls back. It may fail because the connection is gone: then the database has
-// undone the transaction itself.
+// undo rolls back. If that fails because the connection is gone, the database has undone the
+// transaction itself.
 func undo(tx *gorm.DB) error {
 	if err := tx.Rollback().Error; err != nil && classify(err) == broken {
 		return fmt.Errorf("roll back: %w", err)

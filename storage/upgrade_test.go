@@ -40,7 +40,7 @@ func old(t *testing.T) (target string, raw *sql.DB) {
 	return target, raw
 }
 
-// A large table takes longer to migrate than one statement may take otherwise.
+// Migrating a large table may take longer than the limit for other statements.
 func TestMigrationTakesItsTime(t *testing.T) {
 	target, raw := old(t)
 	_, err := raw.Exec(`
@@ -69,7 +69,7 @@ func TestMigrationTakesItsTime(t *testing.T) {
 	}
 }
 
-// A migration that waits too long behind who is serving is undone and tried again.
+// A migration that waits too long for a serving server is undone and tried again.
 func TestMigrationWhileServing(t *testing.T) {
 	target, raw := old(t)
 	serving, err := raw.BeginTx(t.Context(), nil)

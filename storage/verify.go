@@ -18,8 +18,8 @@ type Violation struct {
 	Row       string `json:"row"`
 }
 
-// invariants are the promises that the data must keep at every moment, each a
-// query for the rows that break it. (docs/architecture.md lists them.)
+// invariants are what must be true of the data at every moment, each as a query for the rows
+// that break it. (docs/architecture.md lists them.)
 var invariants = []struct {
 	name  string
 	query string // one text column
@@ -107,8 +107,8 @@ func miscounted(count, held, each, which, kinds string) string {
 			AND s.start_sec >= h.start_sec AND s.start_sec < h.end_sec AND s.{count} = 0) > 0`)
 }
 
-// Verify checks every invariant on one moment of a live database and returns
-// all rows that break one. progress, if not nil, is told each name as it comes.
+// Verify checks every invariant on a snapshot of a live database and returns all rows that
+// break one. It calls progress, if not nil, with each invariant's name before checking it.
 func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Violation, error) {
 	if progress == nil {
 		progress = func(string) {}
@@ -161,9 +161,9 @@ func (db *DB) Verify(ctx context.Context, progress func(invariant string)) ([]Vi
 	return broken, unavailable(err)
 }
 
-// eachSplit walks all keys of numbers and tells of those that lead elsewhere than
-// another way of writing the number. Keys that a server of an earlier release has made
-// count once they were looked at.
+// eachSplit walks all keys of numbers and calls tell with those that lead to another chart than
+// another spelling of the same number. Keys from a server of an earlier release count only once
+// they have been normalized.
 func eachSplit(tx *gorm.DB, tell func(row string)) error {
 	type row struct {
 		MerchantID, Key, NumbersReadIn string
@@ -201,8 +201,8 @@ func eachSplit(tx *gorm.DB, tell func(row string)) error {
 	}
 }
 
-// misheld says how a booking's holds differ from what its occupied resources
-// ask for, or nothing.
+// misheld says how a booking's holds differ from what its occupied resources need; "" if they
+// do not.
 func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]inventory.Resource) string {
 	var want []inventory.Hold
 	for _, r := range b.Resources {
@@ -235,8 +235,8 @@ func misheld(b booking.Booking, holds []inventory.Hold, resources map[uuid.UUID]
 	return fmt.Sprintf("%s (%d holds)", b.ID, len(holds))
 }
 
-// eachBooking walks all live bookings with their holds and the resources that
-// they name, some at a time.
+// eachBooking walks all live bookings with their holds and the resources that they name, some
+// at a time.
 func eachBooking(d dialect, tx *gorm.DB, each func(booking.Booking, []inventory.Hold, map[uuid.UUID]inventory.Resource)) error {
 	last := uuid.Nil
 	for {

@@ -12,8 +12,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// A hold of a resource that is not there is reported like any other fault:
-// verify is for databases that are broken.
+// A hold of a missing resource is reported like any other fault, because verify is for broken databases.
 func TestVerifyOfMissingResource(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		m := inventory.Merchant{

@@ -13,28 +13,28 @@ import (
 )
 
 // view is what one operation sees of its batch, and what it did. It sees only what it
-// announced: anything else may be here for another operation, and depend on which
-// operations happened to share the transaction.
+// announced: anything else may be here for another operation, and would make its outcome
+// depend on which operations happen to share the transaction.
 type view struct {
 	batch   *batch
 	op      *operation
 	touches booking.Footprint
 	prior   *idempotency.Claim
-	stale   bool                       // planned with an old catalogue
-	running bool                       // until it ends, no other operation changes anything
-	may     map[inventory.SlotKey]bool // what announced returned while it ran
+	stale   bool                       // planned with an outdated catalogue
+	running bool                       // while it runs, no other operation changes anything
+	may     map[inventory.SlotKey]bool // the result of announced, while it runs
 
 	slots    draft[inventory.SlotKey, slot]
 	holds    draft[uuid.UUID, []inventory.Hold]
 	bookings draft[uuid.UUID, booking.Booking]
 	guest    *booking.Guest
-	others   []booking.GuestKey // announced, and not to become the guest's
+	others   []booking.GuestKey // announced, but not to become the guest's
 	puts     []put
-	subject  uuid.UUID // the booking that its token names, if not the announced one
+	subject  uuid.UUID // the booking that its token names, if it is not the announced one
 
 	err      error
 	panicked *Panic
-	stray    error // it touched what its batch has not fetched for it
+	stray    error // it touched something that its batch has not fetched for it
 }
 
 func newView(b *batch, op *operation, touches booking.Footprint) *view {
@@ -44,11 +44,11 @@ func newView(b *batch, op *operation, touches booking.Footprint) *view {
 	}
 }
 
-// failed reports whether nothing of what the operation did is kept.
+// failed reports whether to drop everything that the operation did.
 func (v *view) failed() bool { return v.err != nil || v.panicked != nil || v.stray != nil }
 
-// acknowledges reports whether the operation's answer may say what an earlier one
-// did, and so has to wait until that is durable.
+// acknowledges reports whether the operation's answer may reveal what an earlier one did, and
+// so must wait until that is durable.
 func (v *view) acknowledges() bool {
 	if v.panicked != nil || v.stray != nil {
 		return false
@@ -56,7 +56,7 @@ func (v *view) acknowledges() bool {
 	return booking.Acknowledges(v.err)
 }
 
-// prior is the claim that stands under an operation's token, before it runs.
+// prior returns the claim that is stored under an operation's token before it runs.
 func (b *batch) prior(k booking.Footprint) *idempotency.Claim {
 	if k.Claim == nil {
 		return nil
@@ -68,7 +68,7 @@ func (b *batch) prior(k booking.Footprint) *idempotency.Claim {
 	return &idempotency.Claim{Caller: r.Caller, Token: r.Token, Fingerprint: r.Fingerprint, Subject: r.BookingID, AtSec: r.CreatedSec}
 }
 
-// ids are the announced bookings that exist.
+// ids returns the ids of the announced bookings that exist.
 func (v *view) ids() []uuid.UUID {
 	ids := v.touches.Bookings
 	if id, found := v.batch.schedules[v.touches.Schedule]; found && v.touches.Schedule.ScheduleID != "" {
@@ -77,7 +77,7 @@ func (v *view) ids() []uuid.UUID {
 	return ids
 }
 
-// announced are the slots that the operation may touch, as the batch stands.
+// announced returns the slots that the operation may touch, given the batch's current state.
 func (v *view) announced() map[inventory.SlotKey]bool {
 	if v.may != nil {
 		return v.may
@@ -105,7 +105,7 @@ func (v *view) announced() map[inventory.SlotKey]bool {
 	return keys
 }
 
-// owners are the guests whom the announced keys and bookings belong to.
+// owners returns the guests to whom the announced keys and bookings belong.
 func (v *view) owners() map[uuid.UUID]bool {
 	owners := map[uuid.UUID]bool{}
 	for _, g := range v.Guests() {
@@ -119,7 +119,7 @@ func (v *view) owners() map[uuid.UUID]bool {
 			owners[b.GuestID] = true
 		}
 	}
-	delete(owners, uuid.Nil) // of blocks, which are nobody's visits
+	delete(owners, uuid.Nil) // blocks belong to nobody
 	return owners
 }
 
@@ -173,9 +173,9 @@ func (v *view) Visitor() (booking.Guest, bool) {
 	return v.batch.guests.get(v.batch.visitors[v.touches.Visitor])
 }
 
-// Visits implements [booking.Tx]. An earlier operation of the batch may have changed whom
-// the announced bookings belong to. Then fetch has not read these visits, and the
-// operation has to run alone.
+// Visits implements [booking.Tx]. An earlier operation of the batch may have given an announced
+// booking to another guest. Then fetch has not read that guest's visits, and the operation must
+// run alone.
 func (v *view) Visits() []booking.Visit {
 	asked := span{v.touches.FromSec, v.touches.ToSec}
 	if asked.from >= asked.to {
@@ -198,7 +198,7 @@ func (v *view) Visits() []booking.Visit {
 }
 
 // Slots implements [inventory.Tx]. A slot that the operation did not announce may not be
-// locked, so to ask for one is our bug.
+// locked, so asking for one is our bug.
 func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.Slot, error) {
 	announced := v.announced()
 	found := make(map[inventory.SlotKey]inventory.Slot, len(keys))
@@ -218,7 +218,7 @@ func (v *view) Slots(keys []inventory.SlotKey) (map[inventory.SlotKey]inventory.
 	return found, nil
 }
 
-// rows are those of a share's span, with what the batch has taken of them so far.
+// rows returns the rows of a share's span, with what the batch has taken of them so far.
 func (v *view) rows(span inventory.SlotKey) []inventory.Row {
 	rows := slices.Clone(v.batch.shares[span].rows)
 	for i, r := range rows {
@@ -249,7 +249,7 @@ func (v *view) SetHolds(owner uuid.UUID, gone, made []inventory.Hold) {
 	v.holds.set(owner, append(stay, made...))
 }
 
-// Blocks implements [booking.Tx]. Those of the batch are among them.
+// Blocks implements [booking.Tx], including blocks that the batch has made.
 func (v *view) Blocks() []booking.Booking {
 	var found []booking.Booking
 	for _, b := range v.batch.bookings.all() {

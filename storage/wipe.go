@@ -8,22 +8,20 @@ import (
 	"time"
 )
 
-// ErrNotWiped: what was deleted is deleted, but may still be in the database's
-// files.
+// ErrNotWiped: the data has been deleted, but may still be in the database's files.
 var ErrNotWiped = errors.New("what was erased is still in the database's files")
 
-// Wipe takes what was deleted, and earlier versions of what was changed, out of
-// the files of the database. With rewrite it also takes out what was deleted by
-// somebody else, at another time, without it.
+// Wipe removes deleted data, and earlier versions of changed data, from the database's files.
+// With rewrite it also removes what others deleted earlier without calling Wipe.
 //
-// Of an SQLite file the -wal is written back and emptied, for which it waits until
-// nobody reads an old state; to rewrite means VACUUM, during which nobody can write.
-// It returns ErrNotWiped if others are in the way for too long. In PostgreSQL
-// nothing is done without rewrite, and with it VACUUM beside everybody else, which
-// gives the room of dead rows to new ones (docs/operations.md tells what stays).
+// On SQLite, Wipe writes the -wal back and empties it, for which it waits until nobody reads an
+// old state; rewrite means VACUUM, during which nobody can write. It returns ErrNotWiped if
+// others are in the way for too long. On PostgreSQL, Wipe does nothing without rewrite; with it,
+// it runs VACUUM while others work, which frees the room of dead rows for new ones
+// (docs/operations.md says what stays).
 func (db *DB) Wipe(ctx context.Context, rewrite bool) error { return db.dialect.wipe(ctx, db, rewrite) }
 
-// wipeWithin is how long to wait until nobody reads from an SQLite file's -wal.
+// wipeWithin is how long to wait until nobody reads from the -wal of an SQLite file.
 const wipeWithin = 15 * time.Second
 
 func wipeSQLite(ctx context.Context, db *DB, rewrite bool) error {
@@ -66,7 +64,7 @@ func wipePostgres(ctx context.Context, db *DB, rewrite bool) (err error) {
 	if err != nil {
 		return err
 	}
-	// It takes as long as it takes; the limit is the session's.
+	// VACUUM takes as long as it takes, so lift the session's limit.
 	err = withConn(ctx, pool, func(conn *sql.Conn) error {
 		if _, err := conn.ExecContext(ctx, "SET statement_timeout = 0"); err != nil {
 			return err

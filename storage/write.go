@@ -13,12 +13,12 @@ import (
 	"holdfast/inventory"
 )
 
-// write stores what the operations that succeeded did, and deletes the rows that
-// fetch inserted only for those that did not, with one statement for each table.
+// write stores what the successful operations did, and deletes the rows that fetch inserted
+// only for the others, with one statement for each table.
 //
-// Fetch inserts tokens, guest keys and slots before anybody knows whether they are
-// needed, because the row is the lock that others wait for. A refused operation's must
-// not stay: its retry would be taken for a copy.
+// fetch inserts tokens, guest keys and slots before anybody knows whether they are needed,
+// because the row is the lock that others wait for. A refused operation's token must not stay,
+// or its retry would be taken for a copy.
 func (b *batch) write(tx *gorm.DB) error {
 	for _, step := range []func(*gorm.DB) error{b.writeTokens, b.writeSlots, b.writeGuests, b.writeBookings, b.writeHolds, b.writeEvents} {
 		if err := step(tx); err != nil {
@@ -32,7 +32,7 @@ func (b *batch) writeTokens(tx *gorm.DB) error {
 	if err := remove(b.dialect, tx, "idempotency_tokens", setOf(b.tokens.unused())); err != nil {
 		return fmt.Errorf("give back tokens: %w", err)
 	}
-	// Where the first operation with a token was refused, it is a later one's.
+	// If the first operation with a token was refused, the token belongs to a later one.
 	err := change(b.dialect, tx, `UPDATE idempotency_tokens SET fingerprint = k.fingerprint, booking_id = k.booking_id,
 		created_sec = k.created_sec FROM {0} k WHERE idempotency_tokens.caller = k.caller AND idempotency_tokens.token = k.token`, b.tokens.amended(tokenRow.same))
 	if err != nil {
@@ -41,8 +41,8 @@ func (b *batch) writeTokens(tx *gorm.DB) error {
 	return nil
 }
 
-// takeSlots adds to what is taken and to the blocks. Room that is given back
-// shrinks a capacity that was kept above the offer only because it was taken.
+// takeSlots adds to what is taken and to the blocks. A capacity above the offer was kept only
+// for what is taken, so it shrinks when spots are given back.
 const takeSlots = `UPDATE slots SET taken = taken + k.spots, blocked = blocked + k.blocks,
 	capacity = CASE WHEN k.spots > 0 THEN capacity WHEN offered > taken + k.spots THEN offered ELSE taken + k.spots END
 	FROM {0} k WHERE slots.resource_id = k.resource_id AND slots.start_sec = k.start_sec`
@@ -72,7 +72,7 @@ func (b *batch) writeSlots(tx *gorm.DB) error {
 	return nil
 }
 
-// sum is one change for each slot, without those that came to nothing.
+// sum adds up the changes of each slot, and leaves out those that cancel out.
 func sum(changes []inventory.Change) []inventory.Change {
 	sums := map[inventory.SlotKey]inventory.Change{}
 	for _, c := range changes {
@@ -88,7 +88,7 @@ func sum(changes []inventory.Change) []inventory.Change {
 	return total
 }
 
-// putGuests writes guests, and of those that are there what may change.
+// putGuests writes guests; of existing ones it writes what may change.
 var putGuests = "INSERT INTO guests (" + namesOf[guestRow]() + ") SELECT " + namesOf[guestRow]() + ` FROM {0} k WHERE true
 	ON CONFLICT (id) DO UPDATE SET google_user_id = excluded.google_user_id, email = excluded.email, phone = excluded.phone,
 	given_name = excluded.given_name, family_name = excluded.family_name`
@@ -112,7 +112,8 @@ func (b *batch) writeGuests(tx *gorm.DB) error {
 	return nil
 }
 
-// nextVersion writes bookings over the versions that they were made from.
+// nextVersion overwrites each booking, but only if it still has the version that the new one
+// was made from.
 var nextVersion = "UPDATE bookings SET " + setOf([]bookingRow{}).list("%s = k.%s", ", ") + " FROM {0} k WHERE bookings.id = k.id AND bookings.version = k.was"
 
 // writeBookings writes each booking as the last operation left it.
@@ -124,7 +125,7 @@ func (b *batch) writeBookings(tx *gorm.DB) error {
 	var made []bookingRow
 	var changed []next
 	var items []occupiedRow
-	var moved []uuid.UUID // their resources are others now
+	var moved []uuid.UUID // bookings whose resources changed
 	first := map[uuid.UUID]bool{}
 	for _, p := range b.puts {
 		if first[p.booking.ID] {
@@ -163,8 +164,7 @@ func (b *batch) writeBookings(tx *gorm.DB) error {
 	return nil
 }
 
-// writeHolds writes what is different between the holds that were and those
-// that are.
+// writeHolds writes the difference between the old holds and the new ones.
 func (b *batch) writeHolds(tx *gorm.DB) error {
 	var gone []holdKey
 	var made []holdRow
@@ -188,8 +188,8 @@ func without(rows, others []holdRow) []holdRow {
 	return slices.DeleteFunc(slices.Clone(rows), func(r holdRow) bool { return slices.Contains(others, r) })
 }
 
-// topicBooking is the outbox topic of a change of a booking; the booking patch
-// and the availability update that others are owed both follow from its event.
+// topicBooking is the outbox topic of a change of a booking. Its event has what is needed for
+// both messages that others are owed, the booking and the availability.
 const topicBooking = "booking"
 
 func (b *batch) writeEvents(tx *gorm.DB) error {
@@ -202,7 +202,7 @@ func (b *batch) writeEvents(tx *gorm.DB) error {
 		}
 		outbox[i] = outboxRow{BookingID: p.booking.ID, Version: p.booking.Version, Topic: topicBooking, DueSec: p.event.AtSec}
 		if p.event.Action == booking.Erased || p.event.Action == booking.Joined {
-			outbox[i].DeliveredSec = &events[i].AtSec // nobody is to be told
+			outbox[i].DeliveredSec = &events[i].AtSec // there is nothing to deliver
 		}
 	}
 	if err := insert(b.dialect, tx, "booking_events", events); err != nil {
@@ -214,12 +214,12 @@ func (b *batch) writeEvents(tx *gorm.DB) error {
 	return b.writeErased(tx)
 }
 
-// noSedation takes out of an event's members whether the guest needs sedation. The
-// pattern is in no text of an event: quotation marks are escaped there.
+// noSedation removes from an event's members whether the guest needs sedation. No text in an
+// event can contain the pattern, because quotation marks are escaped there.
 const noSedation = `replace(replace(%[1]s, '"sedation_required":true', '"sedation_required":null'), '"sedation_required":false', '"sedation_required":null')`
 
-// writeErased takes what else is kept of the guests of erased bookings out of
-// their tokens, which stay, and their events.
+// writeErased removes what tokens and events still have about the guests of erased bookings.
+// The tokens and events themselves stay.
 func (b *batch) writeErased(tx *gorm.DB) error {
 	var ids []uuid.UUID
 	for _, p := range b.puts {
@@ -241,7 +241,7 @@ func (b *batch) writeErased(tx *gorm.DB) error {
 	return nil
 }
 
-// affected is the error of a statement, or that it did not touch n rows.
+// affected returns the error of a statement, or one saying that it did not change n rows.
 func affected(done *gorm.DB, n int) error {
 	if done.Error != nil {
 		return done.Error

@@ -11,11 +11,11 @@ import (
 	"holdfast/booking"
 )
 
-// challenge is what a 401 asks for.
+// challenge is the WWW-Authenticate of a 401.
 const challenge = `Bearer realm="holdfast"`
 
-// bearer finds the clinic whose access token the request shows, and the key that
-// it was given for (row A1).
+// bearer finds the clinic whose access token the request has, and the key for which the token was
+// given (row A1).
 func (s *server) bearer(r *http.Request) (edge.Caller, error) {
 	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -46,8 +46,8 @@ type accessToken struct {
 	Token string `json:"token"`
 }
 
-// exchangeToken gives a clinic an access token for its API key. The key is the
-// credential, so the call needs no other.
+// exchangeToken gives a clinic an access token for its API key. The key is the credential, so the
+// call needs no other.
 func (s *server) exchangeToken(ctx context.Context, req exchangeKey) (accessToken, error) {
 	if req.Key.empty() {
 		return accessToken{}, invalidCommand("key", required)
@@ -57,7 +57,7 @@ func (s *server) exchangeToken(ctx context.Context, req exchangeKey) (accessToke
 		return accessToken{}, err
 	}
 	token, err := func() (string, error) {
-		defer leave() // before who failed too often is made to wait
+		defer leave() // give the place back before making those wait who failed too often
 		return s.bookings.ExchangeKey(ctx, string(*req.Key.Value))
 	}()
 	if errors.Is(err, booking.ErrNotFound) {

@@ -1,12 +1,12 @@
-// Package clinic is the channel of the clinics' Open API: below /schedule and /visitor,
-// with a bearer token, and below /open, where a token is got for an API key. It answers
-// every "no" with its envelope in a 400. Its rules are those of the decision table in
-// docs/update-reservation.md, whose rows (A1 to C7) the code names, and of the tables in
-// docs/clinic-commands.md and docs/clinic-queries.md.
+// Package clinic is the channel of the clinics' Open API: below /schedule and /visitor, with a
+// bearer token, and below /open, where an API key gets a token. It answers every "no" with its
+// envelope in a 400. Its rules are in the decision table in docs/update-reservation.md, whose rows
+// (A1 to C7) the code names, and in the tables in docs/clinic-commands.md and
+// docs/clinic-queries.md.
 //
-// An endpoint is a line in [Routes] and a method of server that translates: [command]
-// or [query] reads a message and writes the answer, a method check has the rows that the
-// body alone decides, and package booking decides the others.
+// An endpoint is a line in [Routes] and a method of server that translates: [command] or [query]
+// reads a message and writes the answer, a method check has the rows that the body alone decides,
+// and package booking decides the others.
 package clinic
 
 import (
@@ -26,7 +26,7 @@ import (
 // Config is what the channel needs.
 type Config struct {
 	Bookings *booking.Service
-	Attempts *edge.Attempts // limits failed ones to exchange a key; nil: they are not limited
+	Attempts *edge.Attempts // limits failed attempts to exchange a key; nil: no limit
 	Log      *slog.Logger
 	Counters *edge.Counters
 }
@@ -40,7 +40,7 @@ type server struct {
 	counters *edge.Counters
 }
 
-// kind is what a clinic may have at a time, and all of them together.
+// kind is what one clinic may have at a time, and all of them together.
 var kind = &edge.Kind{
 	Each:        edge.Use{Places: 128, Working: 128, Refused: 128, Bytes: 12 << 20},
 	All:         edge.Use{Places: 1024, Working: 1024, Refused: 512, Bytes: 24 << 20},
@@ -48,12 +48,12 @@ var kind = &edge.Kind{
 	Connections: 128,
 }
 
-// maxKeyBody is how long the body of exchange-token may be, in bytes: its callers have
-// no credentials yet.
+// maxKeyBody is how long the body of exchange-token may be, in bytes. It is small, because its
+// callers have no credentials yet.
 const maxKeyBody = 4 << 10
 
-// Routes returns the channel with all its routes, in two parts: with and without a
-// token.
+// Routes returns the channel with all its routes in two parts: those that need a token, and the
+// others.
 func Routes(c Config) []edge.Channel {
 	s := &server{bookings: c.Bookings, attempts: c.Attempts, turns: newTurns(), log: c.Log, counters: c.Counters}
 	return []edge.Channel{{
@@ -97,7 +97,7 @@ func command[Req, Resp any](op func(context.Context, Req) (Resp, error)) echo.Ha
 	return endpoint(func(ctx context.Context, req Req) ([]byte, error) { return encoded(op(ctx, req)) })
 }
 
-// query makes an endpoint out of a query: a command that has to wait for its turn.
+// query makes an endpoint out of a query: like a command, but it waits for its turn.
 func query[Req, Resp any](s *server, op func(context.Context, Req) (Resp, error)) echo.HandlerFunc {
 	return endpoint(func(ctx context.Context, req Req) ([]byte, error) {
 		leave, err := s.turns.enter(ctx, edge.CallOf(ctx).Caller)
@@ -128,7 +128,7 @@ func endpoint[Req any](run func(context.Context, Req) ([]byte, error)) echo.Hand
 	}
 }
 
-// encoded is the answer of an operation in JSON, or its error.
+// encoded returns an operation's answer in JSON, or its error.
 func encoded[Resp any](resp Resp, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
@@ -139,8 +139,8 @@ func encoded[Resp any](resp Resp, err error) ([]byte, error) {
 	return edge.CompactJSON(resp)
 }
 
-// text is the list in JSON, written element by element: encoding/json would have all
-// of it twice.
+// text writes the list in JSON, element by element, because encoding/json would keep it in memory
+// twice.
 func (l list[T]) text() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -4,12 +4,12 @@ import (
 	"holdfast/booking"
 )
 
-// The wire structs of the commands, spelled as the contract's pages spell them, in
-// the order of the schema. Every member is a maybe: that it is required is a
-// row of the decision table, not a matter of types.
+// The wire structs of the commands, spelled as on the contract's pages, in the order of the schema.
+// Every member is a maybe: whether it is required is a row of the decision table, not a matter of
+// types.
 
-// id is an id that is looked up among the clinic's. One of 24 hex digits is read in
-// small letters: either case means the same.
+// id is an id that we look up among the clinic's. One of 24 hex digits gets lower case when it is
+// read, because both cases mean the same.
 type id string
 
 // updateReservation is protos.open.OpenUpdateReservationCommandV2.
@@ -32,7 +32,7 @@ type reserveByVisitorID struct {
 	reservation
 }
 
-// reservation is what the commands say of a visit, whoever's it is.
+// reservation is what the commands say about a visit, whoever comes.
 type reservation struct {
 	ZoneID               maybe[id]                   `json:"zoneId"`
 	OccupiedResources    maybe[[]occupiedResource]   `json:"occupiedResources"`
@@ -46,7 +46,7 @@ type reservation struct {
 	ConnectedChannel     maybe[channel]              `json:"connectedChannel"`
 }
 
-// newSchedule is the answer of a command that makes a visit.
+// newSchedule is the answer to a command that makes a visit.
 type newSchedule struct {
 	ScheduleID string `json:"scheduleId"`
 }
@@ -58,7 +58,7 @@ type cancelReservation struct {
 	Version    maybe[int32]        `json:"version"` // ours
 }
 
-// oneSchedule is the body of a command that needs no more than the visit.
+// oneSchedule is the body of a command that needs only the visit.
 type oneSchedule struct {
 	ScheduleID maybe[id]    `json:"scheduleId"`
 	Version    maybe[int32] `json:"version"` // ours
@@ -83,7 +83,7 @@ type newOccupiedTime struct {
 	OccupiedTimeID string `json:"occupiedTimeId"`
 }
 
-// period is from when to when, in whatever has that.
+// period is the start and end of whatever has them.
 type period struct {
 	StartDateTimeUtc maybe[string] `json:"startDateTimeUtc"`
 	EndDateTimeUtc   maybe[string] `json:"endDateTimeUtc"`
@@ -93,8 +93,8 @@ type period struct {
 type occupiedResource struct {
 	period
 	ReservationGroup maybe[reservationGroup] `json:"reservationGroup" oneof:"member"`
-	// Configuration is the name of the oneof, and as such no member. Only rows
-	// B4 and B5 look whether somebody took it for one.
+	// Configuration is the oneof's name and not a member. Only rows B4 and B5 look whether
+	// somebody took it for one.
 	Configuration maybe[any] `json:"configuration"`
 }
 
@@ -232,9 +232,8 @@ type priceAmount struct {
 	Currency maybe[string] `json:"currency,omitzero"`
 }
 
-// channelUnspecified is how the contract spells the zero word of the channel,
-// typing error and all: Channel_UNSPECIFIED is not a word of it. It means "not
-// said".
+// channelUnspecified is the contract's spelling of the channel's zero word, typo included;
+// Channel_UNSPECIFIED is not one of its words. It means "not said".
 const channelUnspecified = "Channel_UNSPEICIFED"
 
 // The enumerations.
@@ -251,7 +250,7 @@ type (
 	taxation                string
 )
 
-// The words that rules know.
+// The words that the rules know.
 const (
 	procedureUnspecified procedureType = "RESERVATION_REQUESTED_PROCEDURE_TYPE_UNSPECIFIED"
 	procedureOption      procedureType = "OPTION"
@@ -262,7 +261,7 @@ func (channel) words() []string {
 	return []string{channelUnspecified, "GANGNAMUNNI", "HOMEPAGE", "KOS_CONNECT"}
 }
 
-// reasons say how a visit is called off.
+// reasons maps the reason for calling a visit off to the settlement.
 var reasons = map[cancelReason]booking.Settlement{"CANCELED": booking.CallOff, "NO_SHOW": booking.Missed}
 
 func (cancelReason) words() []string { return []string{"CANCELED", "NO_SHOW"} }

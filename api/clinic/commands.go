@@ -12,19 +12,18 @@ import (
 	"holdfast/letters"
 )
 
-// The commands besides update-reservation. Their rows are
-// in docs/clinic-commands.md.
+// The commands besides update-reservation. Their rows are in docs/clinic-commands.md.
 
-// idempotencyKey is the header that names a command which makes something.
+// idempotencyKey is the header that names a command that makes something.
 const idempotencyKey = "Idempotency-Key"
 
-// onceOf reads the header, if there is one: 1 to 255 printable ASCII characters,
-// the caller's own. command and req are what it names. (Row K1.)
+// onceOf reads the header, if there is one: 1 to 255 printable ASCII characters of the caller's
+// choice. It names command with req. (Row K1.)
 func onceOf(ctx context.Context, command string, req any) (*booking.Once, error) {
 	k := edge.CallOf(ctx)
 	keys := k.Header.Values(idempotencyKey)
 	if len(keys) == 0 {
-		return nil, nil //nolint:nilnil // nothing was named, and nothing is wrong
+		return nil, nil //nolint:nilnil // no header, which is not an error
 	}
 	key := keys[0]
 	if len(keys) > 1 || key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -35,12 +34,12 @@ func onceOf(ctx context.Context, command string, req any) (*booking.Once, error)
 		return nil, err
 	}
 	return &booking.Once{
-		// Google's caller has no slash in it.
+		// The caller's name for Google has no slash, so the two cannot collide.
 		Caller: "clinic/" + k.Caller, Token: key, Fingerprint: idempotency.Fingerprint(append([]byte(command+" "), text...)),
 	}, nil
 }
 
-// first refuses another command under a known key (row K2).
+// first refuses a different command under a known key (row K2).
 func (s *server) first(ctx context.Context, out booking.Outcome, err error) (booking.Booking, error) {
 	if err != nil {
 		return booking.Booking{}, err
@@ -52,21 +51,21 @@ func (s *server) first(ctx context.Context, out booking.Outcome, err error) (boo
 	return out.Booking, nil
 }
 
-// reserve makes a visit of whoever has the phone number.
+// reserve makes a visit for whoever has the phone number.
 func (s *server) reserve(ctx context.Context, req reserve) (newSchedule, error) {
 	return s.makeVisit(ctx, "reserve", &req, &req.reservation, func(r *booking.Reserve) {
 		r.Name, r.Phone = strings.TrimSpace(*req.VisitorName.Value), strings.TrimSpace(*req.VisitorPhone.Value)
 	})
 }
 
-// reserveByVisitorID makes a visit of a visitor whom the clinic knows.
+// reserveByVisitorID makes a visit for a visitor whom the clinic knows.
 func (s *server) reserveByVisitorID(ctx context.Context, req reserveByVisitorID) (newSchedule, error) {
 	return s.makeVisit(ctx, "reserve-by-visitor-id", &req, &req.reservation, func(r *booking.Reserve) {
 		r.VisitorID = lookup(req.VisitorID)
 	})
 }
 
-// makeVisit carries out a command that makes a visit; whose says of whom.
+// makeVisit carries out a command that makes a visit; whose says for whom.
 func (s *server) makeVisit(ctx context.Context, command string, req interface{ check(otherDay) error }, visit *reservation, whose func(*booking.Reserve)) (newSchedule, error) {
 	merchantID := edge.CallOf(ctx).Caller
 	once, err := onceOf(ctx, command, req)
@@ -88,14 +87,13 @@ func (s *server) makeVisit(ctx context.Context, command string, req interface{ c
 	return newSchedule{ScheduleID: b.ScheduleID}, err
 }
 
-// How long a name and a number may be, in characters. A number is a key of the
-// database.
+// How long a name and a number may be, in characters. A number becomes a key in the database.
 const (
 	maxVisitorName  = 200
 	maxVisitorPhone = 64
 )
 
-// check is rows R1 and R2, and rows B2 to B16 of update-reservation.
+// check has rows R1 and R2, and rows B2 to B16 of update-reservation.
 func (c *reserve) check(day otherDay) error {
 	name, phone := c.VisitorName.Value, c.VisitorPhone.Value
 	switch {
@@ -114,7 +112,7 @@ func (c *reserve) check(day otherDay) error {
 	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
 }
 
-// check is row V1, and rows B2 to B16 of update-reservation.
+// check has row V1, and rows B2 to B16 of update-reservation.
 func (c *reserveByVisitorID) check(day otherDay) error {
 	if c.VisitorID.empty() { // V1
 		return invalidCommand("visitorId", required)
@@ -125,7 +123,7 @@ func (c *reserveByVisitorID) check(day otherDay) error {
 	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
 }
 
-// cancelReservation calls a visit off, or notes that nobody came.
+// cancelReservation cancels a visit, or records a no-show.
 func (s *server) cancelReservation(ctx context.Context, req cancelReservation) (struct{}, error) {
 	switch {
 	case req.ScheduleID.empty():
@@ -140,7 +138,7 @@ func (s *server) cancelReservation(ctx context.Context, req cancelReservation) (
 	return struct{}{}, s.bookings.SettleVisit(ctx, desk(ctx), scheduleKey(ctx, req.ScheduleID), as, seen(req.Version))
 }
 
-// settle is a command that puts a visit into another state.
+// settle returns the command that settles a visit.
 func (s *server) settle(as booking.Settlement) func(context.Context, oneSchedule) (struct{}, error) {
 	return func(ctx context.Context, req oneSchedule) (struct{}, error) {
 		if req.ScheduleID.empty() {
@@ -150,7 +148,7 @@ func (s *server) settle(as booking.Settlement) func(context.Context, oneSchedule
 	}
 }
 
-// scheduleKey names a visit or a block of the calling clinic's.
+// scheduleKey names a visit or a block of the calling clinic.
 func scheduleKey(ctx context.Context, m maybe[id]) booking.ScheduleKey {
 	return booking.ScheduleKey{MerchantID: edge.CallOf(ctx).Caller, ScheduleID: lookup(m)}
 }
@@ -179,8 +177,7 @@ func (s *server) createOccupiedTime(ctx context.Context, req createOccupiedTime)
 	return newOccupiedTime{OccupiedTimeID: b.ScheduleID}, err
 }
 
-// check is rows O1 to O8: what the body alone, and the clinic's time zone, show
-// to be wrong.
+// check has rows O1 to O8, which the body and the clinic's time zone decide.
 func (c *createOccupiedTime) check(day otherDay) error {
 	switch {
 	case c.ReservationGroupID.empty(): // O1

@@ -13,7 +13,7 @@ import (
 	"holdfast/booking"
 )
 
-// checked is what a body is refused with, "key reason", or "".
+// checked returns "key reason" if a body is refused, or "".
 func checked[T any](t *testing.T, body string, check func(*T) error) string {
 	t.Helper()
 	req, err := decode[T]([]byte(body))
@@ -30,7 +30,7 @@ func checked[T any](t *testing.T, body string, check func(*T) error) string {
 	return r.key + " " + r.reason
 }
 
-// Rows R1, R2 and V1, and that what follows are the rows of update-reservation.
+// Rows R1, R2 and V1, and after them the rows of update-reservation.
 func TestReserveTable(t *testing.T) {
 	visit := `"zoneId":"z","occupiedResources":[` + morning + `]`
 	reserve1 := func(members string) string {
@@ -97,7 +97,7 @@ func TestReserveHasTheMembers(t *testing.T) {
 	}
 }
 
-// Rows O1 to O8: what may be a blocked time, by the clocks of three places.
+// Rows O1 to O8: which times can be blocked, by the clocks of three places.
 func TestOccupiedTimeTable(t *testing.T) {
 	const utc, seoul, newYork, kolkata = "UTC", "Asia/Seoul", "America/New_York", "Asia/Kolkata"
 	const badRange = "endDateTimeUtc InvalidTimeRange"

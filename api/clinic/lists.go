@@ -15,17 +15,17 @@ import (
 	"holdfast/inventory"
 )
 
-// Queries of ours, for what the contract's pages leave a clinic's own software unable to
-// ask: docs/clinic-queries.md.
+// Queries of our own, for what a clinic's software cannot ask by the contract's pages:
+// docs/clinic-queries.md.
 
-// The pages of the lists.
+// The sizes of the lists' pages.
 const (
 	mostOfCatalogue = 500
 	mostBlocks      = 100
 	mostChanges     = 100
 )
 
-// getStaff tells who works at the clinic, and when.
+// getStaff lists who works at the clinic, and when.
 func (s *server) getStaff(ctx context.Context, req pageQuery) (list[staffMember], error) {
 	m, err := s.bookings.Catalogue(ctx, edge.CallOf(ctx).Caller)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *server) getStaff(ctx context.Context, req pageQuery) (list[staffMember]
 	})
 }
 
-// getZones tells the clinic's zones.
+// getZones lists the clinic's zones.
 func (s *server) getZones(ctx context.Context, req pageQuery) (list[slotZone], error) {
 	m, err := s.bookings.Catalogue(ctx, edge.CallOf(ctx).Caller)
 	if err != nil {
@@ -52,8 +52,8 @@ func (s *server) getZones(ctx context.Context, req pageQuery) (list[slotZone], e
 	return pageOf(req, m.Zones, func(z inventory.Zone) (string, slotZone) { return z.ID, slotZone{ID: z.ID, Name: z.Name} })
 }
 
-// pageOf is a page of a part of the catalogue. Its cursor is the id of the last one
-// that has been told; it is none any more if that one has gone since.
+// pageOf returns a page of a part of the catalogue. Its cursor is the id of the last entry on the
+// previous page; it is no longer valid once that entry is gone.
 func pageOf[T, Wire any](req pageQuery, all []T, spell func(T) (id string, wire Wire)) (list[Wire], error) {
 	_, limit, err := page(maybe[int32]{}, req.Limit, mostOfCatalogue, mostOfCatalogue)
 	if err != nil {
@@ -78,7 +78,7 @@ func pageOf[T, Wire any](req pageQuery, all []T, spell func(T) (id string, wire 
 	return answer, nil
 }
 
-// getOccupiedTimes tells which times of a range the desk has closed.
+// getOccupiedTimes lists the times in a range that the desk has closed.
 func (s *server) getOccupiedTimes(ctx context.Context, req occupiedTimesQuery) (list[occupiedTime], error) {
 	from, to, err := between(req.StartDateTimeUtc, req.EndDateTimeUtc, invalidCommand)
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *server) getOccupiedTimes(ctx context.Context, req occupiedTimesQuery) (
 	return answer, nil
 }
 
-// getChangedSchedules tells what has become of visits since a time.
+// getChangedSchedules lists the visits that have changed since a time.
 func (s *server) getChangedSchedules(ctx context.Context, req changedSchedulesQuery) (list[schedule], error) {
 	q := booking.ChangesQuery{MerchantID: edge.CallOf(ctx).Caller, Waiting: req.WaitsForConfirmation.Value}
 	switch {
@@ -163,8 +163,8 @@ func (s *server) getChangedSchedules(ctx context.Context, req changedSchedulesQu
 	return answer, nil
 }
 
-// changesCursor spells how far somebody has read: a time, and while there is more to
-// read when that began and the last change that was looked at.
+// changesCursor writes how far a reader has come: a time, and, while there are more pages, when the
+// reading began and the last change that it looked at.
 func changesCursor(c booking.ChangesCursor) string {
 	if c.SettledSec == 0 {
 		return strconv.FormatInt(c.SinceSec, 10)

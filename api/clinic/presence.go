@@ -13,26 +13,26 @@ import (
 	"holdfast/letters"
 )
 
-// maybe is a member of a JSON object: absent, null or a value. In a command
-// these are three things: keep, clear and set.
+// maybe is a member of a JSON object: absent, null or a value. In a command these mean keep, clear
+// and set.
 type maybe[T any] struct {
-	Given bool // it is there
+	Given bool // it is present
 	Value *T   // nil: absent or null
 }
 
-// empty reports whether there is no text: absent, null or "", which protobuf's
-// JSON does not tell apart.
+// empty reports whether there is no text: absent, null or "", which protobuf's JSON does not
+// distinguish.
 func (m maybe[T]) empty() bool {
 	return m.Value == nil || reflect.ValueOf(*m.Value).Kind() == reflect.String && reflect.ValueOf(*m.Value).Len() == 0
 }
 
-// IsZero lets encoding/json leave out what was not said.
+// IsZero makes encoding/json leave out what was not said.
 func (m maybe[T]) IsZero() bool { return m.Value == nil }
 
 // MarshalJSON writes the value.
 func (m maybe[T]) MarshalJSON() ([]byte, error) { return edge.CompactJSON(m.Value) }
 
-// read takes the member's value over from a JSON value.
+// read sets the member from a JSON value.
 func (m *maybe[T]) read(v any, path, under string) error {
 	m.Given = true
 	if v == nil {
@@ -62,18 +62,17 @@ type field struct {
 	name  string // as it is spelled in JSON
 	path  string // as a refusal names it
 	under string // what the names of its own members begin with
-	most  int    // characters of its text
+	most  int    // how many characters its text may have
 }
 
-// fields are the members of a wire struct that is found at path, in the order
-// of the schema. The tag `oneof:"member"` marks a member of a protobuf oneof,
-// whose name is left out of longer paths: occupiedResources[0].zoneId; the tag
-// `text:"long"` a text that may be longer than a name.
+// fields returns the members of the wire struct at path, in the order of the schema. The tag
+// `oneof:"member"` marks a member of a protobuf oneof, whose name longer paths leave out:
+// occupiedResources[0].zoneId. The tag `text:"long"` marks a text that may be longer than a name.
 func fields(v reflect.Value, path string) []field {
 	t := v.Type()
 	var list []field
 	for i := range t.NumField() {
-		if t.Field(i).Anonymous { // its members are the struct's own
+		if t.Field(i).Anonymous { // its members belong to the struct itself
 			list = append(list, fields(v.Field(i), path)...)
 			continue
 		}
@@ -91,10 +90,9 @@ func fields(v reflect.Value, path string) []field {
 	return list
 }
 
-// decode reads a command into a wire struct. The
-// error is row A2: "body" if it is no JSON object, else the first member, in
-// the order of the schema, that has another JSON type; or row A2a. Other unknown
-// members are ignored: clients of protobuf's JSON send newer ones.
+// decode reads a command into a wire struct. The error is row A2: "body" if it is not a JSON object,
+// else the first member, in the order of the schema, with a wrong JSON type; or row A2a. decode
+// ignores other unknown members, because clients of protobuf's JSON send newer ones.
 func decode[T any](body []byte) (T, error) {
 	var into T
 	object, err := edge.Object(body)
@@ -108,9 +106,9 @@ func decode[T any](body []byte) (T, error) {
 	return into, misspelt(object, v, "", "")
 }
 
-// misspelt is row A2a: the first member, in the order of the schema, that the body
-// spells in another case, with _ or with -. It would be ignored, and what it says
-// with it. from is what the value v was read from.
+// misspelt is row A2a: the first member, in the order of the schema, that the body spells in another
+// case, with _ or with -. decode would ignore it, and what it says. from is the JSON value from
+// which v was read.
 func misspelt(from any, v reflect.Value, path, under string) error {
 	switch v.Kind() {
 	case reflect.Slice:
@@ -119,7 +117,7 @@ func misspelt(from any, v reflect.Value, path, under string) error {
 				return err
 			}
 		}
-	case reflect.Map: // its names are the caller's, and its path names it whole
+	case reflect.Map: // the caller chooses its keys, so the refusal names the whole map
 		for name, from := range from.(map[string]any) {
 			entry := reflect.New(v.Type().Elem()).Elem()
 			entry.Set(v.MapIndex(reflect.ValueOf(name)))
@@ -149,13 +147,13 @@ func misspelt(from any, v reflect.Value, path, under string) error {
 	return nil
 }
 
-// bareName is a member's name without what spellings of it differ in.
+// bareName is a member's name without case, _ and -, in which spellings differ.
 func bareName(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// readValue takes a JSON value over. Unlike encoding/json it wants the very
-// names of the members and says where a wrong type was found.
+// readValue copies a JSON value. Unlike encoding/json it requires the members' exact names, and says
+// where it found a wrong type.
 func readValue(v any, into reflect.Value, path, under string) error {
 	ok := true
 	switch into.Kind() {
@@ -225,8 +223,8 @@ func readList(v any, into reflect.Value, path string) error {
 	return nil
 }
 
-// readMap names the map, not the entry: an entry's name is the caller's and may
-// be anything, and paths are logged.
+// readMap names the map in its errors, and not the entry: the caller chooses the entry's key, and
+// paths are logged.
 func readMap(v any, into reflect.Value, path string) error {
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -250,23 +248,21 @@ func readEntry(v any, into reflect.Value, path string) error {
 	return nil
 }
 
-// How long a text may be that a clinic sends to be kept, in characters: names, ids
-// and titles, and what is written for people to read. What is kept is read again
-// with every list and every history that it is part of.
+// How long a text that a clinic sends for storage may be, in characters: names, ids and titles, and
+// text for people to read. Every list and history with it reads it again.
 const (
 	mostName = 255
 	mostText = 10_000
 )
 
-// unusable is row B16: the first value, in the order of the schema, that is
-// outside its enumeration, the first text that is too long, or has a NUL in it,
-// which no database keeps, and the first person whose name has something in it that
-// cannot be seen.
+// unusable is row B16: the first value, in the order of the schema, that is outside its enumeration,
+// a text that is too long or has a NUL, which no database stores, or a person's name with
+// invisible characters.
 func unusable(v reflect.Value, path, under string) error {
 	return unusableWithin(v, path, under, mostName)
 }
 
-// unusableWithin is unusable for a text of so many characters.
+// unusableWithin is unusable for a text of at most most characters.
 func unusableWithin(v reflect.Value, path, under string, most int) error {
 	bad := false
 	switch v.Kind() {
@@ -306,12 +302,12 @@ func unusableWithin(v reflect.Value, path, under string, most int) error {
 	return nil
 }
 
-// unkept reports whether a text cannot be kept.
+// unkept reports whether a text cannot be stored.
 func unkept(s string, most int) bool {
 	return strings.Contains(s, "\x00") || utf8.RuneCountInString(s) > most
 }
 
-// enum is a word out of a list.
+// enum is a word from a list.
 type enum interface{ words() []string }
 
 // nth is the path of an element.

@@ -20,11 +20,10 @@ import (
 	"holdfast/inventory"
 )
 
-// The queries. Their rows are those of the tables in
-// docs/clinic-queries.md. The pages of the contract do not use the two class names
-// alike in all queries; where a page says which, that one answers.
+// The queries. Their rows are in the tables in docs/clinic-queries.md. The contract's pages do not
+// use the two class names consistently; if a page says which one, the query uses that.
 
-// getReservationGroups tells how the clinic's groups are set up.
+// getReservationGroups returns how the clinic's groups are set up.
 func (s *server) getReservationGroups(ctx context.Context, _ noMembers) (list[reservationGroupOf], error) {
 	groups, err := s.bookings.Groups(ctx, edge.CallOf(ctx).Caller)
 	if err != nil {
@@ -48,8 +47,8 @@ func (s *server) getReservationGroups(ctx context.Context, _ noMembers) (list[re
 	return answer, nil
 }
 
-// timetableOf spells a week; without a timetable every day is open around the
-// clock.
+// timetableOf returns a week in the contract's words. Without a timetable every day is open around
+// the clock.
 func timetableOf(week *inventory.Timetable) operationTimetable {
 	if week == nil {
 		day := &inventory.Day{End: 24 * 60}
@@ -74,7 +73,7 @@ func timetableOf(week *inventory.Timetable) operationTimetable {
 
 func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
 
-// getReservationSlotsByGroup is V1: one group, and its own names for everything.
+// getReservationSlotsByGroup is V1: one group, with its own names for everything.
 func (s *server) getReservationSlotsByGroup(ctx context.Context, req slotsByGroup) (list[reservationSlot], error) {
 	switch {
 	case req.ReservationGroupID.empty():
@@ -134,8 +133,7 @@ func (s *server) getReservationSlotsByGroups(ctx context.Context, req slotsByGro
 	return s.groupSlots(ctx, ids, req.DoctorID, from, to, nil)
 }
 
-// groupSlots answers with the slots of groups. A field that words names is told
-// in those.
+// groupSlots returns the slots of groups. words renames the fields of refusals.
 func (s *server) groupSlots(ctx context.Context, groups []id, doctor maybe[id], from, to time.Time, words map[booking.Field]error) (list[reservationSlot], error) {
 	q := booking.SlotsQuery{MerchantID: edge.CallOf(ctx).Caller, FromSec: ceilSec(from), ToSec: ceilSec(to)}
 	for _, g := range groups {
@@ -160,8 +158,8 @@ func (s *server) groupSlots(ctx context.Context, groups []id, doctor maybe[id], 
 	return list[reservationSlot]{Data: reservationSlots(slots)}, err
 }
 
-// getReservationSlotsByScheduleIDV1 knows visits of one stretch only, and says
-// of a missing id what it says of a malformed one, as its page does.
+// getReservationSlotsByScheduleIDV1 handles only visits of one stretch. As on its page, a missing id
+// gets the same answer as a malformed one.
 func (s *server) getReservationSlotsByScheduleIDV1(ctx context.Context, req slotsBySchedule) (list[reservationSlot], error) {
 	if req.ScheduleID.empty() {
 		return list[reservationSlot]{}, invalidCommand("scheduleId", notAvailable)
@@ -176,7 +174,7 @@ func (s *server) getReservationSlotsByScheduleIDV1(ctx context.Context, req slot
 	return list[reservationSlot]{Data: reservationSlots(items[0].Slots)}, nil
 }
 
-// getReservationSlotsByScheduleIDV2 answers stretch by stretch.
+// getReservationSlotsByScheduleIDV2 returns the slots for each stretch.
 func (s *server) getReservationSlotsByScheduleIDV2(ctx context.Context, req slotsBySchedule) (list[resourceSlots], error) {
 	if req.ScheduleID.empty() {
 		return list[resourceSlots]{}, invalidCommand("scheduleId", required)
@@ -216,9 +214,8 @@ func reservationSlots(slots []booking.GroupSlot) []reservationSlot {
 	return all
 }
 
-// between reads the range of a query. The class of its refusals differs from
-// query to query; that the end is not after the start is always an
-// InvalidCommandException.
+// between reads the range of a query. The class of its refusals depends on the query, except that an
+// end not after the start is always an InvalidCommandException.
 func between(start, end maybe[string], invalid func(key, reason string) error) (from, to time.Time, err error) {
 	const startKey, endKey = "startDateTimeUtc", "endDateTimeUtc"
 	switch {
@@ -244,8 +241,8 @@ func inRange(from, to time.Time) bool {
 	return to.After(from) && to.Sub(from) <= booking.LongestRange
 }
 
-// moment reads an instant, or a day by the clock in loc, of which it means this
-// many minutes after midnight.
+// moment reads an instant, or a day, which means this many minutes after its midnight by the clock
+// in loc.
 func moment(s string, minutes int, loc *time.Location) (t time.Time, ok bool) {
 	if d, err := inventory.ParseDate(s); err == nil {
 		t := d.At(minutes, loc)
@@ -254,15 +251,14 @@ func moment(s string, minutes int, loc *time.Location) (t time.Time, ok bool) {
 	return instant(s)
 }
 
-// timezone is a place by its name in the tz database. "Local" is a name to Go
-// only.
+// timezone finds a location by its name in the tz database. Only Go knows "Local".
 func timezone(name string) (*time.Location, bool) {
 	loc, err := time.LoadLocation(name)
 	return loc, err == nil && name != "Local"
 }
 
-// ceilSec rounds up to a whole second: a slot that starts at or after t starts at
-// or after that.
+// ceilSec rounds up to a whole second. Slots start on whole seconds, so those at or after t are those
+// at or after the result.
 func ceilSec(t time.Time) int64 { return t.Add(time.Second - 1).Unix() }
 
 func utc(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339) }
@@ -270,7 +266,7 @@ func utc(sec int64) string { return time.Unix(sec, 0).UTC().Format(time.RFC3339)
 // isObjectID reports whether s has the form of the contract's ids.
 func isObjectID(s id) bool { return inventory.IsObjectID(string(s)) }
 
-// getScheduleDetail tells everything about one visit.
+// getScheduleDetail returns everything about one visit.
 func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery) (scheduleDetail, error) {
 	switch {
 	case req.ScheduleID.empty():
@@ -298,13 +294,13 @@ func (s *server) getScheduleDetail(ctx context.Context, req scheduleDetailQuery)
 	}
 	s.patientDataRead(ctx, v)
 	answer := scheduleDetail{Data: scheduleWithHistory{schedule: scheduleOf(v), Histories: histories}}
-	if more { // a visit's events are its versions, without a gap
+	if more { // a visit's events are its versions without a gap, so the last one's version continues the list
 		answer.Next = strconv.FormatInt(history.After+int64(len(histories)), 10)
 	}
 	return answer, nil
 }
 
-// The pages of a list.
+// The sizes of a list's pages.
 const (
 	mostHistories = 500
 	mostSchedules = 500
@@ -313,7 +309,7 @@ const (
 	mostSought    = 256 // bytes of a name
 )
 
-// getSchedules tells who comes on a day.
+// getSchedules lists who comes on a day.
 func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[schedule], error) {
 	if req.Date.empty() {
 		return list[schedule]{}, invalidCommand("date", required)
@@ -361,7 +357,7 @@ func (s *server) getSchedules(ctx context.Context, req schedulesQuery) (list[sch
 	return answer, nil
 }
 
-// position reads the cursor of a list of visits.
+// position reads the cursor in a list of visits.
 func position(cursor string) (p booking.Position, err error) {
 	start, last, _ := strings.Cut(cursor, ".")
 	p.StartSec, err = strconv.ParseInt(start, 10, 64)
@@ -371,7 +367,7 @@ func position(cursor string) (p booking.Position, err error) {
 	return p, err
 }
 
-// page reads which part of a list is wanted.
+// page reads which part of a list to return.
 func page(offset, limit maybe[int32], otherwise, most int32) (from, n int, err error) {
 	if offset.Value != nil {
 		if *offset.Value < 0 || *offset.Value > mostOffset {
@@ -412,7 +408,7 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 	switch {
 	case len(q.NamePart) > mostSought || strings.ContainsFunc(q.NamePart, unicode.IsControl):
 		return list[visitor]{}, invalidCommand("partOfVisitorName", notAvailable)
-	case text(req.DateOfBirth) != "": // nobody's is known
+	case text(req.DateOfBirth) != "": // we store no dates of birth
 		return list[visitor]{}, invalidCommand("dateOfBirth", notAvailable)
 	}
 	if p := req.Phone.Value; p != nil {
@@ -449,8 +445,8 @@ func (s *server) searchVisitors(ctx context.Context, req searchVisitors) (list[v
 	return answer, nil
 }
 
-// patientDataRead logs that somebody has been told about patients: whose, by
-// their ids, and nothing of what was told.
+// patientDataRead logs that somebody has read patients' data: whose data, by their ids, but none of
+// the data itself.
 func (s *server) patientDataRead(ctx context.Context, read ...booking.Schedule) {
 	k := edge.CallOf(ctx)
 	schedules, visitors := []string{}, []string{}
@@ -467,7 +463,7 @@ func (s *server) patientDataRead(ctx context.Context, read ...booking.Schedule) 
 		slog.Any("schedules", schedules), slog.Any("visitors", visitors))
 }
 
-// schedulesOf are visits in the contract's words.
+// schedulesOf returns visits in the contract's words.
 func schedulesOf(found []booking.Schedule) []schedule {
 	all := make([]schedule, len(found))
 	for i, v := range found {
@@ -476,7 +472,7 @@ func schedulesOf(found []booking.Schedule) []schedule {
 	return all
 }
 
-// bookingOf is what was said and bought when the visit was made.
+// bookingOf returns what was said and bought when the visit was made.
 func bookingOf(v booking.Schedule) scheduleBooking {
 	b := v.Booking
 	of := scheduleBooking{
@@ -492,7 +488,7 @@ func bookingOf(v booking.Schedule) scheduleBooking {
 	return of
 }
 
-// paymentOf is what was agreed to pay.
+// paymentOf returns what was agreed about payment.
 func paymentOf(p *booking.Payment) *payment {
 	if p == nil {
 		return nil
@@ -512,7 +508,7 @@ func paymentOf(p *booking.Payment) *payment {
 	return of
 }
 
-// fixedRate is the price type that is not written, as the zero value.
+// fixedRate is the price type's zero value, which is not written.
 const fixedRate = "FIXED_RATE_DEFAULT"
 
 func unless(word, zero string) string {
@@ -529,8 +525,8 @@ func priceOf(p *inventory.Price) *price {
 	return &price{p.Micros, p.Currency, p.Tag}
 }
 
-// scheduleOf is a visit in the contract's words. Name and number are those that were
-// given with this visit: families share charts.
+// scheduleOf returns a visit in the contract's words, with the name and number that were given with
+// this visit, because families share charts.
 func scheduleOf(v booking.Schedule) schedule {
 	b := v.Booking
 	of := schedule{
@@ -587,8 +583,7 @@ func phoneOf(s string) *phone {
 	return &phone{CountryCode: country, PhoneNumber: number}
 }
 
-// statuses are the contract's words for the states: of the reservation, and of how
-// far the visit has got.
+// statuses are the contract's words for the states: of the reservation, and of the visit's progress.
 var statuses = map[booking.State]struct{ status, flowStep string }{
 	booking.Held:       {"RESERVATION_STATUS_UNSPECIFIED", "FLOW_STATUS_UNSPECIFIED"},
 	booking.Expired:    {"RESERVATION_STATUS_UNSPECIFIED", "FLOW_STATUS_UNSPECIFIED"},
@@ -602,7 +597,7 @@ var statuses = map[booking.State]struct{ status, flowStep string }{
 	booking.NoShow:     {"NO_SHOW", "FLOW_STATUS_UNSPECIFIED"},
 }
 
-// actors are who has changed a visit.
+// actors are the words for who changed a visit.
 var actors = map[booking.Actor]string{
 	booking.ByGuest:    "GUEST",
 	booking.ByDesk:     "DESK",
@@ -610,8 +605,8 @@ var actors = map[booking.Actor]string{
 	booking.ByClock:    "CLOCK",
 }
 
-// historiesOf spells what happened to a visit. Members that the contract
-// has no word for, such as Google's, are left out.
+// historiesOf returns a visit's history in the contract's words. It leaves out members for which the
+// contract has no word, such as Google's.
 func historiesOf(events []booking.Event) ([]scheduleHistory, error) {
 	all := make([]scheduleHistory, len(events))
 	for i, e := range events {
@@ -628,8 +623,8 @@ func historiesOf(events []booking.Event) ([]scheduleHistory, error) {
 	return all, nil
 }
 
-// changed spells the members of one side of an event. What an event withholds is
-// told as it stands there.
+// changed returns the members of one side of an event in the contract's words. What the event
+// withholds stays "withheld".
 func changed(side json.RawMessage) (map[string]any, error) {
 	var there map[string]json.RawMessage
 	if err := json.Unmarshal(side, &there); err != nil {

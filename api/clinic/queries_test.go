@@ -13,7 +13,7 @@ import (
 	"holdfast/inventory"
 )
 
-// Every cause and every field has an entry, if only to say that it cannot come up.
+// Every cause and every field has an entry, if only to say that it cannot occur.
 func TestMapsAreComplete(t *testing.T) {
 	for _, c := range booking.Causes() {
 		if _, ok := causes[c]; !ok {
@@ -27,7 +27,7 @@ func TestMapsAreComplete(t *testing.T) {
 	}
 }
 
-// A payment is spelled as protobuf spells Google's, member for member.
+// A payment is spelled like Google's in protobuf's JSON, member by member.
 func TestPaymentIsSpelledAsGooglesIs(t *testing.T) {
 	price := func(micros int64) *inventory.Price {
 		return &inventory.Price{Micros: micros, Currency: "KRW", Tag: "tag <&>"}

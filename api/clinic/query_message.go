@@ -4,25 +4,23 @@ import (
 	"encoding/json"
 )
 
-// The messages of the queries, spelled as the contract's pages spell them,
-// in the order of the schema. What the pages leave open is in
-// docs/clinic-queries.md.
+// The messages of the queries, spelled as on the contract's pages, in the order of the schema. What
+// the pages leave open is in docs/clinic-queries.md.
 
-// list is how every query answers that tells more than one thing: a page. The cursors
-// are ours.
+// list is a page, the answer to every query that can return several things. The cursors are ours.
 type list[T any] struct {
 	Data  []T    `json:"data"`
-	Next  string `json:"next,omitempty"`  // of the page that follows
-	Later string `json:"later,omitempty"` // of changes, on the last page: to begin with the next time
+	Next  string `json:"next,omitempty"`  // the cursor of the next page
+	Later string `json:"later,omitempty"` // on the last page of changes: the cursor for the next time
 }
 
-// pageQuery is which page is wanted: ours.
+// pageQuery says which page to return. It is ours.
 type pageQuery struct {
 	Cursor maybe[string] `json:"cursor"`
 	Limit  maybe[int32]  `json:"limit"`
 }
 
-// offsetQuery is which page is wanted of a list that can also be entered by a number.
+// offsetQuery says which page to return of a list that also takes an offset.
 type offsetQuery struct {
 	Cursor maybe[string] `json:"cursor"` // ours
 	Offset maybe[int32]  `json:"offset"`
@@ -92,8 +90,7 @@ type slotsByGroups struct {
 	DoctorID            maybe[id]     `json:"doctorId"` // ours
 }
 
-// slotsBySchedule is protos.open.GetReservationSlotsByScheduleIdQuery, and V2 of
-// it.
+// slotsBySchedule is protos.open.GetReservationSlotsByScheduleIdQuery, and its V2.
 type slotsBySchedule struct {
 	ScheduleID       maybe[id]     `json:"scheduleId"`
 	StartDateTimeUtc maybe[string] `json:"startDateTimeUtc"`
@@ -141,8 +138,8 @@ type scheduleWithHistory struct {
 	Histories []scheduleHistory `json:"histories"` // ours
 }
 
-// schedule is a visit. There are no tasks, purchases, prescriptions or other
-// works: those lists are always empty.
+// schedule is a visit. We have no tasks, purchases, prescriptions or other works, so those lists are
+// always empty.
 type schedule struct {
 	ID                 string              `json:"id"`
 	Visitor            scheduleVisitor     `json:"visitor"`
@@ -154,7 +151,7 @@ type schedule struct {
 	PrescriptionIDs    []string            `json:"prescriptionIds"`
 	EtceteraWorks      []noMembers         `json:"etceteraWorks"`
 	OccupiedResources  []scheduleOccupied  `json:"occupiedResources"`
-	Version            int64               `json:"version"` // ours, as a command may name it
+	Version            int64               `json:"version"` // ours; a command may name it
 
 	WaitsForConfirmation bool            `json:"waitsForConfirmation"` // ours
 	Booking              scheduleBooking `json:"booking"`              // ours
@@ -173,8 +170,8 @@ type scheduleBooking struct {
 	Payment           *payment         `json:"payment,omitempty"`
 }
 
-// payment is what was agreed to pay, spelled as Google's PaymentInformation is in
-// protobuf's JSON.
+// payment is what was agreed about payment, spelled like Google's PaymentInformation in protobuf's
+// JSON.
 type payment struct {
 	PrepaymentStatus     string     `json:"prepaymentStatus,omitempty"`
 	PaymentTransactionID string     `json:"paymentTransactionId,omitempty"`
@@ -206,7 +203,7 @@ type noShowFee struct {
 	FeeType string `json:"feeType,omitempty"`
 }
 
-// scheduleService is what was booked, by the name that it has now.
+// scheduleService is the booked service with its current name.
 type scheduleService struct {
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"`
@@ -251,8 +248,7 @@ type colleague struct {
 	Name string `json:"name"`
 }
 
-// scheduleOccupied is one stretch of a visit: an item of update-reservation
-// with an id.
+// scheduleOccupied is one stretch of a visit: an item of update-reservation with an id.
 type scheduleOccupied struct {
 	ID               string        `json:"id"`
 	StartDateTimeUtc string        `json:"startDateTimeUtc"`
@@ -319,7 +315,7 @@ type staffMember struct {
 	ClosedDays         []string            `json:"closedDays"`
 }
 
-// occupiedTimesQuery is ours: the times of a range that the desk has closed.
+// occupiedTimesQuery is ours: the times in a range that the desk has closed.
 type occupiedTimesQuery struct {
 	StartDateTimeUtc maybe[string] `json:"startDateTimeUtc"`
 	EndDateTimeUtc   maybe[string] `json:"endDateTimeUtc"`
@@ -339,7 +335,7 @@ type occupiedTime struct {
 	CreatedDateTimeUtc string     `json:"createdDateTimeUtc"`
 }
 
-// changedSchedulesQuery is ours: what has become of visits since a time.
+// changedSchedulesQuery is ours: the visits that have changed since a time.
 type changedSchedulesQuery struct {
 	ChangedSince         maybe[string] `json:"changedSince"`
 	WaitsForConfirmation maybe[bool]   `json:"waitsForConfirmation"`

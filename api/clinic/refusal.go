@@ -11,7 +11,7 @@ import (
 	"holdfast/booking"
 )
 
-// refusal is an error that a clinic can do something about: a 400.
+// refusal is an error about which a clinic can do something: a 400.
 type refusal struct {
 	class  string // InvalidCommandException, InvalidRequestException or NotFoundException
 	key    string // the member that is wrong
@@ -28,12 +28,12 @@ const (
 	invalidTimeRange = "InvalidTimeRange"
 )
 
-// invalidCommand: the command contradicts itself, as its body shows.
+// invalidCommand refuses a command whose body alone shows that it is wrong.
 func invalidCommand(key, reason string) error {
 	return &refusal{class: "InvalidCommandException", key: key, reason: reason}
 }
 
-// invalidRequest: only stored state shows that it cannot be done.
+// invalidRequest refuses what only stored state shows to be impossible.
 func invalidRequest(key, reason string) error {
 	return &refusal{class: "InvalidRequestException", key: key, reason: reason}
 }
@@ -51,7 +51,7 @@ type property struct {
 	Reason string `json:"reason"`
 }
 
-// exceptionClass names what has no key and no reason.
+// exceptionClass is the class of refusals that have no key and no reason.
 var exceptionClass = map[int]string{
 	http.StatusUnauthorized:          "UnauthorizedException", // row A1
 	http.StatusNotFound:              "NotFoundException",
@@ -62,8 +62,7 @@ var exceptionClass = map[int]string{
 	http.StatusServiceUnavailable:    "ServiceUnavailableException",
 }
 
-// refuse puts an error into the envelope. A 400 of the edge's is about the body as a
-// whole (row A2).
+// refuse puts an error into the envelope. A 400 from the edge is about the body as a whole (row A2).
 func refuse(err error) edge.Reply {
 	if r := refusalOf(err); r != nil {
 		return edge.Reply{Status: http.StatusBadRequest, Field: r.key, Cause: r.reason, Body: exception{
@@ -80,8 +79,8 @@ func refuse(err error) edge.Reply {
 	return edge.Reply{Status: e.Status, Body: e}
 }
 
-// refusalOf is what an error comes to that this channel has words for; nil if it has
-// none. A rule's "no" is rows C1 to C7.
+// refusalOf returns an error as a refusal; nil if this channel has no words for it. A rule's "no" is
+// rows C1 to C7.
 func refusalOf(err error) *refusal {
 	var r *refusal
 	var p property
@@ -103,9 +102,8 @@ func refusalOf(err error) *refusal {
 	return &refusal{class: "InvalidRequestException", key: key, reason: p.Reason}
 }
 
-// causes is the key and the reason for each cause; [n] stands for
-// the occupied resource that it is about. A cause without a key cannot come up
-// in this channel.
+// causes has the key and the reason for each cause; [n] stands for the occupied resource that it is
+// about. A cause without a key cannot occur in this channel.
 var causes = map[booking.Cause]property{
 	booking.SlotUnavailable:           {"occupiedResources[n].startDateTimeUtc", notAvailable}, // row C7
 	booking.OverlappingReservation:    {"startDateTime", notAvailable},                         // row C6
@@ -123,8 +121,8 @@ var causes = map[booking.Cause]property{
 	booking.OutsideCancellationWindow: {},
 }
 
-// fieldKeys is the key of each field that only stored state shows to be
-// wrong. A field without a key cannot come up in this channel.
+// fieldKeys has the key of each field that only stored state can show to be wrong. A field without a
+// key cannot occur in this channel.
 var fieldKeys = map[booking.Field]property{
 	booking.FieldSchedule:      {"scheduleId", notFound},                              // row C1
 	booking.FieldZone:          {"zoneId", notFound},                                  // row C3

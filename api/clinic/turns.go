@@ -10,13 +10,12 @@ import (
 	"holdfast/booking"
 )
 
-// What a desk asks can take the database long. So the queries of each clinic take
-// turns: bookings, other channels' lookups and the other clinics do not wait for one
-// that asks too much. What it has not fetched of the answers is bounded by its account
-// (kind.Unread).
+// A desk's query can keep the database busy for long. So the queries of each clinic take turns, and
+// bookings, other channels' lookups and other clinics do not wait for a clinic that asks too much.
+// Its account (kind.Unread) bounds the answers that it has not fetched.
 
-// How many queries are worked on at a time, of one clinic and of all, and how many of
-// one clinic may wait for how long.
+// How many queries run at a time, for one clinic and in all, how many more of one clinic may wait,
+// and for how long.
 const (
 	queriesEach = 2
 	queriesAll  = 4
@@ -24,9 +23,8 @@ const (
 	queriesWait = time.Second
 )
 
-// turns lets so many requests go on at a time, of all callers and of each. Those who
-// wait are let in by turns, one caller after the other, and of one caller in the order
-// in which they came.
+// turns limits how many requests run at a time, of all callers and of each. Callers with waiting
+// requests take turns; each one's requests run in the order in which they came.
 type turns struct {
 	all, each, line int
 	patience        time.Duration
@@ -34,7 +32,7 @@ type turns struct {
 	mu      sync.Mutex
 	running int
 	by      map[string]*caller // those with a request that runs or waits
-	waiting []string           // those with a request that waits, the next one first
+	waiting []string           // those with a waiting request, the next one first
 }
 
 type caller struct {
@@ -46,7 +44,7 @@ func newTurns() *turns {
 	return &turns{all: queriesAll, each: queriesEach, line: queriesLine, patience: queriesWait, by: map[string]*caller{}}
 }
 
-// enter waits for a turn. Who is given one leaves.
+// enter waits for a turn. Whoever gets one must call leave.
 func (t *turns) enter(ctx context.Context, who string) (leave func(), err error) {
 	turn, err := t.stand(who)
 	if err != nil {
@@ -67,7 +65,7 @@ func (t *turns) enter(ctx context.Context, who string) (leave func(), err error)
 	return func() { t.leave(who) }, nil
 }
 
-// stand puts a request in line.
+// stand puts a request into the line.
 func (t *turns) stand(who string) (turn chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +85,7 @@ func (t *turns) stand(who string) (turn chan struct{}, err error) {
 	return turn, nil
 }
 
-// next lets in whose turn it is.
+// next starts the requests whose turn it is.
 func (t *turns) next() {
 	for t.running < t.all {
 		i := slices.IndexFunc(t.waiting, func(who string) bool { return t.by[who].running < t.each })
@@ -106,7 +104,7 @@ func (t *turns) next() {
 	}
 }
 
-// withdraw takes a request out of the line, unless its turn has just come.
+// withdraw removes a request from the line, unless its turn has just come.
 func (t *turns) withdraw(who string, turn chan struct{}) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -132,7 +130,7 @@ func (t *turns) leave(who string) {
 	t.next()
 }
 
-// forget forgets who has no request any more.
+// forget removes a caller that has no more requests.
 func (t *turns) forget(who string, c *caller) {
 	if c.running == 0 && len(c.waiting) == 0 {
 		delete(t.by, who)

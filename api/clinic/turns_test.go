@@ -12,8 +12,8 @@ import (
 	"holdfast/booking"
 )
 
-// Turns go round the callers, each has so many and all have so many; who waits too
-// long, or in too long a line, is told so and is forgotten.
+// Callers take turns, within the limits for each and for all. A request that waits too long, or in too long
+// a line, is refused and forgotten.
 func TestTurns(t *testing.T) {
 	turns := newTurns()
 	turns.all, turns.each, turns.line, turns.patience = 3, 2, 2, time.Hour
@@ -65,7 +65,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// However they come and go, no more run than may, and each who may is let in.
+// However requests come and go, never more run than may, and all that may do run.
 func TestTurnsOfMany(t *testing.T) {
 	turns := newTurns()
 	turns.patience = time.Minute
@@ -107,8 +107,7 @@ func TestTurnsOfMany(t *testing.T) {
 	}
 }
 
-// The longest answer with slots fits into what one clinic may leave unread: it is never
-// put off for good.
+// The longest answer with slots fits into what one clinic may leave unread, so it is not refused for ever.
 func TestLongestSlotsAnswer(t *testing.T) {
 	const most = 10_000 // of a capacity
 	slot := booking.GroupSlot{GroupID: strings.Repeat("f", 24), StartSec: 1_800_000_000, EndSec: 1_800_000_060, Capacity: most, Taken: most}

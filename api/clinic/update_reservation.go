@@ -25,31 +25,30 @@ func (s *server) updateReservation(ctx context.Context, req updateReservation) (
 	return struct{}{}, s.bookings.Change(ctx, change)
 }
 
-// maxResources is how many stretches a visit may have: it bounds what a command
-// locks. maxProcedures is how many procedures may be requested with it.
+// maxResources is how many stretches a visit may have, which bounds what a command locks.
+// maxProcedures is how many procedures it may request.
 const (
 	maxResources  = 50
 	maxProcedures = 50
 )
 
-// maxDocument is how long a funnel, and the requested procedures together, may be
-// as they are kept, in bytes of JSON.
+// maxDocument is how long the funnel, and all requested procedures together, may be as stored, in
+// bytes of JSON.
 const maxDocument = 64 << 10
 
-// otherDay asks which of these times is the first that is not on the day of the first
-// of them, by the clinic's clock; -1 if all are.
+// otherDay returns the index of the first time that is not on the same day as the first one, by the
+// clinic's clock; -1 if all are.
 type otherDay func(times ...time.Time) (int, error)
 
-// dayAt is the question to the calling clinic.
+// dayAt returns otherDay for the calling clinic.
 func (s *server) dayAt(ctx context.Context) otherDay {
 	return func(times ...time.Time) (int, error) {
 		return s.bookings.OtherDay(ctx, edge.CallOf(ctx).Caller, times...)
 	}
 }
 
-// check is rows B1 to B16: what the body alone, and the clinic's calendar, show to be
-// wrong. The first row that applies to anything answers; within a row, the first
-// stretch or procedure.
+// check has rows B1 to B16, which the body and the clinic's calendar decide. The first row that
+// applies to anything answers; within a row, the first stretch or procedure.
 func (c *updateReservation) check(day otherDay) error {
 	if c.ScheduleID.empty() { // B1
 		return invalidCommand("scheduleId", required)
@@ -60,7 +59,7 @@ func (c *updateReservation) check(day otherDay) error {
 	return unusable(reflect.ValueOf(c).Elem(), "", "") // B16
 }
 
-// check is rows B2 to B15.
+// check has rows B2 to B15.
 func (c *reservation) check(day otherDay) error {
 	switch {
 	case c.ZoneID.empty(): // B2
@@ -94,12 +93,12 @@ func (c *reservation) check(day otherDay) error {
 	return nil
 }
 
-// of asks a row about an occupied resource's times.
+// of applies a row to an occupied resource's times.
 func of(row func(string, *period) error) func(string, *occupiedResource) error {
 	return func(key string, it *occupiedResource) error { return row(key, &it.period) }
 }
 
-// firstOf asks row after row of element after element.
+// firstOf applies row after row to element after element.
 func firstOf[T any](key string, list []T, rows ...func(key string, element *T) error) error {
 	for _, row := range rows {
 		for n := range list {
@@ -111,9 +110,8 @@ func firstOf[T any](key string, list []T, rows ...func(key string, element *T) e
 	return nil
 }
 
-// configured is row B4: none of the oneof is set. The oneof is called
-// configuration, but that is no member; the wrapper
-// {"configuration":{"reservationGroup":{…}}} is not read.
+// configured is row B4: no member of the oneof is set. The oneof is called configuration, but that is
+// not a member; we do not read the wrapper {"configuration":{"reservationGroup":{…}}}.
 func configured(key string, it *occupiedResource) error {
 	if !it.ReservationGroup.Given && !it.emptyWrapper() {
 		return invalidCommand(key+".configuration", required)
@@ -121,8 +119,8 @@ func configured(key string, it *occupiedResource) error {
 	return nil
 }
 
-// grouped is row B5: the member is named but empty, or there is a literal
-// configuration object without it.
+// grouped is row B5: the member is present but empty, or there is a literal configuration object
+// without it.
 func grouped(key string, it *occupiedResource) error {
 	g := it.ReservationGroup.Value
 	if g == nil || !g.ReservationGroupID.Given && !g.ZoneID.Given && !g.Doctor.Given {
@@ -131,8 +129,8 @@ func grouped(key string, it *occupiedResource) error {
 	return nil
 }
 
-// emptyWrapper reports whether there is a literal configuration object that has
-// no, or an empty, reservationGroup.
+// emptyWrapper reports whether there is a literal configuration object with no reservationGroup, or
+// an empty one.
 func (it *occupiedResource) emptyWrapper() bool {
 	if it.Configuration.Value == nil {
 		return false
@@ -197,8 +195,8 @@ func byAccount(key string, it *occupiedResource) error {
 	return accounted(key+".doctor", it.ReservationGroup.Value.Doctor.Value)
 }
 
-// accounted refuses somebody whose id cannot be one of a practitioner: nobody's time
-// would be held for it.
+// accounted refuses a person whose id cannot be a practitioner's, because we could hold nobody's time
+// for it.
 func accounted(key string, p *practitioner) error {
 	if p == nil || p.ID.empty() || isObjectID(*p.ID.Value) {
 		return nil
@@ -206,7 +204,7 @@ func accounted(key string, p *practitioner) error {
 	return invalidCommand(key+".id", notAvailable)
 }
 
-// named asks a person, if there is one, for id and name.
+// named requires a person, if there is one, to have id and name.
 func named[ID ~string](key string, p *personOf[ID]) error {
 	switch {
 	case p == nil:
@@ -219,8 +217,8 @@ func named[ID ~string](key string, p *personOf[ID]) error {
 	return nil
 }
 
-// sameDay is row B11: a visit is on one day of the clinic's. Only starts are compared,
-// as the key says.
+// sameDay is row B11: a visit is on one day of the clinic's calendar. It compares only starts, as the
+// key says.
 func sameDay(key string, items []occupiedResource, day otherDay) error {
 	starts := make([]time.Time, len(items))
 	for i := range items {
@@ -233,22 +231,21 @@ func sameDay(key string, items []occupiedResource, day otherDay) error {
 	return err
 }
 
-// times are the period's, once row B8 has let them pass.
+// times returns the period's times, which row B8 has checked.
 func (p *period) times() (start, end time.Time) {
 	start, _ = instant(*p.StartDateTimeUtc.Value)
 	end, _ = instant(*p.EndDateTimeUtc.Value)
 	return start, end
 }
 
-// seconds are the times as they are kept: the end is rounded up, so that a visit
-// is never too short.
+// seconds returns the times as stored: the end is rounded up, so that a visit is never too short.
 func (p *period) seconds() (startSec, endSec int64) {
 	start, end := p.times()
 	return start.Unix(), end.Add(time.Second - 1).Unix()
 }
 
-// rfc3339 is what an instant looks like. Go's own parsing lets more pass, such
-// as one-digit hours (go.dev/issue/54580).
+// rfc3339 is what an instant looks like. Go's own parser accepts more, such as one-digit hours
+// (go.dev/issue/54580).
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // instant reads an RFC 3339 time with an offset or Z.
@@ -260,9 +257,8 @@ func instant(s string) (t time.Time, ok bool) {
 	return t, err == nil && writable(t)
 }
 
-// writable reports whether t, rounded up to a second, has four digits for its
-// year in UTC too: an offset can lead out of them, and nobody could read our
-// answer.
+// writable reports whether t, rounded up to a second, has a four-digit year in UTC, too. An offset can
+// lead beyond that, and nobody could read our answer.
 func writable(t time.Time) bool {
 	return t.UTC().Year() >= 1 && t.Add(time.Second-1).UTC().Year() <= 9999
 }
@@ -275,8 +271,8 @@ func typed(key string, p *requestedProcedure) error {
 	return nil
 }
 
-// described is row B14: exactly the configuration that the type names is there.
-// There is money in it, so two of them are not guessed about.
+// described is row B14: exactly the configuration that the type names is present. It is about money,
+// so if there are two we do not guess.
 func described(key string, p *requestedProcedure) error {
 	option, ticket := p.OptionConfiguration.Value != nil, p.TicketConfiguration.Value != nil
 	switch {
@@ -312,8 +308,8 @@ func complete(key string, p *requestedProcedure) error {
 	return nil
 }
 
-// change translates a command that check has let pass. Optional members: absent
-// keeps, null clears, a value sets.
+// change translates a command that passed check. In optional members absent keeps, null clears, and a
+// value sets.
 func (c *reservation) change(merchantID string) (booking.Change, error) {
 	b := booking.Change{
 		MerchantID:           merchantID,
@@ -344,8 +340,8 @@ func (c *reservation) change(merchantID string) (booking.Change, error) {
 	return b, err
 }
 
-// lookup is an id to look up. One that no database could hold names nothing,
-// and nothing is what the empty id names: it is not found, in its turn.
+// lookup returns an id to look up. One that no database could store becomes "", so that its row, in
+// its turn, does not find it.
 func lookup(m maybe[id]) string {
 	s := string(*m.Value)
 	if len(s) > 256 || strings.Contains(s, "\x00") {
@@ -361,7 +357,7 @@ func (p *personOf[ID]) booking() *booking.Person {
 	return &booking.Person{ID: string(*p.ID.Value), Name: *p.Name.Value}
 }
 
-// seen is the version of the visit that the caller knows, if it says so.
+// seen returns the version of the visit that the caller knows, if the caller says so.
 func seen(m maybe[int32]) *int64 {
 	if m.Value == nil {
 		return nil
@@ -382,9 +378,8 @@ func editChannel(m maybe[channel]) booking.Edit[string] {
 	return booking.Set(string(*m.Value))
 }
 
-// editDocument keeps a part of the command that no rule reads, in its canonical
-// form: the members of the schema that have a value, in the schema's order. One
-// that is too long is row B17.
+// editDocument stores a part of the command that no rule reads in its canonical form: those members
+// of the schema that have a value, in the schema's order. If it is too long, that is row B17.
 func editDocument[T any](key string, m maybe[T]) (booking.Edit[json.RawMessage], error) {
 	if m.Value == nil {
 		return booking.Edit[json.RawMessage]{Given: m.Given}, nil

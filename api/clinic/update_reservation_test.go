@@ -42,7 +42,7 @@ func commandOf(items string, more ...string) string {
 // command1 is a command with one stretch and more members.
 func command1(more ...string) string { return commandOf(morning, more...) }
 
-// readChange is the way of a body through the rows A2 to B17.
+// readChange takes a body through the rows A2 to B17.
 func readChange(body string, loc *time.Location) (booking.Change, error) {
 	req, err := decode[updateReservation]([]byte(body))
 	if err != nil {
@@ -85,8 +85,8 @@ func location(t testing.TB, name string) *time.Location {
 	return loc
 }
 
-// The decision table of update-reservation, rows A2 to B17: the very bytes of
-// the answer, or "" if these rows let the command pass.
+// The decision table of update-reservation, rows A2 to B17: the exact bytes of the answer, or "" if the
+// command passes these rows.
 func TestDecisionTable(t *testing.T) {
 	seoul := location(t, "Asia/Seoul")
 	command := func(key, reason string) string { return refused("InvalidCommandException", key, reason) }
@@ -330,8 +330,7 @@ func TestDecisionTable(t *testing.T) {
 	}
 }
 
-// Of two rows that apply, the earlier answers, also if the later one applies to
-// an earlier element.
+// If two rows apply, the earlier one answers, even if the later one applies to an earlier element.
 func TestRowsAreInOrder(t *testing.T) {
 	at := `"startDateTimeUtc":"2026-03-02T01:00:00Z","endDateTimeUtc":"2026-03-02T01:30:00Z"`
 	group := `"reservationGroup":{"reservationGroupId":"g","zoneId":"z1"}`
@@ -385,7 +384,7 @@ func TestRowsAreInOrder(t *testing.T) {
 	}
 }
 
-// What a command that passes is to package booking.
+// How a command that passes is translated for package booking.
 func TestChangeIsTranslated(t *testing.T) {
 	plain := booking.Change{
 		MerchantID: "clinic-1", ScheduleID: "s", ZoneID: "z",
@@ -475,7 +474,7 @@ func TestChangeIsTranslated(t *testing.T) {
 	}
 }
 
-// The contract has a typing error, and the contract counts.
+// The contract has a typo, and the contract counts.
 func TestChannelIsSpelledAsInTheContract(t *testing.T) {
 	if channelUnspecified != "Channel_"+"UNSPEICIFED" {
 		t.Errorf("the contract says otherwise than %q", channelUnspecified)
@@ -531,8 +530,7 @@ func readSchema(t testing.TB) *schema {
 	return &s
 }
 
-// The wire structs are the published schema: every member, in its order, of its
-// type, with its words.
+// The wire structs match the published schema: every member, in order, with its type and words.
 func TestWireStructsAreTheSchema(t *testing.T) {
 	compareSchema(t, "command", readSchema(t), reflect.TypeFor[updateReservation]())
 }
@@ -585,7 +583,7 @@ func compareSchema(t *testing.T, path string, s *schema, typ reflect.Type) {
 	}
 }
 
-// full is a value of the schema with everything in it that there can be.
+// full returns a value of the schema with every member set.
 func (s *schema) full() string {
 	switch {
 	case s.Enum != nil:
@@ -604,7 +602,7 @@ func (s *schema) full() string {
 	return map[string]string{"string": `"한 <글>"`, "boolean": "true", "integer": "-2147483648", "number": "1.5"}[s.Type]
 }
 
-// Everything that the schema knows of the funnel and the procedures is kept.
+// Everything that the schema has in the funnel and the procedures is stored.
 func TestDocumentsAreKeptWhole(t *testing.T) {
 	s := readSchema(t)
 	for _, p := range s.Properties {
@@ -662,9 +660,8 @@ func TestPresence(t *testing.T) {
 	}
 }
 
-// Nothing makes the decoder panic; what it refuses is one key and one of the
-// family's reasons; what it lets pass it writes in a form that it reads as the
-// same.
+// Nothing makes the decoder panic. A refusal is one key and one of the channel's reasons. What passes is
+// written in a form that reads back as the same.
 func FuzzUpdateReservation(f *testing.F) {
 	s := readSchema(f)
 	for _, body := range []string{

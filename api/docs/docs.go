@@ -1,8 +1,8 @@
 // Package docs is the reference page at /docs: it shows /openapi.yaml in a browser.
 //
-// The page and its parts are all that the browser loads besides the description, and the policy
-// that goes with them forbids everything else: other hosts, inline scripts, eval, frames and
-// forms. What others wrote is in vendor/; vendor.txt lists it, vendor.sh fetches it anew.
+// Besides the description, the browser loads only the page and its parts, and the page's policy
+// forbids everything else: other hosts, inline scripts, eval, frames and forms. Third-party code is
+// in vendor/; vendor.txt lists it, and vendor.sh fetches it anew.
 package docs
 
 import (
@@ -18,19 +18,19 @@ var page string
 //go:embed start.js
 var start []byte
 
-// renderer is packed, because that is how it is served and a third of its length.
+// renderer is gzipped, because that is how we serve it, at a third of its length.
 //
 //go:embed vendor/redoc.standalone.js.gz
 var renderer []byte
 
-// policy is the page's Content-Security-Policy. The renderer writes its styles through the
-// browser's object model, into style elements that are empty; the first hash is that of nothing.
-// The second is that of the one style sheet that the bundle brings as text (for scroll bars).
+// policy is the page's Content-Security-Policy. The renderer writes its styles through the DOM into
+// empty style elements; the first hash is that of the empty text. The second is that of the one
+// style sheet that the bundle has as text (for scroll bars).
 const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:; " +
 	"style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// File is what a browser gets.
+// File is a file with its headers.
 type File struct {
 	Type   string            // its Content-Type
 	ETag   string            // quoted
@@ -41,9 +41,9 @@ type File struct {
 var files = load()
 
 // Find returns the page, for the part "", or one of the parts that the page names. A part's name
-// has its hash, so it may be kept for ever; the page is asked for again each time. The renderer
-// is always gzip: unpacking it for a caller who cannot would cost us three times the memory, for
-// somebody who has no credentials.
+// contains its hash, so browsers may cache it for ever; they revalidate the page each time. The
+// renderer is always gzipped: unpacking it for a caller who cannot would cost three times the
+// memory, and that caller has no credentials.
 func Find(part string) (File, bool) {
 	f, ok := files[part]
 	return f, ok
@@ -77,7 +77,7 @@ func load() map[string]File {
 	return all
 }
 
-// hash is enough of a text's SHA-256 to tell versions apart.
+// hash returns enough of a text's SHA-256 to tell versions apart.
 func hash(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])

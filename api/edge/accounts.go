@@ -14,42 +14,41 @@ import (
 	"holdfast/booking"
 )
 
-// What requests cost belongs to whoever causes it. Each caller has an account: how
-// many requests are served for it, how many of those have arrived and are worked
-// on, and how much memory their bodies and answers take. Bytes are charged when
-// they are there and not when they are announced. Each kind of caller has bounds of
-// its own, so none can take what is another's.
+// Requests are charged to whoever causes them. Each caller has an account: how many requests we
+// serve for it, how many of those have arrived and are being worked on, and how much memory their
+// bodies and answers take. We charge bytes once they are there, not when they are announced. Each
+// kind of caller has bounds of its own, so no kind can take what belongs to another.
 //
-// A request that waits for its caller, to send a body or to take an answer, has its
-// place only until somebody needs it: then the one that makes the least progress
-// loses it. One that we work on keeps it.
+// A request that waits for its caller, who sends a body or takes an answer, has its place only until
+// somebody else needs one: then the request that makes the least progress loses its place. A request
+// that we work on keeps it.
 //
 // Nothing here knows what the requests say.
 
 // Use is what a caller, or all callers of a kind, have at a time, or may have.
 type Use struct {
 	Places  int   // requests
-	Working int   // those that have arrived and are worked on
-	Refused int   // besides: those that are being told that there is no place
+	Working int   // those that have arrived and are being worked on
+	Refused int   // besides these: requests being told that there is no place
 	Bytes   int64 // of bodies and answers
 }
 
-// Kind is a kind of caller. What callers of one kind have takes nothing from another.
+// Kind is a kind of caller. What callers of one kind use takes nothing from another kind.
 type Kind struct {
 	Each Use // what one caller may have at a time
 	All  Use // what all of them may have together
-	// Unread is how many bytes of answers are held for one caller until it has fetched
-	// them; the first of them may be longer. Answers over that are refused, while for
-	// anything else the caller's slowest request makes room. 0: no more than Bytes.
+	// Unread is how many bytes of answers we hold for one caller until it has fetched them;
+	// the first answer may be longer. We refuse answers beyond that, while for anything else
+	// the caller's slowest request makes room. 0: no limit besides Bytes.
 	Unread int64
-	// Connections is how many connections count as one caller's own, and not as a
-	// stranger's; 0: all on which it has shown its credentials.
+	// Connections is how many connections count as one caller's own, and not as a stranger's;
+	// 0: all on which it has authenticated.
 	Connections int
-	// Reserved says that a part of all connections is kept for callers of this kind.
+	// Reserved says that a part of all connections is reserved for callers of this kind.
 	Reserved bool
 }
 
-// strangers are those who have not shown who they are, by address.
+// strangers are callers who have not authenticated, by address.
 var strangers = &Kind{
 	Each: Use{Places: 64, Working: 8, Refused: 64, Bytes: 1 << 20},
 	All:  Use{Places: 512, Working: 64, Refused: 512, Bytes: 4 << 20},
@@ -58,29 +57,29 @@ var strangers = &Kind{
 // owner is one caller.
 type owner struct {
 	kind    *Kind
-	name    string     // of a caller that has shown who it is
+	name    string     // of a caller who has authenticated
 	address netip.Addr // of a stranger, see peerKey
 }
 
-// account is what an owner has.
+// account is what an owner uses.
 type account struct {
 	owner owner
 	Use
-	unread  int64    // bytes of answers that have not been fetched
-	waiting []*place // those that wait for their caller, in no order
+	unread  int64    // bytes of answers that the owner has not fetched
+	waiting []*place // those waiting for their caller, in no order
 }
 
-// accounts are those that are not empty.
+// accounts are the accounts that are not empty.
 type accounts struct {
 	mu  sync.Mutex
 	of  map[owner]*account
-	all map[*Kind]Use // of all callers of a kind, if they have anything
+	all map[*Kind]Use // of all callers of a kind, if they use anything
 }
 
 func newAccounts() *accounts { return &accounts{of: map[owner]*account{}, all: map[*Kind]Use{}} }
 
-// place is what one request has. Its methods are for the goroutine that serves the
-// request; a zero place is accounted for nowhere and has no bounds.
+// place is what one request uses. Only the goroutine that serves the request calls its methods. A
+// zero place belongs to no account and has no bounds.
 type place struct {
 	accounts *accounts
 	to       http.ResponseWriter
@@ -88,53 +87,52 @@ type place struct {
 
 	// These need the accounts' lock.
 	in        *account // nil: not entered yet, or over
-	refused   bool     // it is there only to be told to come again
+	refused   bool     // it has the place only to be told to come again
 	aborted   bool     // not even that
 	working   bool
 	answering bool
 	bytes     int64
-	unread    int64 // of them, of an answer that has to be fetched
-	waits     int   // its index among those that wait, from 1; 0: it does not
+	unread    int64 // of them, those of an answer that is not fetched yet
+	waits     int   // its index among those waiting, from 1; 0: it does not wait
 	since     time.Time
 
-	moved atomic.Int64 // bytes that have come, or gone, since then
+	moved atomic.Int64 // bytes received or sent since then
 
 	cutting sync.Mutex
-	over    bool // the request is, and what is behind to is no longer ours
+	over    bool // the request is over, and we must not use to any longer
 }
 
-// free is how many bytes of a body or of an answer need no room besides the place.
+// free is how many bytes of a body or an answer the place itself pays for.
 const free = 4 << 10
 
-// Nobody loses a place who has waited for the caller for less than fair. Everybody
-// has credit bytes of progress ahead, so that who has just begun is not the slowest.
+// A request that has waited for its caller for less than fair does not lose its place. Every request
+// starts with credit bytes of progress, so that one that has just begun is not the slowest.
 const (
 	fair   = 250 * time.Millisecond
 	credit = 4 << 10
 )
 
-// hurry is how long strangers may take to send their body, and they and who is
-// refused to take their answer.
+// hurry is how long strangers may take to send a body, and strangers and refused callers to take an
+// answer.
 const hurry = 2 * time.Second
 
-// pieces are as long, in bytes, as what is written of an answer before the next look
-// at its progress.
+// pieces is how many bytes of an answer we write before we look at its progress again.
 const pieces = 64 << 10
 
-// errTooMuch asks for a request again for which there is no place now, or no room.
+// errTooMuch asks the caller to repeat a request for which there is no place or no room now.
 var errTooMuch = fmt.Errorf("%w: this caller has too much in hand", booking.ErrUnavailable)
 
-// errUnread asks for a request again whose answer would be too much besides those that
-// its caller has not fetched.
+// errUnread asks the caller to repeat a request whose answer is too much while the caller has not
+// fetched earlier ones.
 var errUnread = fmt.Errorf("%w: it has not fetched its answers", errTooMuch)
 
-// errAborted ends a request without an answer: too many are being told to come again
-// already.
+// errAborted ends a request without an answer, because too many are already being told to come
+// again.
 var errAborted = fmt.Errorf("%w: and no place to be told so", errTooMuch)
 
-// enter takes a place for a request, or moves its place to another account when the
-// caller has become known. One that waits can lose its place again. With errTooMuch
-// the request has a place to be told that, with errAborted it has none.
+// enter takes a place for a request, or moves its place to another account once the caller is known.
+// A waiting request can lose its place again. After errTooMuch the request has a place in which to
+// hear that, after errAborted it has none.
 func (p *place) enter(o owner, waits bool) error {
 	if p.accounts == nil {
 		return nil
@@ -145,7 +143,7 @@ func (p *place) enter(o owner, waits bool) error {
 	e := p.accounts
 	e.mu.Lock()
 	var victims []*place
-	e.release(p) // also if it is the same account: then it has its place again at once
+	e.release(p) // also from the same account, where it gets its place back at once
 	a := e.account(o)
 	p.in = a
 	e.add(a, Use{Places: 1})
@@ -167,12 +165,12 @@ func (p *place) enter(o owner, waits bool) error {
 	return err
 }
 
-// read reads a body to its end. length is what was announced, below zero if nothing
-// was; it is believed only as far as it is there.
+// read reads a body to its end. length is the announced length, below zero if there is none; it is
+// trusted only as far as bytes arrive.
 func (p *place) read(r io.Reader, length int64) ([]byte, error) {
 	if p.stranger() {
 		within := http.NewResponseController(p.to)
-		_ = within.SetReadDeadline(time.Now().Add(hurry)) // a test's recorder knows none
+		_ = within.SetReadDeadline(time.Now().Add(hurry)) // a test's recorder has no deadlines
 		defer func() { _ = within.SetReadDeadline(time.Time{}) }()
 	}
 	size := int64(free)
@@ -198,8 +196,8 @@ func (p *place) read(r io.Reader, length int64) ([]byte, error) {
 	}
 }
 
-// work says that the request has arrived, and that so many bytes are held for it
-// while it is worked on. From then on it keeps its place.
+// work says that the request has arrived, and how many bytes we hold for it while we work on it. From
+// then on it keeps its place.
 func (p *place) work(bytes int64) error {
 	if p.accounts == nil {
 		return nil
@@ -226,8 +224,7 @@ func (p *place) work(bytes int64) error {
 	return nil
 }
 
-// charge says that so many bytes are held for the request now, and makes room for
-// them if it can.
+// charge says how many bytes we hold for the request now, and makes room for them if it can.
 func (p *place) charge(bytes int64) error {
 	if p.accounts == nil {
 		return nil
@@ -240,8 +237,8 @@ func (p *place) charge(bytes int64) error {
 	return err
 }
 
-// answer says that an answer of so many bytes is there instead of the body, and waits
-// for the caller to take it.
+// answer says that an answer of that many bytes has replaced the body, and waits for the caller to
+// take it.
 func (p *place) answer(bytes int64) error {
 	if p.accounts == nil {
 		return nil
@@ -264,21 +261,20 @@ func (p *place) answer(bytes int64) error {
 	}
 	e.mu.Unlock()
 	cut(victims)
-	if hurried { // also in reading: before it answers the server reads what is left of a body
+	if hurried { // reading too, because the server reads the rest of a body before it answers
 		soon := time.Now().Add(hurry)
 		p.within(soon, soon)
 	}
 	return err
 }
 
-// within sets until when the caller may send and take. A test's recorder knows no
-// such limits.
+// within sets the deadlines for the caller to send and to take. A test's recorder has none.
 func (p *place) within(read, write time.Time) {
 	to := http.NewResponseController(p.to)
 	_ = errors.Join(to.SetReadDeadline(read), to.SetWriteDeadline(write))
 }
 
-// write writes an answer; with flush it is done only when that has left us.
+// write writes an answer; with flush it returns only when the answer has left us.
 func (p *place) write(w io.Writer, text []byte, flush bool) error {
 	for len(text) > 0 {
 		n, err := w.Write(text[:min(pieces, len(text))])
@@ -294,7 +290,7 @@ func (p *place) write(w io.Writer, text []byte, flush bool) error {
 	return nil
 }
 
-// rest says that the request is not worked on any more, and has no answer yet.
+// rest says that we no longer work on the request, and that it has no answer yet.
 func (p *place) rest() {
 	if p.accounts == nil {
 		return
@@ -316,8 +312,7 @@ func (p *place) abort() error {
 	return errAborted
 }
 
-// leave gives everything back. It reports whether the request has to end without an
-// answer.
+// leave gives everything back. It reports whether the request must end without an answer.
 func (p *place) leave() (aborted bool) {
 	if p.accounts == nil {
 		return false
@@ -332,7 +327,7 @@ func (p *place) leave() (aborted bool) {
 	return aborted
 }
 
-// stranger reports whether nobody knows whose request it is.
+// stranger reports whether we do not know whose request it is.
 func (p *place) stranger() bool {
 	if p.accounts == nil {
 		return false
@@ -342,7 +337,7 @@ func (p *place) stranger() bool {
 	return p.in == nil || p.in.owner.kind == strangers
 }
 
-// lost is why a request has lost its place; nil if it has not.
+// lost returns why a request has lost its place; nil if it has not.
 func (p *place) lost() error {
 	if p.accounts == nil {
 		return nil
@@ -352,7 +347,7 @@ func (p *place) lost() error {
 	return p.state()
 }
 
-// What follows needs the accounts' lock.
+// The methods below need the accounts' lock.
 
 func (p *place) state() error {
 	switch {
@@ -364,7 +359,7 @@ func (p *place) state() error {
 	return nil
 }
 
-// account finds or makes an owner's.
+// account finds or makes an owner's account.
 func (e *accounts) account(o owner) *account {
 	a := e.of[o]
 	if a == nil {
@@ -374,7 +369,7 @@ func (e *accounts) account(o owner) *account {
 	return a
 }
 
-// add changes what an account has. One that has nothing is thrown away.
+// add changes what an account uses, and removes an account that uses nothing.
 func (e *accounts) add(a *account, u Use) {
 	plus := func(have Use) Use {
 		return Use{have.Places + u.Places, have.Working + u.Working, have.Refused + u.Refused, have.Bytes + u.Bytes}
@@ -389,7 +384,7 @@ func (e *accounts) add(a *account, u Use) {
 	}
 }
 
-// wait makes a request one of those that wait for their caller.
+// wait adds a request to those that wait for their caller.
 func (p *place) wait() {
 	p.in.waiting = append(p.in.waiting, p)
 	p.waits = len(p.in.waiting)
@@ -397,7 +392,7 @@ func (p *place) wait() {
 	p.moved.Store(0)
 }
 
-// stay makes it one that does not wait.
+// stay removes it from those that wait.
 func (e *accounts) stay(p *place) {
 	if p.waits == 0 {
 		return
@@ -409,7 +404,7 @@ func (e *accounts) stay(p *place) {
 	p.in.waiting, p.waits = list[:len(list)-1], 0
 }
 
-// idle makes it one that neither waits nor is worked on.
+// idle makes it neither wait nor count as worked on.
 func (e *accounts) idle(p *place) {
 	e.stay(p)
 	if p.working {
@@ -421,7 +416,7 @@ func (e *accounts) idle(p *place) {
 	}
 }
 
-// release takes a place, and all that belongs to it, from its account.
+// release takes a place, and everything that belongs to it, from its account.
 func (e *accounts) release(p *place) {
 	if p.in == nil {
 		return
@@ -449,7 +444,7 @@ func (e *accounts) refuse(p *place) error {
 	return errTooMuch
 }
 
-// hold changes how many bytes are held for a request.
+// hold changes how many bytes we hold for a request.
 func (e *accounts) hold(p *place, bytes int64) (victims []*place, err error) {
 	more := max(0, bytes-free) - p.bytes
 	if more > 0 || p.in == nil {
@@ -472,7 +467,7 @@ func (e *accounts) hold(p *place, bytes int64) (victims []*place, err error) {
 	return victims, err
 }
 
-// unread notes how long an answer is that is to be fetched.
+// unread records the length of an answer that the caller has yet to fetch.
 func (e *accounts) unread(p *place, bytes int64) error {
 	more := max(0, bytes-free)
 	if more == 0 || p.in == nil || p.refused {
@@ -490,9 +485,9 @@ func (e *accounts) unread(p *place, bytes int64) error {
 func (u Use) ofPlaces() int64 { return int64(u.Places) }
 func (u Use) ofBytes() int64  { return u.Bytes }
 
-// evict takes the place of the request that makes the least progress for what its
-// account has, places or bytes: of all that wait in account a, or, if that is nil, of
-// all of p's kind. errTooMuch: there is none.
+// evict takes the place of the waiting request that makes the least progress relative to what its
+// account uses, places or bytes: among those in account a or, if that is nil, in all accounts of p's
+// kind. errTooMuch: there is none.
 func (e *accounts) evict(victims []*place, p *place, a *account, has func(Use) int64) ([]*place, error) {
 	now, least := time.Now(), math.Inf(1)
 	var slowest *place
@@ -520,11 +515,11 @@ func (e *accounts) evict(victims []*place, p *place, a *account, has func(Use) i
 	if slowest == nil {
 		return victims, errTooMuch
 	}
-	_ = e.refuse(slowest) // it is told when it asks for its state
+	_ = e.refuse(slowest) // it finds out when it asks for its state
 	return append(victims, slowest), nil
 }
 
-// cut tells requests that have lost their places: what they wait for ends.
+// cut ends what requests wait for that have lost their places, so that they notice.
 func cut(victims []*place) {
 	for _, p := range victims {
 		p.cutting.Lock()

@@ -38,12 +38,10 @@ var (
 
 func (a ledger) place() *place { return &place{accounts: a.accounts, to: httptest.NewRecorder()} }
 
-// justNow is since when somebody waits who has only begun, however slow this machine
-// is.
+// justNow is the waiting time of somebody who has only begun, however slow this machine is.
 const justNow = -time.Hour
 
-// enter is a request of o's that waits for its caller since so long, and has sent so
-// many bytes meanwhile.
+// enter returns a request of o that has waited for its caller for since, and moved that many bytes.
 func (a ledger) enter(o owner, since time.Duration, moved int64) *place {
 	a.t.Helper()
 	p := a.place()
@@ -55,7 +53,7 @@ func (a ledger) enter(o owner, since time.Duration, moved int64) *place {
 	return p
 }
 
-// fill takes all places of o's, for requests that are worked on.
+// fill takes all of o's places, for requests that are worked on.
 func (a ledger) fill(o owner) (all []*place) {
 	a.t.Helper()
 	for a.of[o] == nil || a.of[o].Places < o.kind.Each.Places {
@@ -79,9 +77,8 @@ func address(i int) owner {
 
 func tenant(i int) owner { return owner{kind: tenants, name: fmt.Sprint("tenant-", i)} }
 
-// Whose place goes: the one with the least progress for what its account has, and not
-// the newest; never one that is worked on, or that has only begun to wait. What one
-// caller has is nothing to others.
+// Who loses a place: the request with the least progress relative to what its account uses, and not the newest;
+// never one that is worked on or has only begun to wait. What one caller uses does not affect others.
 func TestWhoLosesItsPlace(t *testing.T) {
 	for _, o := range []owner{address(1), tenant(1), {kind: partner}} {
 		t.Run(fmt.Sprintf("%d places", o.kind.Each.Places), func(t *testing.T) {
@@ -113,7 +110,7 @@ func TestWhoLosesItsPlace(t *testing.T) {
 	}
 }
 
-// When all of a kind have too much together, those with the most lose first.
+// If all callers of a kind together have too much, those with the most lose first.
 func TestWhoHasTheMostLosesFirst(t *testing.T) {
 	a := newLedger(t)
 	modest := a.enter(tenant(0), 5*time.Second, 100) // the slowest
@@ -134,8 +131,8 @@ func TestWhoHasTheMostLosesFirst(t *testing.T) {
 	}
 }
 
-// Bytes are charged when they are there. Room is made by who holds some and makes no
-// progress; who asks for more than there is gets none.
+// Bytes are charged once they are there. Requests that hold bytes and make no progress make room; a request for
+// more than there is gets nothing.
 func TestBytesAreCharged(t *testing.T) {
 	a := newLedger(t)
 	o := tenant(1)
@@ -169,9 +166,8 @@ func TestBytesAreCharged(t *testing.T) {
 	}
 }
 
-// Answers that one caller has not fetched are bounded, and its slowest does not make
-// room for more of them; the first may be long, short ones always fit, and what is
-// fetched is given back.
+// Unfetched answers of one caller are bounded, and its slowest request does not make room for more of them. The
+// first may be long, short ones always fit, and fetched ones are given back.
 func TestUnreadAnswersAreCharged(t *testing.T) {
 	a := newLedger(t)
 	var all []*place
@@ -212,7 +208,7 @@ func TestUnreadAnswersAreCharged(t *testing.T) {
 	}
 }
 
-// Who is only told to come again has a bound too.
+// Requests that are only told to come again are bounded, too.
 func TestRefusedAreBounded(t *testing.T) {
 	a := newLedger(t)
 	o := address(1)
@@ -234,7 +230,7 @@ func TestRefusedAreBounded(t *testing.T) {
 	}
 }
 
-// Few of an address are worked on at a time, and a place moves with its caller.
+// Only a few requests of an address are worked on at a time, and a place moves with its caller.
 func TestFewOfAnAddressWork(t *testing.T) {
 	a := newLedger(t)
 	var all []*place
@@ -265,7 +261,7 @@ func TestFewOfAnAddressWork(t *testing.T) {
 	}
 }
 
-// However a body comes, it is read whole; what it took is charged by what is there.
+// However a body arrives, it is read completely, and charged by what is there.
 func TestReadBody(t *testing.T) {
 	for _, n := range []int{0, 1, free - 1, free, free + 1, 100_000} {
 		text := strings.Repeat("x", n)

@@ -17,49 +17,47 @@ import (
 	"holdfast/booking"
 )
 
-// Attempts limits how often somebody may show credentials that are wrong: a
-// bucket of tokens for each address, from which a failed attempt takes one.
+// Attempts limits how often somebody may show wrong credentials. Each address has a bucket of
+// tokens, and a failed attempt takes one.
 //
-// Good credentials are let in whatever the bucket says. Behind one address there
-// may be a whole city, or a proxy and with it a partner: whoever could empty the
-// bucket of that address could else lock them all out. So the limit does not make
-// a secret that can be guessed safe, its length does. What it does: failures stop
-// being worth anything (429, nothing looked up that costs), they are told to the
-// operator, and where looking a secret up needs the database, an address whose
-// bucket is empty has a few places there and no more. After a thousand of them the
-// address waits a second for each "no", and only a few requests of it wait at a time:
-// the connections of the rest are closed.
+// Valid credentials work whatever the bucket says. Behind one address there may be a whole city, or
+// a proxy with a partner, and otherwise whoever emptied the bucket of that address could lock them
+// all out. So the limit does not protect a secret that can be guessed; only the secret's length
+// does. What the limit does: further failures achieve nothing (429, without any costly lookup), the
+// operator hears of them, and where a secret is looked up in the database, an address with an empty
+// bucket has only a few places there. After a thousand failures the address waits a second for each
+// "no", and only a few of its requests may wait at a time: the edge closes the connections of the
+// others.
 type Attempts struct {
 	burst   float64
-	refill  time.Duration // for one token, and until one failure is forgotten
-	penalty time.Duration // how long who has failed too often waits for an answer
+	refill  time.Duration // time for one token, and until one failure is forgotten
+	penalty time.Duration // how long a peer that has failed too often waits for an answer
 	places  chan struct{} // in the database, for all whose buckets are empty
 
 	mu      sync.Mutex
 	buckets map[netip.Addr]bucket
 	swept   time.Time          // when those that are full again were last thrown away
-	waiting map[netip.Addr]int // attempts that wait for their answer
+	waiting map[netip.Addr]int // attempts waiting for their answer
 	waits   int                // all of them
 }
 
-// slowAfter is how many failures of an address are answered without a penalty; and of
-// those that wait for theirs, how many there are at most of one address and in all.
+// slowAfter is after how many failures an address waits for its answers. The others bound how many
+// attempts may wait, of one address and in all.
 const (
 	slowAfter   = 1000
 	waitingEach = 32
 	waitingAll  = 256
 )
 
-// bucket was this full at that time. One that is full again, and has no failure that
-// is not forgotten, is as good as none.
+// bucket was this full at that time. A bucket that is full again, with all failures forgotten, need
+// not be kept.
 type bucket struct {
 	tokens float64
 	failed float64
 	at     time.Time
 }
 
-// NewAttempts returns a limit of burst failed attempts at once and one more with
-// every refill.
+// NewAttempts returns a limit of burst failed attempts at once, and one more with every refill.
 func NewAttempts(burst int, refill time.Duration) *Attempts {
 	return &Attempts{
 		burst: float64(burst), refill: refill, penalty: time.Second, places: make(chan struct{}, 4),
@@ -67,12 +65,11 @@ func NewAttempts(burst int, refill time.Duration) *Attempts {
 	}
 }
 
-// maxPeers is how many addresses are kept apart. When more fail at a time, the
-// rest share one bucket: memory is bounded, and an attack from so many places
-// is one attack.
+// maxPeers is how many addresses have buckets of their own. If more fail at a time, the rest share
+// one bucket: that bounds memory, and an attack from that many places is one attack.
 const maxPeers = 10_000
 
-// everybodyElse is the name of that bucket.
+// everybodyElse is the key of the shared bucket.
 var everybodyElse = netip.Addr{}
 
 // peerKey is the address that a bucket is for.
@@ -84,8 +81,8 @@ func peerKey(peer string) netip.Addr {
 	return network(addr)
 }
 
-// network is what one customer has of addresses: with IPv6 at least 2^64, so there it
-// is the network of 64 bits.
+// network returns the addresses that one customer has: with IPv6 at least 2^64, so there it is the
+// /64.
 func network(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
@@ -98,7 +95,7 @@ func network(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// left returns the bucket of a peer as it is at that time. It needs the lock.
+// left returns a peer's bucket as of now. It needs the lock.
 func (a *Attempts) left(key netip.Addr, now time.Time) bucket {
 	b, known := a.buckets[key]
 	if !known {
@@ -115,8 +112,8 @@ func (a *Attempts) empty(peer string, now time.Time) bool {
 	return a.left(a.room(peerKey(peer), now), now).tokens < 1
 }
 
-// take takes one token of a peer's. It reports whether there was one, whether it was
-// the last, and whether the peer has failed so often that it has to wait.
+// take takes a token from a peer's bucket. It reports whether there was one, whether it was the last,
+// and whether the peer has failed so often that it must wait.
 func (a *Attempts) take(peer string, now time.Time) (taken, last, slow bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -131,13 +128,12 @@ func (a *Attempts) take(peer string, now time.Time) (taken, last, slow bool) {
 	return taken, taken && b.tokens < 1, b.failed > slowAfter
 }
 
-// room returns the bucket that a peer has or gets: its own if there is room for
-// that. It needs the lock.
+// room returns the key of a peer's bucket: its own if there is room for that. It needs the lock.
 func (a *Attempts) room(key netip.Addr, now time.Time) netip.Addr {
 	if _, known := a.buckets[key]; known || len(a.buckets) < maxPeers {
 		return key
 	}
-	if now.Sub(a.swept) >= a.refill { // it takes time, and in less than that none gets full
+	if now.Sub(a.swept) >= a.refill { // sweeping takes time, and sooner no bucket would be full again
 		a.swept = now
 		for k := range a.buckets {
 			if b := a.left(k, now); b.tokens >= a.burst && b.failed == 0 {
@@ -151,11 +147,11 @@ func (a *Attempts) room(key netip.Addr, now time.Time) netip.Addr {
 	return everybodyElse
 }
 
-// errTooMany is told instead of what was wrong.
+// errTooMany replaces the actual refusal.
 var errTooMany = &Refusal{http.StatusTooManyRequests, "too many failed attempts"}
 
-// wait makes a peer wait that has failed too often. It is false if too many of its
-// attempts wait already. Who hangs up meanwhile has not waited any less.
+// wait delays a peer that has failed too often. It returns false if too many attempts wait already.
+// Hanging up does not shorten the wait.
 func (a *Attempts) wait(key netip.Addr) bool {
 	a.mu.Lock()
 	if a.waiting[key] >= waitingEach || a.waits >= waitingAll {
@@ -175,9 +171,9 @@ func (a *Attempts) wait(key netip.Addr) bool {
 	return true
 }
 
-// Failed notes a failed attempt of the peer whose request ctx belongs to, and
-// returns what to answer: refused, or a 429 if there were too many. It may take its
-// time. Without Attempts nothing is limited.
+// Failed records a failed attempt of the peer to whose request ctx belongs, and returns the error to
+// answer with: refused, or a 429 if there were too many. It may block for a while. Nil Attempts
+// limit nothing.
 func (a *Attempts) Failed(ctx context.Context, refused error, log *slog.Logger) error {
 	if a == nil {
 		return refused
@@ -199,9 +195,9 @@ func (a *Attempts) Failed(ctx context.Context, refused error, log *slog.Logger) 
 	return refused
 }
 
-// Enter asks for a place in the database for looking up a secret, and returns how
-// to give it back; the error wraps booking.ErrUnavailable. Only a peer that has failed too often has to wait for one, and
-// not for long: then it is told to come again, not that it is wrong.
+// Enter takes a place in the database for looking up a secret; leave gives it back. The error wraps
+// booking.ErrUnavailable. Only a peer that has failed too often must wait for a place, and not for
+// long: then the answer is to come again, not that the secret is wrong.
 func (a *Attempts) Enter(ctx context.Context) (leave func(), err error) {
 	if a == nil || !a.empty(CallOf(ctx).peer, time.Now()) {
 		return func() {}, nil
@@ -217,11 +213,10 @@ func (a *Attempts) Enter(ctx context.Context) (leave func(), err error) {
 	return nil, fmt.Errorf("%w: too many failed attempts are being looked up", booking.ErrUnavailable)
 }
 
-// peerOf says which address a request comes from: the one that is connected to
-// us, and what X-Forwarded-For says only if that is one of our proxies. The header
-// is read from the right, up to the first address that is not a proxy's: what stands
-// before it, the caller may have written. What is no address there counts as the
-// proxy's that passed it on.
+// peerOf returns the address from which a request comes: the one that is connected to us or, if that
+// is one of our proxies, the one in X-Forwarded-For. It reads that header from the right, up to the
+// first address that is not a proxy's, because the caller may have written what precedes it. If an
+// entry is not an address, the proxy that passed it on counts.
 func peerOf(proxies []*net.IPNet) echo.IPExtractor {
 	direct := echo.ExtractIPDirect()
 	if len(proxies) == 0 {
@@ -245,8 +240,8 @@ func peerOf(proxies []*net.IPNet) echo.IPExtractor {
 	}
 }
 
-// forwardedAddr reads an entry of X-Forwarded-For: an address, in brackets or not,
-// with a port or without.
+// forwardedAddr reads an entry of X-Forwarded-For: an address with or without brackets, with or
+// without a port.
 func forwardedAddr(text string) (string, bool) {
 	if withPort, err := netip.ParseAddrPort(text); err == nil {
 		return withPort.Addr().Unmap().String(), true

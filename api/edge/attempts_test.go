@@ -11,7 +11,7 @@ import (
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// A peer has so many failed attempts at once, and one more with every refill.
+// A peer has a number of failed attempts at once, and one more with every refill.
 func TestAttempts(t *testing.T) {
 	a := NewAttempts(3, time.Second)
 	for _, c := range []struct {
@@ -50,8 +50,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// However many fail, memory is bounded: the rest share a bucket until the others
-// are full again.
+// However many peers fail, memory is bounded: the rest share a bucket until the others are full again.
 func TestAttemptsOfMany(t *testing.T) {
 	a := NewAttempts(2, time.Second)
 	peer := func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
@@ -71,8 +70,8 @@ func TestAttemptsOfMany(t *testing.T) {
 	}
 }
 
-// After many failures each one more waits, and only so many at a time; good
-// credentials from the same address do not.
+// After many failures each further one waits, and only a bounded number at a time. Valid credentials from the
+// same address do not wait.
 func TestManyFailuresAreSlow(t *testing.T) {
 	const guesser = "203.0.113.7:1"
 	attempts := NewAttempts(2, time.Hour)
@@ -123,8 +122,8 @@ func (a *Attempts) slowed() int {
 	return a.waits
 }
 
-// A flood of wrong tokens from one address has a few places in the database. Who
-// finds none is told to come again, others do not notice.
+// A flood of wrong tokens from one address gets only a few places in the database. Requests without one are told
+// to come again, and others do not notice.
 func TestLookupsOfWhoFails(t *testing.T) {
 	attempts := NewAttempts(1, time.Hour)
 	asked, answer := make(chan struct{}), make(chan struct{})

@@ -11,10 +11,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// ReadBody reads a body that is not longer than the channel's MaxBody. From then on
-// the request is worked on, and keeps its place. The announced length is looked at
-// first, so that a long body is refused before it is read. Its errors are [*Refusal],
-// or wrap [booking.ErrUnavailable] if the caller has too much in hand.
+// ReadBody reads a body of at most the channel's MaxBody. From then on we work on the request, and it
+// keeps its place. ReadBody looks at the announced length first, so it refuses a long body before
+// reading it. Its errors are [*Refusal], or wrap [booking.ErrUnavailable] if the caller has too much
+// in hand.
 func ReadBody(c echo.Context) ([]byte, error) {
 	r := c.Request()
 	k := CallOf(r.Context())
@@ -28,8 +28,7 @@ func ReadBody(c echo.Context) ([]byte, error) {
 			return nil, &Refusal{http.StatusUnsupportedMediaType, "the body must not be compressed"}
 		}
 	}
-	// MaxBytesReader closes the connection, which it can only with the server's
-	// own ResponseWriter.
+	// MaxBytesReader closes the connection, for which it needs the server's own ResponseWriter.
 	body, err := k.place.read(http.MaxBytesReader(c.Response().Writer, r.Body, most), r.ContentLength)
 	var limit *http.MaxBytesError
 	switch {
@@ -43,13 +42,13 @@ func ReadBody(c echo.Context) ([]byte, error) {
 	return body, k.place.work(Expansion * int64(len(body)))
 }
 
-// WriteJSON answers with a JSON text.
+// WriteJSON writes a JSON text as the answer.
 func WriteJSON(c echo.Context, status int, text []byte) error {
 	return Write(c, status, echo.MIMEApplicationJSON, text)
 }
 
-// Write answers; contentType may be "" for an answer without text. The answer is charged
-// to its caller until it is taken.
+// Write writes the answer; contentType may be "" if there is no text. The answer is charged to its
+// caller until the caller has taken it.
 func Write(c echo.Context, status int, contentType string, text []byte) error {
 	r, k := c.Response(), CallOf(c.Request().Context())
 	if err := k.place.answer(int64(cap(text))); err != nil {
@@ -58,8 +57,8 @@ func Write(c echo.Context, status int, contentType string, text []byte) error {
 	if contentType != "" {
 		r.Header().Set(echo.HeaderContentType, contentType)
 	}
-	r.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text))) // else a long one goes in chunks
+	r.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(text))) // without it a long one goes in chunks
 	r.WriteHeader(status)
-	// What HTTP/2 has not sent it would wait with after the place is given back.
+	// Without a flush, HTTP/2 could still have to send the answer after its place is given back.
 	return k.place.write(r, text, c.Request().ProtoMajor == 2)
 }

@@ -15,18 +15,17 @@ import (
 	"time"
 )
 
-// patience is how long one address may have more connections than it should, before
-// those go that have kept us waiting: so many are opened at once when a partner starts.
+// patience is how long one address may have too many connections before we close those that keep us
+// waiting: a partner that starts may open many at once.
 const patience = 500 * time.Millisecond
 
-// Listener accepts no more connections than we can bear. When there are too many,
-// one is closed for the new one, and that is never one on which a request is worked
-// on. First goes who has been told for the longest time that we close it; then who has
-// kept us waiting for the longest time, be it idle, or for a request, or in taking an
-// answer: first of those on which nobody has shown credentials, and among them of an
-// address that has more than its share; then those on which somebody has; last those
-// of callers for whom a part is kept. So whoever opens many and does little with them
-// keeps nobody out, also not who is behind the same address.
+// Listener bounds how many connections are open. When there are too many, it closes one for each new
+// one, but never one with a request that we work on. It first closes the connection whose client has
+// known for longest that it will be closed. After these it closes the one that has kept us waiting
+// longest, be it idle, sending a request or taking an answer, in this order: connections without
+// credentials, those of addresses with more than their share first; then connections with
+// credentials; and last those of callers for whom a part is reserved. So whoever opens many
+// connections and does little with them shuts nobody out, not even others behind the same address.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -34,30 +33,30 @@ type Listener struct {
 
 	mu      sync.Mutex
 	open    int
-	kept    int                // of them, those of callers for whom a part is kept
-	peers   map[netip.Addr]int // strangers' of each address
-	proven  map[owner]int      // those of each caller that has shown who it is
-	leaving *list.List         // of *connection: we have said all we had to say, for longest on the first
-	waiting [ranks]*list.List  // of *connection, by rank: those that wait for the other side, longest the first
-	closed  int                // by us so far, because there were too many
+	kept    int                // of them, those of callers for whom a part is reserved
+	peers   map[netip.Addr]int // strangers' connections by address
+	proven  map[owner]int      // connections of each caller who has authenticated
+	leaving *list.List         // of *connection: those on which we have finished writing, longest ago first
+	waiting [ranks]*list.List  // of *connection, by rank: those waiting for the client, the longest first
+	closed  int                // how many we have closed so far because there were too many
 	warned  time.Time
 }
 
 // Limits are how many connections a [Listener] has at most.
 type Limits struct {
 	Most     int          // in all
-	Reserved int          // of them for callers of kinds with [Kind.Reserved] alone
-	Each     int          // of one address, without anybody's credentials on them
-	Trusted  []*net.IPNet // proxies, which may have them all
+	Reserved int          // of them, only for callers of kinds with [Kind.Reserved]
+	Each     int          // of one address, without credentials
+	Trusted  []*net.IPNet // proxies, which may have all of them
 }
 
-// rank is whose connections go first: those of a lower rank.
+// rank says whose connections are closed first: those of a lower rank.
 type rank int
 
 const (
-	unproven rank = iota // nobody has shown credentials
+	unproven rank = iota // no credentials yet
 	proven
-	reserved // proven, and a part of all connections is kept for such
+	reserved // proven, and of a kind for which a part of all connections is reserved
 	ranks
 )
 
@@ -75,19 +74,19 @@ func rankOf(k *Kind) rank {
 type connection struct {
 	net.Conn
 	of   *Listener
-	peer netip.Addr // whose bound it counts for; the zero address has none
+	peer netip.Addr // the address to whose bound it counts; the zero address has none
 
 	// These need the lock.
-	owner   owner         // its kind is nil while nobody has shown credentials
-	working int           // requests on it that are worked on
-	in      *list.List    // leaving or waiting; nil while a request is worked on
-	at      *list.Element // in there
+	owner   owner         // its kind is nil before authentication
+	working int           // requests on it that we work on
+	in      *list.List    // leaving or waiting; nil while we work on a request
+	at      *list.Element // its element in that list
 	since   time.Time
 	gone    bool
 }
 
-// Listen limits the connections of a listener. The server that serves them has to be
-// told of [Listener.ConnState], and of [Listener.ConnContext] if it serves channels.
+// Listen limits the connections of a listener. Its server must use [Listener.ConnState], and
+// [Listener.ConnContext] if it serves channels.
 func Listen(l net.Listener, limits Limits, log *slog.Logger) *Listener {
 	return &Listener{
 		Listener: l, limits: limits, log: log, peers: map[netip.Addr]int{}, proven: map[owner]int{},
@@ -106,7 +105,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c := &connection{Conn: raw, of: l, peer: l.peerOf(raw)}
 		victim := l.admit(c, time.Now())
 		if victim != nil {
-			_ = victim.Conn.Close() // it may be gone by itself
+			_ = victim.Conn.Close() // it may have closed already
 		}
 		if victim != c {
 			return c, nil
@@ -114,7 +113,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// warn tells an error of Accept, after which the server tries again, once a second.
+// warn logs an error of Accept, at most once a second; the server then tries again.
 func (l *Listener) warn(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,8 +123,8 @@ func (l *Listener) warn(err error) {
 	}
 }
 
-// peerOf is whose bound a connection counts for. A customer with IPv6 has at least
-// 2^64 addresses, so there it is the network.
+// peerOf returns the address to whose bound a connection counts. An IPv6 customer has at least 2^64
+// addresses, so there it is the network.
 func (l *Listener) peerOf(c net.Conn) netip.Addr {
 	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok || slices.ContainsFunc(l.limits.Trusted, func(n *net.IPNet) bool { return n.Contains(tcp.IP) }) {
@@ -134,8 +133,7 @@ func (l *Listener) peerOf(c net.Conn) netip.Addr {
 	return network(tcp.AddrPort().Addr())
 }
 
-// admit counts a connection and returns the one that has to go for it, if one
-// has to; that may be the new one.
+// admit counts a connection and returns the one to close for it, if any. That may be the new one.
 func (l *Listener) admit(c *connection, now time.Time) (victim *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,12 +162,12 @@ func (l *Listener) admit(c *connection, now time.Time) (victim *connection) {
 	return victim
 }
 
-// overdrawn reports whether a connection's address has more than its share.
+// overdrawn reports whether a connection's address has more than its share of connections.
 func (l *Listener) overdrawn(c *connection) bool {
 	return c.peer.IsValid() && l.peers[c.peer] > l.limits.Each
 }
 
-// first is the first one of those.
+// first returns the first connection in the list that of accepts.
 func first(list *list.List, of func(*connection) bool) *connection {
 	for e := list.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*connection); of(c) {
@@ -179,7 +177,7 @@ func first(list *list.List, of func(*connection) bool) *connection {
 	return nil
 }
 
-// count adds a connection to what its owner has, or takes it away. It needs the lock.
+// count adds n to the number of its owner's connections. It needs the lock.
 func (l *Listener) count(c *connection, n int) {
 	if c.owner.kind == nil {
 		if l.peers[c.peer] += n; l.peers[c.peer] == 0 {
@@ -195,7 +193,7 @@ func (l *Listener) count(c *connection, n int) {
 	}
 }
 
-// leave is no longer counted. It needs the lock.
+// leave ends counting the connection. It needs the lock.
 func (c *connection) leave() {
 	if c.gone {
 		return
@@ -206,7 +204,7 @@ func (c *connection) leave() {
 	c.stay()
 }
 
-// stay takes it from those that can be spared. It needs the lock.
+// stay protects it from being closed for another. It needs the lock.
 func (c *connection) stay() {
 	if c.in != nil {
 		c.in.Remove(c.at)
@@ -214,8 +212,8 @@ func (c *connection) stay() {
 	}
 }
 
-// wait makes it one that waits for the other side from now on, unless we work on a
-// request of it or it is about to go. It needs the lock.
+// wait makes it wait for the client from now on, unless we work on a request of it or are about to
+// close it. It needs the lock.
 func (c *connection) wait(now time.Time) {
 	if c.gone || c.working > 0 || c.in == c.of.leaving {
 		return
@@ -225,8 +223,8 @@ func (c *connection) wait(now time.Time) {
 	c.at = c.in.PushBack(c)
 }
 
-// prove notes that a caller has shown credentials on it. What has once been one's with
-// a reserved part, through a proxy perhaps, stays so.
+// prove records that a caller has authenticated on it. A connection that once belonged to a caller
+// with a reserved part, perhaps through a proxy, keeps that.
 func (c *connection) prove(o owner) {
 	l := c.of
 	l.mu.Lock()
@@ -240,7 +238,7 @@ func (c *connection) prove(o owner) {
 	c.wait(time.Now())
 }
 
-// work notes that a request on it is worked on, or no longer.
+// work records that we begin (is) or end working on a request of it.
 func (c *connection) work(is bool) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
@@ -253,9 +251,8 @@ func (c *connection) work(is bool) {
 	c.wait(time.Now())
 }
 
-// CloseWrite is what the server does when it has refused a request without reading
-// it to its end. Then it waits half a second for the caller to read that, and
-// closes.
+// CloseWrite is called when the server has refused a request without reading all of it. The server
+// then gives the caller half a second to read the answer, and closes the connection.
 func (c *connection) CloseWrite() error {
 	c.leaves()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -264,8 +261,8 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// SetWriteDeadline implements net.Conn. The CloseWrite of a [tls.Conn] does not
-// reach ours, but ends with a deadline that has passed.
+// SetWriteDeadline implements net.Conn. The CloseWrite of a [tls.Conn] does not call ours, but ends
+// by setting a deadline in the past.
 func (c *connection) SetWriteDeadline(t time.Time) error {
 	if !t.IsZero() && !t.After(time.Now()) {
 		c.leaves()
@@ -273,7 +270,7 @@ func (c *connection) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// leaves makes it one of the first that go.
+// leaves makes it one of the first to be closed.
 func (c *connection) leaves() {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
@@ -292,7 +289,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// connectionOf is ours of the server's; nil if it is none.
+// connectionOf returns our connection inside the server's; nil if there is none.
 func connectionOf(conn net.Conn) *connection {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
@@ -301,8 +298,8 @@ func connectionOf(conn net.Conn) *connection {
 	return c
 }
 
-// ConnState is for [http.Server]: a connection that begins a request, or has ended its
-// last, has from then on kept us waiting.
+// ConnState is for [http.Server]: a connection begins to keep us waiting when it begins a request,
+// and when it has finished one.
 func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 	c := connectionOf(conn)
 	if c == nil || s != http.StateActive && s != http.StateIdle {
@@ -315,7 +312,7 @@ func (l *Listener) ConnState(conn net.Conn, s http.ConnState) {
 
 type lineKey struct{}
 
-// ConnContext is for [http.Server]: with it the requests on a connection know it.
+// ConnContext is for [http.Server]: it lets requests know their connection.
 func (l *Listener) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	if c := connectionOf(conn); c != nil {
 		return context.WithValue(ctx, lineKey{}, c)
@@ -323,8 +320,8 @@ func (l *Listener) ConnContext(ctx context.Context, conn net.Conn) context.Conte
 	return ctx
 }
 
-// Counts returns how many connections are open, and how many have been closed so far
-// because there were too many.
+// Counts returns how many connections are open, and how many we have closed so far because there
+// were too many.
 func (l *Listener) Counts() (open, closed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -155,7 +155,7 @@ type failing struct{ net.Listener }
 
 func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
 
-// That connections cannot be accepted is told, and not as often as it is tried.
+// Failures to accept connections are logged, but not as often as they occur.
 func TestAcceptFails(t *testing.T) {
 	var log bytes.Buffer
 	l := Listen(failing{}, Limits{Most: 6, Reserved: 2, Each: 2}, slog.New(slog.NewTextHandler(&log, nil)))
@@ -169,8 +169,8 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
-// A caller whose body was not read, and whom the server gives half a second to
-// find that out, makes room for the next before one that is idle does.
+// A refused caller, whom the server gives half a second to read the refusal, makes room for the next connection
+// before an idle one does.
 func TestRefusedMakesRoom(t *testing.T) {
 	for name, secured := range map[string]bool{"HTTP": false, "HTTPS": true} {
 		t.Run(name, func(t *testing.T) {

@@ -1,18 +1,16 @@
-// Package edge is what every way into the service needs, whatever is said there:
-// the request's id, the access log, recovery from panics, credentials before
-// anything else is told, places and memory of each caller, limits on failed attempts
-// and on connections, and reading one JSON document.
+// Package edge has what every way into the service needs: the request's id, the access log, recovery
+// from panics, authentication before anything is revealed, places and memory of each caller, limits
+// on failed attempts and on connections, and reading one JSON document.
 //
-// It knows no channel. Each brings a [Channel]: its routes, how its callers show who
-// they are, what they may have at a time, and its own words for every "no".
+// It knows no channel. Each channel brings a [Channel]: its routes, how its callers authenticate,
+// what they may have at a time, and its own words for every "no".
 //
-// A request passes, in this order: id, access log and recovery ([server.observe]);
-// credentials, the caller's place and the verb ([server.guard]); and the route, which
-// reads the body with [ReadBody] and answers with [Write]. An error that a route
-// returns is put into the channel's words in one place ([server.refuse]).
+// A request passes, in this order: id, access log and recovery ([server.observe]); credentials, the
+// caller's place and the verb ([server.guard]); and the route, which reads the body with [ReadBody]
+// and answers with [Write]. One place puts a route's error into the channel's words
+// ([server.refuse]).
 //
-// Nothing a guest told us is ever logged: log lines carry ids, field names and
-// causes.
+// Log lines never contain what guests told us, only ids, field names and causes.
 package edge
 
 import (
@@ -28,31 +26,31 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Channel is one way in: all paths below its roots, also those without a route.
+// Channel is one way in: all paths below its roots, including those without a route.
 type Channel struct {
-	// Roots are the first segments of the channel's paths, such as "v3". A path of no
-	// channel is answered in the edge's own words.
+	// Roots are the first segments of the channel's paths, such as "v3". The edge answers paths
+	// of no channel in its own words.
 	Roots []string
 	// Routes are the channel's endpoints.
 	Routes []Route
-	// Authenticate returns who calls, [ErrUnauthorized] if the credentials are missing
-	// or wrong, or another error if it could not find out. If it is nil, anybody may call.
+	// Authenticate returns the caller, [ErrUnauthorized] if the credentials are missing or
+	// wrong, or another error if it could not find out. If it is nil, anybody may call.
 	Authenticate func(*http.Request) (Caller, error)
-	// LooksUp says that Authenticate asks the database: a caller needs a place as a
-	// stranger before it does.
+	// LooksUp says that Authenticate asks the database, so that a caller first needs a place
+	// as a stranger.
 	LooksUp bool
-	// Kind is what callers may have once they have shown who they are.
+	// Kind is what callers may have once they have authenticated.
 	Kind *Kind
-	// Challenge is the header WWW-Authenticate of a 401.
+	// Challenge is the WWW-Authenticate header of a 401.
 	Challenge string
 	// MaxBody is how long the body of a request may be, in bytes. 0 is [MaxBody].
 	MaxBody int64
-	// Refuse puts an error that a route, or the edge, returns into the channel's words.
-	// [RefusalOf] says what an error comes to that the channel has no words for.
+	// Refuse puts an error from a route or the edge into the channel's words. For errors
+	// that the channel has no words for there is [RefusalOf].
 	Refuse func(error) Reply
 }
 
-// Caller is who has shown credentials.
+// Caller is an authenticated caller.
 type Caller struct {
 	Name  string // as the log and the accounts know it, such as a merchant's id
 	KeyID string // the API key behind the credentials; "" if there is none
@@ -70,7 +68,7 @@ func Get(path string, serve echo.HandlerFunc) Route { return Route{http.MethodGe
 // Post is a route for the verb POST.
 func Post(path string, serve echo.HandlerFunc) Route { return Route{http.MethodPost, path, serve} }
 
-// Config is what the edge needs. All of it may be left out.
+// Config is what the edge needs. Every field may be left out.
 type Config struct {
 	Attempts *Attempts                     // limits failed ones; nil: they are not limited
 	Proxies  []*net.IPNet                  // whose X-Forwarded-For is believed
@@ -79,12 +77,12 @@ type Config struct {
 	Closed   func() error                  // why no channel serves anything at the moment, or nil; nil: never
 }
 
-// Answer is what became of one request, in words of ours only.
+// Answer is the outcome of one request, only in our own words.
 type Answer struct {
 	Method string // of HTTP; "other" if it is none of those
 	Route  string // without a trailing slash; "unmatched" if there is none
 	Status int
-	Field  string // what was refused: without indexes, so that there are few
+	Field  string // the refused field, without indexes, so that there are few values
 	Cause  string // why
 	Caller string // who has shown credentials, see [Caller]; "" if nobody has
 	Took   time.Duration
@@ -100,8 +98,8 @@ type server struct {
 	closed   func() error
 }
 
-// New returns the handler of the channels' routes, and of those that belong to none
-// and need no credentials.
+// New returns the handler of the channels' routes and of public ones, which belong to no channel and
+// need no credentials.
 func New(c Config, public []Route, channels ...Channel) *echo.Echo {
 	s := &server{channels: channels, attempts: c.Attempts, accounts: newAccounts(), log: c.Log, answered: c.Observe, closed: c.Closed}
 	if s.answered == nil {
@@ -114,7 +112,7 @@ func New(c Config, public []Route, channels ...Channel) *echo.Echo {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	e := echo.New()
-	e.Logger.SetOutput(io.Discard) // what there is to say, we say
+	e.Logger.SetOutput(io.Discard) // we log ourselves
 	e.IPExtractor = peerOf(c.Proxies)
 	e.Use(s.observe, s.guard)
 	add(e, public)
@@ -124,8 +122,7 @@ func New(c Config, public []Route, channels ...Channel) *echo.Echo {
 	return e
 }
 
-// add adds routes. Partners print a trailing slash here and none there, so both are
-// right.
+// add adds routes. Partners' documents print paths with and without a trailing slash, so both work.
 func add(e *echo.Echo, routes []Route) {
 	for _, r := range routes {
 		e.Add(r.Method, r.Path, r.Serve)
@@ -133,11 +130,11 @@ func add(e *echo.Echo, routes []Route) {
 	}
 }
 
-// nobodys is the channel of the paths that belong to none.
+// nobodys is the channel of all paths that belong to no channel.
 var nobodys = Channel{Refuse: plainly}
 
-// channelOf finds the channel of a path. It looks at the path as the router does, so
-// that no route can be reached without its channel's credentials.
+// channelOf finds the channel of a path. It reads the path as the router does, so that nobody can
+// reach a route without its channel's credentials.
 func (s *server) channelOf(path string) *Channel {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	for i := range s.channels {

@@ -13,8 +13,8 @@ import (
 	"holdfast/booking"
 )
 
-// bakery is a channel like any other: its callers show a word, its only endpoint sells
-// bread, and it says "no" in words of its own. Without authenticate the word is flour.
+// bakery is a channel like any other: its callers send a word, its only endpoint sells bread, and it says "no" in
+// words of its own. Unless authenticate is given, the word is flour.
 func bakery(authenticate func(*http.Request) (Caller, error)) Channel {
 	if authenticate == nil {
 		authenticate = func(r *http.Request) (Caller, error) {
@@ -63,8 +63,8 @@ func ask(h http.Handler, method, path, body, word, remote string) *httptest.Resp
 	return w
 }
 
-// A channel says everything about its paths, and nothing about others: who may come
-// in, how long a body may be, and how a "no" sounds.
+// A channel decides everything about its own paths and nothing about others: who may come in, how long a body may
+// be, and how a "no" sounds.
 func TestChannel(t *testing.T) {
 	var answers []Answer
 	public := []Route{Get("/open", func(c echo.Context) error { return Write(c, http.StatusOK, "", nil) })}

@@ -14,10 +14,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// Object reads a body that is one JSON object and nothing after it. Numbers stay as
-// they are written: they are of type [json.Number]. An object with a member twice is
-// refused, because two readers of it may see two different things. Its errors are
-// [*Refusal].
+// Object reads a body that is one JSON object and nothing else. Numbers stay as written, as
+// [json.Number]. It refuses an object that has a member twice, because two readers could understand
+// that differently. Its errors are [*Refusal].
 func Object(body []byte) (map[string]any, error) {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
@@ -28,7 +27,7 @@ func Object(body []byte) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil { // the error may repeat what it did not understand
+	if err := d.Decode(&v); err != nil { // the error may repeat the text
 		return nil, BadBody("the body is not well-formed JSON")
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -47,7 +46,7 @@ func Object(body []byte) (map[string]any, error) {
 // BadBody refuses a body as a whole, with a 400.
 func BadBody(message string) error { return &Refusal{http.StatusBadRequest, message} }
 
-// colons counts the members that are written in a JSON text.
+// colons counts the members written in a JSON text.
 func colons(text []byte) int {
 	n, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -63,7 +62,7 @@ func colons(text []byte) int {
 	return n
 }
 
-// members counts the members that came of it: of two of one name, one is left.
+// members counts the members after decoding, which keeps one of two with the same name.
 func members(v any) int {
 	n := 0
 	switch v := v.(type) {
@@ -80,9 +79,8 @@ func members(v any) int {
 	return n
 }
 
-// Integer reads a whole number as protobuf's JSON writes it: a number or a
-// string of one, with or without fraction and exponent; bits is 32 or 64. What is not
-// written in the usual way is left to protobuf itself.
+// Integer reads a whole number as protobuf's JSON writes it: a number, or a string with one, with or
+// without fraction and exponent; bits is 32 or 64. It leaves unusual spellings to protobuf itself.
 func Integer(v any, bits int) (int64, bool) {
 	var literal string
 	switch v := v.(type) {
@@ -110,7 +108,7 @@ func Integer(v any, bits int) (int64, bool) {
 	return n.Value, err == nil
 }
 
-// CompactJSON writes JSON in its shortest form, and < as <.
+// CompactJSON writes JSON in its shortest form, without escaping <.
 func CompactJSON(v any) (json.RawMessage, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -121,8 +119,7 @@ func CompactJSON(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Join is the path of a member: its name behind that of what it is a member of, if
-// that has one.
+// Join returns the path of a member: its name after the path of its object, if that has one.
 func Join(path, name string) string {
 	if path == "" {
 		return name

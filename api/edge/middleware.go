@@ -16,20 +16,19 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// MaxBody is how long a body may be in channels that say nothing else, in bytes. The
-// longest that makes sense, fifty stretches with their procedures, is a fraction of it.
+// MaxBody is how long a body may be, in bytes, unless the channel says otherwise. The longest useful
+// body, fifty stretches with their procedures, is a fraction of it.
 const MaxBody = 256 << 10
 
-// Expansion is how much more memory than its length a JSON text may take while it is
-// decoded: one of nothing but empty objects does.
+// Expansion is how many times its length a JSON text may take in memory while it is decoded; a text
+// of empty objects does.
 const Expansion = 8
 
-// requestLimit is how long what a request reads may take. A transaction has a limit of
-// its own, and does not end with its request.
+// requestLimit is how long a request's reads may take. A transaction has a limit of its own, and
+// does not end with its request.
 const requestLimit = 5 * time.Second
 
-// observe gives a request its id, answers its errors and writes its line of the
-// access log.
+// observe gives a request its id, answers its errors and writes its line of the access log.
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		started := time.Now()
@@ -48,8 +47,8 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
-			// Of a Content-Length beside it, which a proxy may have believed, net/http
-			// tells nothing. So nothing after it is taken for a request.
+			// net/http does not show a Content-Length beside a Transfer-Encoding, but a proxy may
+			// have believed it. So we do not read another request from this connection.
 			h.Set("Connection", "close")
 		}
 		k.place.accounts, k.place.to = s.accounts, c.Response().Writer
@@ -78,17 +77,16 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.String("cause", k.Cause),
 		}, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })...)
 		if aborted {
-			panic(http.ErrAbortHandler) // which ends the connection, or the stream of HTTP/2
+			panic(http.ErrAbortHandler) // ends the connection, or the HTTP/2 stream
 		}
 		return nil
 	}
 }
 
-// indexes are those of list elements in a field's name.
+// indexes matches the indexes of list elements in a field's name.
 var indexes = regexp.MustCompile(`\[[0-9]+\]`)
 
-// requestID is the caller's own id of the request, if it is harmless, or a new
-// one.
+// requestID returns the caller's own id of the request, if it is harmless, or a new one.
 func requestID(h http.Header) string {
 	id := h.Get("X-Request-Id")
 	harmless := func(r rune) bool {
@@ -116,11 +114,11 @@ func pattern(path string) string {
 	return strings.TrimSuffix(path, "/")
 }
 
-// errPanicked stands for a panic that is in the log already.
+// errPanicked stands for a panic that has been logged.
 var errPanicked = errors.New("panicked")
 
-// recovered makes a panic an error. What was panicked with may be a guest's
-// data, so the log gets its type and the stack.
+// recovered turns a panic into an error. The value may be a guest's data, so the log gets only its
+// type and the stack.
 func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -129,7 +127,7 @@ func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 			if p, ok := v.(interface {
 				Kind() string
 				Stack() []byte
-			}); ok { // it happened in another goroutine
+			}); ok { // the panic happened in another goroutine
 				kind, stack = p.Kind(), p.Stack()
 			}
 			s.log.ErrorContext(ctx, "panic", "request_id", CallOf(ctx).ID, "type", kind, "stack", string(stack))
@@ -139,8 +137,8 @@ func (s *server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// guard asks for credentials, before it tells what there is and before the body
-// is read, and refuses wrong verbs.
+// guard asks for credentials, before anything is revealed or the body is read, and refuses wrong
+// verbs.
 func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		k := CallOf(c.Request().Context())
@@ -173,8 +171,8 @@ func (s *server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
-		// The router leaves this for a known path with another verb. It counts
-		// OPTIONS among the verbs, which it would answer by itself.
+		// The router sets this for a known path with a wrong verb. It lists OPTIONS as well,
+		// which it would answer by itself.
 		if allow, known := c.Get(echo.ContextKeyHeaderAllow).(string); known {
 			c.Response().Header().Set("Allow", strings.TrimPrefix(allow, "OPTIONS, "))
 			return &Refusal{http.StatusMethodNotAllowed, "the path does not know this verb"}

@@ -11,11 +11,11 @@ import (
 	"holdfast/booking"
 )
 
-// Refusal is what the edge itself says no to, before a channel has understood
-// anything. Channels have types of their own for theirs.
+// Refusal is a refusal by the edge itself, before a channel has understood anything. Channels have
+// types of their own for theirs.
 type Refusal struct {
 	Status  int    // of HTTP
-	Message string // for developers; it never repeats a value
+	Message string // for developers, without values
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%d %s", r.Status, r.Message) }
@@ -31,9 +31,8 @@ type Reply struct {
 // ErrUnauthorized does not say what was wrong with the credentials.
 var ErrUnauthorized error = &Refusal{http.StatusUnauthorized, "credentials are missing or not valid"}
 
-// RefusalOf is what an error comes to in HTTP that a channel has no words for. A
-// request whose outcome is not known, also because its time was up, must not look
-// refused: 503 asks for it again.
+// RefusalOf returns the HTTP refusal for an error that a channel has no words for. If the outcome is
+// unknown, even because time ran out, the request must not look refused: 503 asks to repeat it.
 func RefusalOf(err error) *Refusal {
 	var r *Refusal
 	var unrouted *echo.HTTPError
@@ -48,7 +47,7 @@ func RefusalOf(err error) *Refusal {
 	return &Refusal{http.StatusInternalServerError, "internal error"}
 }
 
-// plainly are the words for paths of no channel.
+// plainly has the words for paths of no channel.
 func plainly(err error) Reply {
 	type detail struct {
 		Code    int    `json:"code"`
@@ -60,10 +59,10 @@ func plainly(err error) Reply {
 	}{detail{r.Status, r.Message}}}
 }
 
-// refuse answers an error. What is our fault is logged here, once.
+// refuse answers an error, and logs what is our fault. Nothing else logs it.
 func (s *server) refuse(c echo.Context, k *Call, err error) {
 	ctx := c.Request().Context()
-	if c.Response().Committed { // the answer broke off on its way
+	if c.Response().Committed { // the answer broke off halfway
 		s.log.InfoContext(ctx, "answer not delivered", "request_id", k.ID, "error", err.Error())
 		return
 	}

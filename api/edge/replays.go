@@ -8,14 +8,14 @@ import (
 	"holdfast/booking"
 )
 
-// Counters count what an operator should know and no answer tells.
+// Counters count what an operator should know and no answer shows.
 type Counters struct {
-	Replays    atomic.Int64 // requests whose idempotency token had made a booking already
-	Mismatches atomic.Int64 // those of them that were another request than the first
+	Replays    atomic.Int64 // requests whose idempotency token had already made a booking
+	Mismatches atomic.Int64 // of them, those that differed from the first request
 }
 
-// Count keeps the number of replays. Another request under a known token gets the
-// token's booking, and an operator gets to know.
+// Count counts replays. A different request under a known token gets the token's booking, and a
+// warning in the log tells the operator.
 func (n *Counters) Count(ctx context.Context, log *slog.Logger, out booking.Outcome) {
 	if out.Replay {
 		n.Replays.Add(1)

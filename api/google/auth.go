@@ -15,16 +15,16 @@ import (
 	"holdfast/api/edge"
 )
 
-// Credential is a pair that Google may show. They expire every six months,
-// so an old and a new one are good at the same time.
+// Credential is a pair of user and password that Google may use. Pairs expire every six months, so
+// an old and a new one are valid at the same time.
 type Credential struct {
 	User, Password string
-	Expires        time.Time // when Google stops to use it; zero: not known
+	Expires        time.Time // when Google stops using it; zero: not known
 }
 
-// ParseCredentials reads "user:password,user:password". A password may have
-// colons but no commas; white space around a pair does not count. An error says
-// which pair is wrong and not what it is.
+// ParseCredentials reads "user:password,user:password". A password may contain colons but no commas;
+// white space around a pair does not count. An error says which pair is wrong, but does not repeat
+// it.
 func ParseCredentials(s string) ([]Credential, error) {
 	if strings.TrimSpace(s) == "" {
 		return nil, nil
@@ -55,19 +55,18 @@ func parseCredential(pair string) (c Credential, err error) {
 	return Credential{User: user, Password: password}, nil
 }
 
-// leastPassword is how long a password should be, in bytes: with 16 random
-// letters and digits guessing finds nothing, whatever gets past the limit.
+// leastPassword is how long a password should be, in bytes. Nobody guesses 16 random letters and
+// digits, however many attempts get past the limit.
 const leastPassword = 16
 
-// Weak reports whether the password is so short that it could be guessed.
+// Weak reports whether the password is short enough to be guessed.
 func (c Credential) Weak() bool { return len(c.Password) < leastPassword }
 
-// ParseCredentialsFile reads a file with one pair a line, "user:password" or
-// "user:password 2027-01-31" with the day (UTC) on which Google stops to use it.
-// There is no white space in a password here, and no byte-order mark before the
-// first pair, which would be part of the user. Empty lines, and those that begin
-// with #, say nothing. A file without any pair is an error: it was half written.
-// An error says which line is wrong and not what it is.
+// ParseCredentialsFile reads a file with one pair per line, "user:password" or "user:password
+// 2027-01-31" with the day (UTC) on which Google stops using it. A password here has no white space,
+// and the file no byte-order mark, which would become part of the first user. Empty lines and lines
+// that begin with # do not count. A file without a pair is an error, because it may be half written.
+// An error says which line is wrong, but does not repeat it.
 func ParseCredentialsFile(text string) ([]Credential, error) {
 	if !utf8.ValidString(text) || strings.HasPrefix(text, "\ufeff") {
 		return nil, errors.New("it is not UTF-8, or begins with a byte-order mark: save it as UTF-8 without one")
@@ -97,28 +96,26 @@ func ParseCredentialsFile(text string) ([]Credential, error) {
 	return all, nil
 }
 
-// Credentials are those that Google may show now. They can be replaced while
-// requests are served: each request is held against the old ones or the new
-// ones, never against some of both.
+// Credentials are the pairs that Google may use now. They can be replaced while the server runs: each
+// request is compared with either the old pairs or the new ones, never with some of both.
 type Credentials struct {
 	now atomic.Pointer[basicAuth]
 }
 
-// NewCredentials returns credentials; with none of them nobody is let in.
+// NewCredentials returns Credentials with these pairs. Without any, nobody gets in.
 func NewCredentials(all ...Credential) *Credentials {
 	c := &Credentials{}
 	c.Replace(all)
 	return c
 }
 
-// Replace puts others in their place, from the next request on.
+// Replace replaces all pairs from the next request on.
 func (c *Credentials) Replace(all []Credential) {
 	b := newBasicAuth(all)
 	c.now.Store(&b)
 }
 
-// Expiries returns when each pair expires, in their order; zero if that is not
-// known.
+// Expiries returns when each pair expires, in order; zero if that is not known.
 func (c *Credentials) Expiries() []time.Time {
 	var all []time.Time
 	for _, pair := range *c.now.Load() {
@@ -127,11 +124,11 @@ func (c *Credentials) Expiries() []time.Time {
 	return all
 }
 
-// caller is whose idempotency tokens Google's are, under every credential:
+// caller is Google's name as owner of idempotency tokens. It is the same for all credentials, because
 // a retry after a rotation must still find its booking.
 const caller = "google"
 
-// basicAuth knows Google's credentials, hashed so that all are of one length.
+// basicAuth has Google's credentials, hashed so that all have the same length.
 type basicAuth []hashedPair
 
 type hashedPair struct {
@@ -142,21 +139,21 @@ type hashedPair struct {
 func newBasicAuth(all []Credential) basicAuth {
 	var b basicAuth
 	for _, c := range all {
-		if c.User != "" && c.Password != "" { // an empty one would let in who says nothing
+		if c.User != "" && c.Password != "" { // an empty one would let in callers who send nothing
 			b = append(b, hashedPair{sha256.Sum256([]byte(c.User)), sha256.Sum256([]byte(c.Password)), c.Expires})
 		}
 	}
 	return b
 }
 
-// authenticate lets in who shows one of the credentials as they are now.
+// authenticate lets in callers with one of the current credentials.
 func (c *Credentials) authenticate(r *http.Request) (edge.Caller, error) {
 	return c.now.Load().authenticate(r)
 }
 
-// authenticate compares with every credential, always to the end, so that the
-// time it takes tells nothing. A pair whose day has come is still good: Google
-// stops by itself, and a date that is a slip must not stop it earlier.
+// authenticate compares with every credential, always to the end, so that the time it takes reveals
+// nothing. A pair stays valid after its date: Google stops using it by itself, and a wrong date must
+// not lock Google out earlier.
 func (b basicAuth) authenticate(r *http.Request) (edge.Caller, error) {
 	user, password, given := r.BasicAuth()
 	u, p := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))

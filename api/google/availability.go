@@ -14,8 +14,8 @@ import (
 // maxLookup is how many slots one lookup may ask about.
 const maxLookup = 1000
 
-// batchAvailabilityLookup tells which of many slots of a merchant can be booked
-// right now: exactly one answer for each slot asked about, in order.
+// batchAvailabilityLookup returns which of a merchant's slots can be booked right now: exactly one
+// answer for each slot in the request, in order.
 func (s *server) batchAvailabilityLookup(ctx context.Context, req *mapsbooking.BatchAvailabilityLookupRequest) (*mapsbooking.BatchAvailabilityLookupResponse, error) {
 	slots, err := slotsOf(req)
 	if err != nil {
@@ -38,8 +38,8 @@ func (s *server) batchAvailabilityLookup(ctx context.Context, req *mapsbooking.B
 	return resp, nil
 }
 
-// slotsOf checks what the message alone shows to be wrong and translates it. A
-// time that cannot be is no error: such a slot is not available.
+// slotsOf checks what the message alone can show to be wrong, and translates it. An impossible time is
+// not an error: such a slot is not available.
 func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, error) {
 	switch {
 	case req.MerchantId == "":
@@ -70,8 +70,8 @@ func slotsOf(req *mapsbooking.BatchAvailabilityLookupRequest) ([]booking.Slot, e
 	return slots, nil
 }
 
-// within keeps a slot that is asked about within what can be reckoned with. One
-// that cannot be is put where nothing is available: at the beginning of 1970.
+// within keeps a slot's times within what we can calculate with. It moves an impossible slot to where
+// nothing is available, the beginning of 1970.
 func within(s booking.Slot) booking.Slot {
 	if s.StartSec < 0 || s.StartSec >= year10000Sec || s.DurationSec < 0 || s.DurationSec > maxDurationSec ||
 		s.PartySize < 0 || s.PartySize > maxPartySize {
@@ -80,8 +80,7 @@ func within(s booking.Slot) booking.Slot {
 	return s
 }
 
-// checkAvailability is the legacy lookup of one slot: how often it can be booked
-// right now.
+// checkAvailability is the legacy lookup of one slot: how often it can be booked right now.
 func (s *server) checkAvailability(ctx context.Context, req *mapsbooking.CheckAvailabilityRequest) (*mapsbooking.CheckAvailabilityResponse, error) {
 	slot := req.GetSlot()
 	switch {

@@ -10,8 +10,7 @@ import (
 	"holdfast/booking"
 )
 
-// updateBooking cancels or changes a booking. There is no field mask in v3: a
-// field that is absent stays as it is.
+// updateBooking cancels or changes a booking. v3 has no field mask: absent fields stay as they are.
 func (s *server) updateBooking(ctx context.Context, req *mapsbooking.UpdateBookingRequest) (*mapsbooking.UpdateBookingResponse, error) {
 	update, err := updateOf(req.GetBooking())
 	if err != nil {
@@ -30,9 +29,8 @@ func (s *server) updateBooking(ctx context.Context, req *mapsbooking.UpdateBooki
 	return &mapsbooking.UpdateBookingResponse{Booking: messageOf(b)}, nil
 }
 
-// updateOf checks what the message alone shows to be wrong and translates it.
-// (UpdateBookingRequest: a status to cancel, or else start and duration, or the
-// party size.)
+// updateOf checks what the message alone can show to be wrong, and translates it.
+// (UpdateBookingRequest: a status to cancel, or else start and duration, or the party size.)
 func updateOf(b *mapsbooking.Booking) (booking.Update, error) {
 	slot, resources, status := b.GetSlot(), b.GetSlot().GetResources(), b.GetStatus()
 	var startSec, durationSec *int64
@@ -57,7 +55,7 @@ func updateOf(b *mapsbooking.Booking) (booking.Update, error) {
 		}
 	}
 	id, err := uuid.Parse(b.BookingId)
-	if err != nil { // not one of ours: there is no such booking
+	if err != nil { // not an id of ours, so there is no such booking
 		return booking.Update{}, badField("booking.booking_id", "names no booking")
 	}
 	u := booking.Update{
@@ -77,7 +75,7 @@ func updateOf(b *mapsbooking.Booking) (booking.Update, error) {
 	return u, nil
 }
 
-// getBookingStatus tells how a booking stands. An unknown id is 404.
+// getBookingStatus returns the status of a booking. An unknown id is 404.
 func (s *server) getBookingStatus(ctx context.Context, req *mapsbooking.GetBookingStatusRequest) (*mapsbooking.GetBookingStatusResponse, error) {
 	if req.BookingId == "" {
 		return nil, badField("booking_id", missing)
@@ -102,8 +100,7 @@ func (s *server) getBookingStatus(ctx context.Context, req *mapsbooking.GetBooki
 	}, nil
 }
 
-// listBookings tells what a user has ahead, at all merchants. An unknown user is
-// 404.
+// listBookings returns a user's upcoming bookings at all merchants. An unknown user is 404.
 func (s *server) listBookings(ctx context.Context, req *mapsbooking.ListBookingsRequest) (*mapsbooking.ListBookingsResponse, error) {
 	if req.UserId == "" {
 		return nil, badField("user_id", missing)
@@ -125,8 +122,8 @@ func (s *server) listBookings(ctx context.Context, req *mapsbooking.ListBookings
 	return resp, nil
 }
 
-// setMarketingPreference notes whether a user wants marketing. Request and
-// answer have the same fields; an absent user_to_receive_marketing is false.
+// setMarketingPreference stores whether a user wants marketing. Request and answer have the same
+// fields; an absent user_to_receive_marketing is false.
 func (s *server) setMarketingPreference(ctx context.Context, req *mapsbooking.SetMarketingPreferenceRequest) (*mapsbooking.SetMarketingPreferenceResponse, error) {
 	switch {
 	case req.UserInformation == nil:

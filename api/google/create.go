@@ -12,7 +12,7 @@ import (
 	"holdfast/idempotency"
 )
 
-// createBooking books a slot, or returns the booking that the token made before.
+// createBooking books a slot, or returns the booking that the token made earlier.
 func (s *server) createBooking(ctx context.Context, req *mapsbooking.CreateBookingRequest) (*mapsbooking.CreateBookingResponse, error) {
 	create, err := createOf(req)
 	if err != nil {
@@ -29,14 +29,14 @@ func (s *server) createBooking(ctx context.Context, req *mapsbooking.CreateBooki
 	return &mapsbooking.CreateBookingResponse{Booking: messageOf(out.Booking)}, nil
 }
 
-// Bounds of what can be asked for.
+// Bounds of requests.
 const (
-	year10000Sec   = 253402300800 // where four digits end
+	year10000Sec   = 253402300800 // the first year with five digits
 	maxDurationSec = 366 * 24 * 60 * 60
 	maxPartySize   = 10000
 )
 
-// rule is what a field of a message must keep.
+// rule is a condition on a field of a message.
 type rule struct {
 	field string
 	ok    bool
@@ -45,7 +45,7 @@ type rule struct {
 
 const missing = "is required"
 
-// slotRules are those of a slot that is to be booked.
+// slotRules are the rules for a slot to book.
 func slotRules(slot *mapsbooking.Slot) []rule {
 	party := slot.GetResources().GetPartySize()
 	return []rule{
@@ -60,16 +60,15 @@ func slotRules(slot *mapsbooking.Slot) []rule {
 	}
 }
 
-// atBooking are the prepayment_status of a booking that is yet to be made: there
-// is nothing to refund.
+// atBooking are the prepayment_status that a new booking may have: there is nothing to refund yet.
 var atBooking = map[mapsbooking.PrepaymentStatus]bool{
 	mapsbooking.PrepaymentStatus_PREPAYMENT_STATUS_UNSPECIFIED: true,
 	mapsbooking.PrepaymentStatus_PREPAYMENT_PROVIDED:           true,
 	mapsbooking.PrepaymentStatus_PREPAYMENT_NOT_PROVIDED:       true,
 }
 
-// createOf checks what the message alone shows to be wrong and translates it. People
-// with one name exist, so a family name is not required.
+// createOf checks what the message alone can show to be wrong, and translates it. It does not require a
+// family name, because some people have only one name.
 func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	user := req.GetUserInformation()
 	for _, rule := range append(slotRules(req.GetSlot()), []rule{
@@ -108,7 +107,7 @@ func createOf(req *mapsbooking.CreateBookingRequest) (booking.Create, error) {
 	return c, nil
 }
 
-// checkPrices refuses amounts below zero, and of no currency.
+// checkPrices refuses amounts that are below zero or have no currency.
 func checkPrices(p *mapsbooking.PaymentInformation) error {
 	for _, a := range []struct {
 		field string
@@ -135,8 +134,7 @@ func checkPrices(p *mapsbooking.PaymentInformation) error {
 	return nil
 }
 
-// leaseID reads a lease's id. One that is not ours is the zero id, which names
-// no lease.
+// leaseID reads a lease's id. An id that is not ours becomes the zero id, which names no lease.
 func leaseID(s string) *uuid.UUID {
 	id, err := uuid.Parse(s)
 	if err != nil {
@@ -145,8 +143,8 @@ func leaseID(s string) *uuid.UUID {
 	return &id
 }
 
-// fingerprint is a digest of what is asked for: the token only names it, and a
-// payment token is for one use and differs each time.
+// fingerprint returns a digest of the request without the tokens: the idempotency token only names it,
+// and a payment token is for one use and differs each time.
 func fingerprint(req *mapsbooking.CreateBookingRequest) ([]byte, error) {
 	what := proto.CloneOf(req)
 	what.IdempotencyToken, what.PaymentProcessingParameters = "", nil

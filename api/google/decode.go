@@ -16,11 +16,10 @@ import (
 	"holdfast/letters"
 )
 
-// decode reads a message of Google's, generously where protobuf's JSON is:
-// either spelling of names, numbers as strings, unknown members. What protojson
-// reads strictly is right as it is. Of anything else it would not say which field
-// is wrong, and with unknown members allowed would read an unknown word of an
-// enumeration as the zero value; so then the body is held against the message's
+// decode reads a message from Google as generously as protobuf's JSON: either spelling of names,
+// numbers as strings, unknown members. What protojson reads in strict mode is right. About anything
+// else protojson does not say which field is wrong, and if it allows unknown members, it reads an
+// unknown word of an enumeration as the zero value. So decode then compares the body with the message's
 // descriptor first.
 func decode(body []byte, m proto.Message) error {
 	if plain(body) && protojson.Unmarshal(body, m) == nil && numbersKnown(m.ProtoReflect()) {
@@ -40,12 +39,11 @@ func decode(body []byte, m proto.Message) error {
 	return nil
 }
 
-// plain reports whether a text is JSON without what protojson is lax about: it
-// takes "0e" for a number, and a member twice if it is null once.
+// plain reports whether a text is JSON without what protojson is lax about: it accepts "0e" as a number,
+// and a member twice if one of them is null.
 func plain(body []byte) bool { return json.Valid(body) && !bytes.Contains(body, []byte("null")) }
 
-// numbersKnown reports whether every enumeration in a message has a number that
-// the enumeration knows.
+// numbersKnown reports whether all numbers of enumerations in a message are known.
 func numbersKnown(m protoreflect.Message) bool {
 	known := true
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -58,7 +56,7 @@ func numbersKnown(m protoreflect.Message) bool {
 			}
 		}
 		switch {
-		case fd.IsMap(): // none of ours has a map of enumerations
+		case fd.IsMap(): // none of our messages has a map of enumerations
 		case fd.IsList():
 			for i := range v.List().Len() {
 				one(v.List().Get(i))
@@ -95,7 +93,7 @@ func checkMessage(d protoreflect.MessageDescriptor, v any, path string) error {
 
 func checkField(fd protoreflect.FieldDescriptor, v any, path string) error {
 	switch {
-	case fd.IsMap(): // its keys are the caller's and belong in no path
+	case fd.IsMap(): // the caller chooses its keys, so they must not get into a path
 		entries, ok := v.(map[string]any)
 		if !ok {
 			return badField(path, "must be an object")
@@ -148,7 +146,7 @@ func checkValue(fd protoreflect.FieldDescriptor, v any, path string) error {
 	return nil
 }
 
-// known reports whether v is a word of the enumeration, or the number of one.
+// known reports whether v is a word of the enumeration, or a word's number.
 func known(e protoreflect.EnumDescriptor, v any) bool {
 	if word, ok := v.(string); ok {
 		return e.Values().ByName(protoreflect.Name(word)) != nil
@@ -157,8 +155,8 @@ func known(e protoreflect.EnumDescriptor, v any) bool {
 	return ok && e.Values().ByNumber(protoreflect.EnumNumber(n)) != nil //nolint:gosec // it has 32 bits
 }
 
-// passing are fields of which nothing is kept, so that their texts may be
-// anything: what pays, and what the card's issuer has to say.
+// passing are fields that we do not store, so their texts may be anything: the means of payment, and
+// messages from the card's issuer.
 var passing = map[protoreflect.Name]bool{
 	"payment_processing_parameters": true, "fraud_signals": true, "pa_response": true, "md_merchant_data": true,
 }
@@ -166,9 +164,9 @@ var passing = map[protoreflect.Name]bool{
 // manyLines are the texts that may have line breaks and tabs.
 var manyLines = map[protoreflect.Name]bool{"additional_request": true, "street_address": true}
 
-// checkTexts refuses what cannot be kept: texts that are too long, and control
-// characters, which belong in no name or id and of which Postgres cannot store
-// NUL; in a name also those that hide in it or turn what is written after it.
+// checkTexts refuses texts that cannot be stored: those that are too long, and those with control
+// characters, which belong in no name or id, and of which Postgres cannot store NUL. In names it also
+// refuses invisible characters and those that reverse the text after them.
 func checkTexts(m protoreflect.Message, path string) error {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {

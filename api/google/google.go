@@ -1,10 +1,10 @@
-// Package google is the channel of Google's Booking Server API v3: below /v3, with
-// Basic auth, in protobuf's JSON (package mapsbooking). A business "no" is a 200 with a
-// booking_failure; what is malformed, or names something unknown, is a 400.
+// Package google is the channel of Google's Booking Server API v3: below /v3, with Basic auth, in
+// protobuf's JSON (package mapsbooking). A business "no" is a 200 with a booking_failure. A request that
+// is malformed, or names something unknown, is a 400.
 //
-// An endpoint is a line in [Routes] and a method of server that translates: [rpc]
-// turns bytes into messages, a function named after the message ([createOf]) checks what
-// the message alone shows to be wrong, and package booking decides.
+// An endpoint is a line in [Routes] and a method of server that translates: [rpc] turns bytes into
+// messages, a function named after the message ([createOf]) checks what the message alone can show to be
+// wrong, and package booking decides.
 package google
 
 import (
@@ -28,7 +28,7 @@ import (
 type Config struct {
 	Bookings    *booking.Service
 	Credentials *Credentials                // nil or none: every call is 401
-	Healthy     func(context.Context) error // the database is reachable; nil: always
+	Healthy     func(context.Context) error // returns nil if the database is reachable; nil: it always is
 	Log         *slog.Logger
 	Counters    *edge.Counters
 }
@@ -41,8 +41,8 @@ type server struct {
 	counters *edge.Counters
 }
 
-// partner is the kind of caller that Google is. It makes many calls at a time, and a
-// part of all connections is kept for it.
+// partner is Google's kind of caller. It makes many calls at a time, and a part of all connections is
+// reserved for it.
 var partner = &edge.Kind{
 	Each:     edge.Use{Places: 2048, Working: 2048, Refused: 2048, Bytes: 32 << 20},
 	All:      edge.Use{Places: 2048, Working: 2048, Refused: 2048, Bytes: 32 << 20},
@@ -96,8 +96,8 @@ func rpc[Req, Resp proto.Message](op func(context.Context, Req) (Resp, error)) e
 	}
 }
 
-// encode writes a message in the names of the .proto, the same message
-// always with the same bytes: protojson varies its white space on purpose.
+// encode writes a message with the names of the .proto. The same message always gives the same bytes,
+// although protojson varies its white space on purpose.
 func encode(m proto.Message) ([]byte, error) {
 	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	if err != nil {
@@ -110,10 +110,10 @@ func encode(m proto.Message) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// healthLimit is how long the database may take to show that it is there.
+// healthLimit is how long the database may take to answer.
 const healthLimit = 2 * time.Second
 
-// healthCheck says whether bookings can be taken.
+// healthCheck says whether the server can take bookings.
 func (s *server) healthCheck(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), healthLimit)
 	defer cancel()

@@ -32,7 +32,7 @@ func sample(t testing.TB) []byte {
 	return text
 }
 
-// edited is the sample with members set, by path; nil takes one away.
+// edited returns the sample with members set, by path; nil removes one.
 func edited(t testing.TB, edits ...any) string {
 	t.Helper()
 	var body map[string]any
@@ -253,7 +253,7 @@ func TestCreateBookingIsRefused(t *testing.T) {
 	}
 }
 
-// The fingerprint knows what was asked for, however it was written.
+// The fingerprint depends on what was asked for, not on how it was written.
 func TestFingerprint(t *testing.T) {
 	print := func(body string) []byte {
 		t.Helper()
@@ -335,7 +335,7 @@ func TestBookingIsWritten(t *testing.T) {
 	}
 }
 
-// Whatever a guest and a payment can say comes back, but what only passes by.
+// Everything that a guest and a payment can say comes back, except what we do not store.
 func TestNothingIsLost(t *testing.T) {
 	var payment mapsbooking.PaymentInformation
 	fill(payment.ProtoReflect())
@@ -369,8 +369,7 @@ func fill(m protoreflect.Message) {
 	}
 }
 
-// Both channels have a word, or say that they need none, for every cause and
-// every field.
+// The channel has a word, or says that it needs none, for every cause and every field.
 func TestMapsAreComplete(t *testing.T) {
 	for _, c := range booking.Causes() {
 		if causes[c] == mapsbooking.BookingFailure_CAUSE_UNSPECIFIED {
@@ -431,9 +430,8 @@ func TestFailuresAreWords(t *testing.T) {
 	}
 }
 
-// Nothing makes the decoder panic, what it lets pass is within bounds, and the
-// walk over the descriptor misses no wrong type: protobuf finds none that the
-// walk has not found.
+// Nothing makes the decoder panic, what passes is within bounds, and the walk over the descriptor misses no wrong type:
+// protobuf finds none that the walk has not found.
 func FuzzCreateBooking(f *testing.F) {
 	for _, body := range []string{
 		edited(f),

@@ -9,8 +9,8 @@ import (
 	"holdfast/booking"
 )
 
-// createLease holds a slot for a while. The answer is the lease as it was asked
-// for, with its id and with when it expires, which may be sooner.
+// createLease holds a slot for a while. The answer is the requested lease with its id and its expiry,
+// which may be sooner than requested.
 func (s *server) createLease(ctx context.Context, req *mapsbooking.CreateLeaseRequest) (*mapsbooking.CreateLeaseResponse, error) {
 	lease := req.GetLease()
 	slot := lease.GetSlot()

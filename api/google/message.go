@@ -6,7 +6,7 @@ import (
 	"holdfast/inventory"
 )
 
-// Words that we have others for. What is not in modeOf was not said.
+// Google's words for ours. What is not in modeOf was not said.
 var (
 	modeOf = map[mapsbooking.ConfirmationMode]booking.ConfirmationMode{
 		mapsbooking.ConfirmationMode_CONFIRMATION_MODE_SYNCHRONOUS:  booking.Synchronous,
@@ -28,8 +28,8 @@ var (
 	}
 )
 
-// bookingMessage is a booking as Google is shown it: as it is now, with the
-// guest and the payment as they were given.
+// messageOf returns a booking as Google sees it: as it is now, with the guest and the payment as they
+// were given.
 func messageOf(b booking.Booking) *mapsbooking.Booking {
 	m := &mapsbooking.Booking{
 		BookingId:          b.ID.String(),
@@ -97,8 +97,8 @@ func userMessage(c booking.Contact) *mapsbooking.UserInformation {
 	return u
 }
 
-// paymentOf is what we keep of the payment: the agreement and no more. What the
-// card's issuer and Google's fraud detection have to say passes by.
+// paymentOf returns what we store of the payment, which is only the agreement. We drop messages from the
+// card's issuer and from Google's fraud detection.
 func paymentOf(p *mapsbooking.PaymentInformation) *booking.Payment {
 	if p == nil {
 		return nil
@@ -159,8 +159,7 @@ func priceMessage(p *inventory.Price) *mapsbooking.Price {
 	return &mapsbooking.Price{PriceMicros: p.Micros, CurrencyCode: p.Currency, PricingOptionTag: p.Tag}
 }
 
-// word keeps an enumeration's word; its zero value is not kept, as it is not
-// written.
+// word returns an enumeration's word; "" for its zero value, which JSON leaves out, too.
 func word[E interface {
 	~int32
 	String() string

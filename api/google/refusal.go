@@ -12,11 +12,11 @@ import (
 	"holdfast/booking"
 )
 
-// refusal is an error that Google's developers can do something about.
+// refusal is an error about which Google's developers can do something.
 type refusal struct {
 	status  int    // of HTTP
 	field   string // what is wrong, by its path in protobuf's names; "" if it is not one field
-	message string // it never repeats a value
+	message string // without values
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s %s", r.status, r.field, r.message) }
@@ -26,13 +26,13 @@ func badField(path, must string) error {
 	return &refusal{http.StatusBadRequest, path, path + " " + must}
 }
 
-// notThere refuses an id that names nothing.
+// notThere refuses an id that does not exist.
 func notThere(field, message string) error {
 	return &refusal{http.StatusNotFound, field, message}
 }
 
-// refuse puts an error into words. Google specifies no body for an answer other than
-// 200; the HTTP status is what counts.
+// refuse puts an error into words. Google specifies a body only for a 200; otherwise the HTTP status is
+// what counts.
 func refuse(err error) edge.Reply {
 	r := refusalOf(err)
 	if r == nil {
@@ -48,14 +48,14 @@ func refuse(err error) edge.Reply {
 	}{detail{r.status, r.field, r.message}}}
 }
 
-// edges is a refusal of the edge's, or what any other error comes to there.
+// edges returns the edge's own refusal, or the edge's refusal for any other error.
 func edges(err error) *refusal {
 	of := edge.RefusalOf(err)
 	return &refusal{of.Status, "", of.Message}
 }
 
-// refusalOf is what an error comes to that this channel has words for; nil if it has
-// none. A request that names something unknown is a 400.
+// refusalOf returns an error as a refusal; nil if this channel has no words for it. A request that names
+// something unknown is a 400.
 func refusalOf(err error) *refusal {
 	var r *refusal
 	var invalid *booking.Invalid
@@ -68,8 +68,8 @@ func refusalOf(err error) *refusal {
 	return nil
 }
 
-// fieldName spells the fields that only stored state shows to be wrong. A
-// field without a spelling is not asked for in this channel.
+// fieldName has the spelling of the fields that only stored state can show to be wrong. A field without a
+// spelling does not exist in this channel.
 var fieldName = map[booking.Field]string{
 	booking.FieldMerchant:      "slot.merchant_id",
 	booking.FieldService:       "slot.service_id",
@@ -91,8 +91,7 @@ var fieldName = map[booking.Field]string{
 	booking.FieldVersion:       "",
 }
 
-// inBooking and inLease spell the fields of a slot where the slot is part of
-// something.
+// inBooking and inLease are the spellings of a slot's fields if the slot is part of a booking or a lease.
 var (
 	inBooking = slotWithin("booking.")
 	inLease   = slotWithin("lease.")
@@ -108,7 +107,7 @@ func slotWithin(prefix string) map[string]string {
 	return spelling
 }
 
-// renamed spells the field of a refusal otherwise.
+// renamed gives the field of a refusal another spelling.
 func renamed(err error, spelling map[string]string) error {
 	r := refusalOf(err)
 	if r == nil || spelling[r.field] == "" {
@@ -119,7 +118,7 @@ func renamed(err error, spelling map[string]string) error {
 	return &again
 }
 
-// causes is Google's word for each cause.
+// causes has Google's word for each cause.
 var causes = map[booking.Cause]mapsbooking.BookingFailure_Cause{
 	booking.SlotUnavailable:           mapsbooking.BookingFailure_SLOT_UNAVAILABLE,
 	booking.SlotAlreadyBookedByUser:   mapsbooking.BookingFailure_SLOT_ALREADY_BOOKED_BY_USER,
@@ -137,8 +136,8 @@ var causes = map[booking.Cause]mapsbooking.BookingFailure_Cause{
 	booking.OutsideCancellationWindow: mapsbooking.BookingFailure_OUTSIDE_CANCELLATION_WINDOW,
 }
 
-// failureOf is a business "no" in Google's words, which goes into a 200;
-// nil if err is something else.
+// failureOf returns a business "no" in Google's words, which goes into a 200; nil if err is something
+// else.
 func failureOf(ctx context.Context, err error) *mapsbooking.BookingFailure {
 	var failure *booking.Failure
 	if !errors.As(err, &failure) {

@@ -16,15 +16,13 @@ import (
 // lookupSlots is how many slots Google asks for when it loads a page.
 const lookupSlots = 67
 
-// How often a booking's request is sent again, or one made that must be
-// refused: one time in so many.
+// One in this many bookings is sent twice, and one in this many must be refused.
 const (
 	replayEvery = 64
 	refuseEvery = 128
 )
 
-// caller makes requests of a server with a stock, and knows what the answers
-// must be.
+// caller makes requests to a server with a stock, and knows what the answers must be.
 type caller struct {
 	stock
 	google string   // Authorization of Google
@@ -39,7 +37,7 @@ func newCaller(s stock) *caller {
 
 var errWrong = errors.New("wrong answer")
 
-// has is a check that an answer is a 200 and has all of these texts in it.
+// has returns a check that an answer is a 200 and contains all of these texts.
 func has(texts ...string) func(int, []byte) error {
 	return func(status int, answer []byte) error {
 		if status != 200 {
@@ -54,7 +52,7 @@ func has(texts ...string) func(int, []byte) error {
 	}
 }
 
-// between is the text between two others, or "".
+// between returns the text between two others, or "".
 func between(answer []byte, before, after string) string {
 	_, rest, _ := strings.Cut(string(answer), before)
 	text, _, found := strings.Cut(rest, after)
@@ -73,15 +71,14 @@ func (c *caller) slot(lane, n int) string {
 		merchant, serviceOf(lane), c.startSec(n), slotSec)
 }
 
-// anywhere is a lane and a slot on it that has room.
+// anywhere returns a lane and a slot on it that has room.
 func (c *caller) anywhere(r *rand.Rand) (lane, n int) {
 	return r.IntN(lanes), blockLen*r.IntN(c.blocks()) + r.IntN(blockLen-1)
 }
 
 func (c *caller) hottest(*rand.Rand) (lane, n int) { return 0, 0 }
 
-// create books a slot for a guest that is new. made, if not nil, is told the
-// booking's id and the guest's.
+// create books a slot for a new guest. It calls made, if not nil, with the ids of the booking and the guest.
 func (c *caller) create(lane, n int, made func(id, user string)) call {
 	serial := c.serial.Add(1)
 	user := fmt.Sprintf("user-%d", serial)
@@ -110,8 +107,8 @@ func (c *caller) refused(r *rand.Rand) call {
 	return call
 }
 
-// creates books where place says. Some requests are sent twice, and the second
-// answer must name the booking of the first; some must be refused.
+// creates books where place says. It sends some requests twice, and the second answer must name the first one's booking;
+// some requests must be refused.
 func (c *caller) creates(clients int, place func(*rand.Rand) (lane, n int)) maker {
 	again := make([]*call, clients)
 	return func(client int, r *rand.Rand) call {
@@ -186,7 +183,7 @@ func (c *caller) move(schedule string, lane, n int) call {
 	}
 }
 
-// list asks what a guest has ahead, which must be one visit at slot n.
+// list asks for a guest's upcoming bookings, which must be one visit at slot n.
 func (c *caller) list(user string, n int) call {
 	return call{path: "/v3/ListBookings", auth: c.google, body: fmt.Appendf(nil, `{"user_id":"%s"}`, user), check: func(status int, answer []byte) error {
 		if bytes.Count(answer, []byte(`"booking_id"`)) != 1 {
@@ -196,8 +193,7 @@ func (c *caller) list(user string, n int) call {
 	}}
 }
 
-// moves moves the loaded visits, each client those of its own, and now and then
-// looks whether the guest is told the new time.
+// moves moves the loaded visits, each client its own, and now and then checks that the guest sees the new time.
 func (c *caller) moves(clients int) maker {
 	look := make([]*call, clients)
 	return func(client int, r *rand.Rand) call {
@@ -216,7 +212,7 @@ func (c *caller) moves(clients int) maker {
 	}
 }
 
-// unlock gets the desks of all merchants their tokens.
+// unlock fetches the tokens of all merchants' desks.
 func (c *caller) unlock(ctx context.Context, s *server) error {
 	for lane := 0; lane < lanes; lane += lanesPerMerchant {
 		key, err := s.run(ctx, "key", "create", "--merchant", merchantOf(lane))
@@ -237,14 +233,13 @@ func (c *caller) unlock(ctx context.Context, s *server) error {
 	return nil
 }
 
-// visit is a booking that was made over the API.
+// visit is a booking made over the API.
 type visit struct {
 	id, schedule, user string
 	lane, n            int
 }
 
-// visits makes so many bookings for each client and learns what the desk calls
-// them.
+// visits makes each bookings for every client, and finds out what the desk calls them.
 func (c *caller) visits(ctx context.Context, s *server, clients, each int) ([][]visit, error) {
 	all := make([][]visit, clients)
 	byID := map[string]*visit{}
@@ -279,14 +274,13 @@ func (c *caller) visits(ctx context.Context, s *server, clients, each int) ([][]
 	return all, nil
 }
 
-// method is one of the API's, to be measured alone.
+// method is a method of the API, measured alone.
 type method struct {
 	name string
 	next maker
 }
 
-// methods are all of v3 and update-reservation. A client changes only visits of
-// its own.
+// methods are all of v3 and update-reservation. A client changes only its own visits.
 func (c *caller) methods(clients int, visits [][]visit) []method {
 	post := func(name, body string, check func(int, []byte) error) call {
 		return call{path: "/v3/" + name, auth: c.google, body: []byte(body), check: check}

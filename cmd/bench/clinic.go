@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// The bench clinics: ten merchants with ten lanes each, half-hour slots. Of
-// twenty slots that are loaded, one is full and one has a visit that can be
-// moved; a tenth has a booking.
+// The bench clinics: ten merchants with ten lanes each, half-hour slots. Of every twenty loaded slots one is full and one
+// has a visit that can be moved; a tenth has a booking.
 const (
 	lanes            = 100
 	lanesPerMerchant = 10
@@ -31,7 +30,7 @@ func merchantOf(lane int) string { return fmt.Sprintf("bench-%d", lane/lanesPerM
 func groupOf(lane int) string    { return fmt.Sprintf("65b%021d", lane) }
 func serviceOf(lane int) string  { return fmt.Sprintf("service-%d", lane) }
 
-// catalogue is what `holdfast import` is given.
+// catalogue returns the input of `holdfast import`.
 func catalogue() string {
 	var y strings.Builder
 	y.WriteString("merchants:\n")
@@ -53,14 +52,14 @@ func catalogue() string {
 	return y.String()
 }
 
-// stock is what there is to book in a database.
+// stock is what a database has to book.
 type stock struct {
 	starts  int   // slots of each lane
 	baseSec int64 // the first of them, Unix seconds
-	loaded  bool  // with bookings; else only the catalogue is there
+	loaded  bool  // with bookings; otherwise there is only the catalogue
 }
 
-// newStock has so many slots, in whole blocks on every lane.
+// newStock returns a stock with that many slots, in whole blocks on every lane.
 func newStock(slots int, loaded bool, now time.Time) stock {
 	day := now.Unix()/86400 + 10 // well ahead
 	return stock{starts: max(slots/lanes/blockLen, 4) * blockLen, baseSec: day * 86400, loaded: loaded}
@@ -91,8 +90,7 @@ var loadSQL string
 //go:embed sql/settle.sql
 var settleSQL string
 
-// load fills a database with the stock's slots and their bookings by SQL:
-// through the API the largest would take a day.
+// load fills a database with the stock's slots and their bookings by SQL: through the API the largest one would take a day.
 func (s stock) load(ctx context.Context, db database, now time.Time) error {
 	if _, err := db.sql(ctx, prepareSQL, nil); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// round is what one short round of one side measured.
+// round is the result of one short round of one side.
 type round struct {
 	done     int           // operations that succeeded
 	took     time.Duration // in which they did
@@ -14,10 +14,10 @@ type round struct {
 	cpu      time.Duration // of the server and the database; 0: not measured
 }
 
-// rate is operations a second.
+// rate returns operations per second.
 func (r round) rate() float64 { return float64(r.done) / r.took.Seconds() }
 
-// cpuEach is CPU time for one operation.
+// cpuEach returns the CPU time for one operation.
 func (r round) cpuEach() time.Duration {
 	if r.done == 0 {
 		return 0
@@ -25,14 +25,13 @@ func (r round) cpuEach() time.Duration {
 	return r.cpu / time.Duration(r.done)
 }
 
-// newRound sums up operations that took as long as each says.
+// newRound sums up operations; each has their durations.
 func newRound(each []time.Duration, took, cpu time.Duration) round {
 	slices.Sort(each)
 	return round{done: len(each), took: took, cpu: cpu, p50: percentile(each, 50), p99: percentile(each, 99)}
 }
 
-// percentile is the smallest of the sorted durations that p of a hundred do not
-// exceed (nearest rank); 0 of none.
+// percentile returns the smallest of the sorted durations that p percent do not exceed (nearest rank); 0 if there are none.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -41,7 +40,7 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[max(rank, 1)-1]
 }
 
-// median is the middle of the values, or the mean of the two in the middle; 0 of none.
+// median returns the middle of the values, or the mean of the two in the middle; 0 if there are none.
 func median(values []float64) float64 {
 	s := slices.Sorted(slices.Values(values))
 	switch n := len(s); {
@@ -54,7 +53,7 @@ func median(values []float64) float64 {
 	}
 }
 
-// medianOf is the median of one figure of the rounds.
+// medianOf returns the median of one figure of the rounds.
 func medianOf(rounds []round, figure func(round) float64) float64 {
 	values := make([]float64, len(rounds))
 	for i, r := range rounds {
@@ -69,9 +68,8 @@ func cpuEach(r round) float64  { return r.cpuEach().Seconds() }
 func rateOf(r round) float64   { return r.rate() }
 func millis(s float64) float64 { return s * 1000 }
 
-// ratio is the median of pairs' ratios with the smallest and the largest. A
-// machine drifts within minutes, so a pair's two rounds are compared with each
-// other and with no others.
+// ratio is the median of the pairs' ratios, with the smallest and the largest. A machine's speed drifts within minutes, so the
+// two rounds of a pair are compared only with each other.
 type ratio struct{ median, min, max float64 }
 
 // ratioOf compares the rounds pair by pair: ours to theirs.
@@ -95,8 +93,7 @@ func (r ratio) String() string {
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", r.median, r.min, r.max)
 }
 
-// due is when request i of a steady load of rate requests a second is to be
-// sent, counted from the start.
+// due returns when to send request i of a steady load of rate requests per second, counted from the start.
 func due(i int, rate float64) time.Duration {
 	return time.Duration(float64(i) / rate * float64(time.Second))
 }

@@ -48,11 +48,11 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// at is a round of a second with so many operations done.
+// at is a round of one second with rate operations.
 func at(rate int) round { return round{done: rate, took: time.Second} }
 
-// The machine became ten times slower between the first pair and the second:
-// the median of the pairs' ratios does not care, that of all rates would.
+// The machine became ten times slower between the first pair and the second. That does not affect the median of the pairs' ratios, as
+// it would the ratio of medians.
 func TestRatioIsOfPairs(t *testing.T) {
 	ours, theirs := []round{at(2000), at(210), at(1000)}, []round{at(1000), at(100), at(1000)}
 	got := ratioOf(ours, theirs, rateOf)

@@ -21,8 +21,8 @@ type call struct {
 	body       []byte // nil: a GET
 	// check returns an error if the answer is wrong: then the whole run fails.
 	check func(status int, answer []byte) error
-	// apart is a request that is checked but not counted: a replay, or one that
-	// has to be refused. A refusal is no booking.
+	// apart says that the request is checked but not counted: a replay, or one that must be refused. A refusal is no
+	// booking.
 	apart bool
 }
 
@@ -33,23 +33,23 @@ type maker func(client int, r *rand.Rand) call
 // load is a load on a server.
 type load struct {
 	clients int
-	warm    time.Duration // at first, not counted
+	warm    time.Duration // at the beginning, not counted
 	length  time.Duration
-	rate    float64 // requests a second, all clients together; 0: as many as it takes
+	rate    float64 // requests per second, all clients together; 0: as many as possible
 	limit   int     // requests, all clients together; 0: any number
 	next    maker
 	started func() // called when counting begins, if not nil
 }
 
-// sent is what became of a load.
+// sent is the result of a load.
 type sent struct {
-	each  []time.Duration // that a counted request took, until it was done
+	each  []time.Duration // how long each counted request took
 	took  time.Duration   // all of them
-	again int             // requests that the server asked to send again
+	again int             // requests that the server asked to repeat
 }
 
-// run sends the load. A steady load (rate) counts a request's time from when it
-// was due, so that a server that stalls does not slow its own examination.
+// run sends the load. A steady load (rate) counts a request's time from when it was due, so a server that stalls cannot slow its
+// own examination.
 func (l load) run(ctx context.Context, address string) (sent, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,7 +80,7 @@ func (l load) run(ctx context.Context, address string) (sent, error) {
 	return all, firstError(errs)
 }
 
-// firstError prefers what went wrong to what was given up because of that.
+// firstError prefers what went wrong to what was cancelled because of that.
 func firstError(errs []error) error {
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, context.Canceled) {
@@ -130,8 +130,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// conn is a connection to the server that is kept. It costs a third of the CPU
-// time that http.Client takes, which the server would otherwise have to share.
+// conn is a persistent connection to the server. It takes a third of http.Client's CPU time, and so leaves more to the server.
 type conn struct {
 	net.Conn
 	in    *bufio.Reader
@@ -147,7 +146,7 @@ func dial(ctx context.Context, address string) (*conn, error) {
 	return &conn{Conn: c, in: bufio.NewReader(c)}, nil
 }
 
-func (c *conn) close() { _ = c.Close() } // only what is answered counts
+func (c *conn) close() { _ = c.Close() } // only answers count
 
 // send sends a request and returns the answer, and what it says in Retry-After.
 func (c *conn) send(call call) (status int, answer []byte, later string, err error) {
@@ -173,11 +172,10 @@ func (c *conn) send(call call) (status int, answer []byte, later string, err err
 	return resp.StatusCode, answer, resp.Header.Get("Retry-After"), err
 }
 
-// tries is how often a request is sent at most.
+// tries is how often to send a request at most.
 const tries = 5
 
-// do sends a request and checks its answer. A 503 with Retry-After is no wrong
-// answer: it says to send the same request again.
+// do sends a request and checks its answer. A 503 with Retry-After is not a wrong answer: it asks to repeat the request.
 func (c *conn) do(ctx context.Context, call call) error {
 	for try := 1; ; try++ {
 		status, answer, later, err := c.send(call)

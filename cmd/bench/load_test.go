@@ -199,8 +199,7 @@ func impostor(t *testing.T, script string) program {
 const servesOn = `echo '{"msg":"serving","address":"127.0.0.1:1"}' >&2; exec sleep 60; fi
 `
 
-// What is left behind has to pass verify, and to have the bookings that were
-// answered.
+// The database at the end must pass verify, and have the acknowledged bookings.
 func TestClosingJudgesTheDatabase(t *testing.T) {
 	for _, c := range []struct {
 		name, script, want string

@@ -1,9 +1,7 @@
-// Command bench measures the real server. It starts a PostgreSQL of its own with
-// fsync on, loads it, runs `holdfast serve` as a process of its own, books over
-// HTTP and checks every answer; in turn with it, in short rounds on the same
-// database, pgbench runs textbook transactions that write the same rows. At the
-// end `holdfast verify` looks at every database. A wrong answer, a lost booking
-// or a broken invariant fails the run.
+// Command bench measures the real server. It starts a PostgreSQL of its own with fsync on, loads it, runs `holdfast serve` as a
+// process of its own, books over HTTP and checks every answer. In short alternating rounds on the same database, pgbench runs
+// textbook transactions that write the same rows. At the end `holdfast verify` checks every database. A wrong answer, a lost
+// booking or a broken invariant fails the run.
 //
 // docs/performance.md says what each figure means.
 package main
@@ -101,10 +99,9 @@ type bench struct {
 	figures figures
 }
 
-// run measures what is wanted and prints it. It leaves nothing behind, however
-// it ends.
+// run measures what the options ask for and prints it. It leaves nothing behind, however it ends.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
-	// A server that is given could be neither started nor measured here.
+	// The bench could neither start nor measure somebody else's server.
 	if err := os.Unsetenv("TEST_POSTGRES_URL"); err != nil {
 		return err
 	}
@@ -130,7 +127,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	b.admin = admin
 	if err := b.measureAll(ctx); err != nil {
-		return errors.Join(ctx.Err(), err) // first of all it may have been interrupted
+		return errors.Join(ctx.Err(), err) // report an interruption first
 	}
 	return b.report(ctx, out)
 }

@@ -49,8 +49,7 @@ func leftovers(t *testing.T) []string {
 	return left
 }
 
-// A change of the schema or of an answer that the benchmark does not know fails
-// here, and not when somebody wants to measure.
+// A change of the schema or of an answer that the benchmark does not know fails here, and not when somebody wants to measure.
 func TestRun(t *testing.T) {
 	o := small(t)
 	var out strings.Builder

@@ -26,8 +26,7 @@ type database struct {
 	dir        string // for pgbench's logs
 }
 
-// newDatabase finds the process behind a URL that storagetest has made: its
-// server lies in the directory of the socket.
+// newDatabase finds the process behind a URL from storagetest: its server is in the socket's directory.
 func newDatabase(target, dir string) (database, error) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -46,8 +45,7 @@ func newDatabase(target, dir string) (database, error) {
 	return database{url: target, bin: filepath.Dir(binary), postmaster: pid, dir: dir}, err
 }
 
-// sql runs a script, whose variables are psql's, and returns its rows: columns
-// separated by |, rows by newlines.
+// sql runs a script with psql's variables and returns its rows: columns separated by |, rows by newlines.
 func (db database) sql(ctx context.Context, script string, variables map[string]any) (string, error) {
 	args := []string{"-XAtq", "-v", "ON_ERROR_STOP=1", "-d", db.url, "-f", "-"}
 	for name, value := range variables {
@@ -108,9 +106,8 @@ func (s stock) variables(lanes, blocks, perBlock int) map[string]int64 {
 	}
 }
 
-// pgbench runs a textbook transaction for warm and then length, both in whole
-// seconds, and measures the latter: what its connections do first, fill caches and prepare, is not
-// counted.
+// pgbench runs a textbook transaction for warm and then length, both in whole seconds, and measures only the latter, so that
+// filling caches and preparing statements does not count.
 func (db database) pgbench(ctx context.Context, t textbook, protocol string, clients int, warm, length time.Duration) (round, error) {
 	dir, err := os.MkdirTemp(db.dir, "pgbench-")
 	if err != nil {
@@ -170,8 +167,7 @@ func (db database) pgbenchCommand(ctx context.Context, dir string, t textbook, p
 	return exec.CommandContext(ctx, filepath.Join(db.bin, "pgbench"), append(args, db.url)...), nil
 }
 
-// readLogs reads pgbench's logs of transactions: how long each took that ended
-// after from, and from when to when they did.
+// readLogs reads pgbench's logs of transactions: how long each one took that ended after from, and over what time they did.
 func readLogs(dir string, from time.Time) (each []time.Duration, took time.Duration, err error) {
 	logs, err := filepath.Glob(filepath.Join(dir, "log.*"))
 	if err != nil {
@@ -215,7 +211,7 @@ func parseTransaction(line string) (took time.Duration, end time.Time, err error
 //go:embed sql/written.sql
 var writtenSQL string
 
-// rows says how many rows a transaction wrote in each table, and their width.
+// rows says how many rows a transaction wrote to each table, and their width.
 type rows map[string]struct{ n, bytes int }
 
 func (r rows) total() (n int) {
@@ -251,8 +247,8 @@ func (db database) written(ctx context.Context, f func() error) (rows, error) {
 	return r, nil
 }
 
-// indexed waits until the server has made the guests searchable whom the bookings
-// before have brought: it does so by itself, a moment later, and writes their rows.
+// indexed waits until the server has indexed the guests of earlier bookings, which it does by itself a moment later, and which
+// writes their rows.
 func (db database) indexed(ctx context.Context) error {
 	for {
 		left, err := db.sql(ctx, "SELECT COUNT(*) FROM guests WHERE searched <> given_name || E'\\n' || family_name || E'\\n' || email", nil)
@@ -267,8 +263,8 @@ func (db database) indexed(ctx context.Context) error {
 	}
 }
 
-// same fails unless two transactions wrote the same number of rows in each
-// table, about as wide: otherwise comparing them would say nothing.
+// same fails unless two transactions wrote the same number of rows, of similar width, to each table: otherwise comparing them
+// would be meaningless.
 func same(what string, ours, theirs rows) error {
 	for table, o := range ours {
 		t := theirs[table]
@@ -310,7 +306,7 @@ func (db database) sizes(ctx context.Context) ([]relation, error) {
 	return all, nil
 }
 
-// settings says which PostgreSQL this is, and how safe it is set.
+// settings says which PostgreSQL this is, and how safe its settings are.
 func (db database) settings(ctx context.Context) (string, error) {
 	return db.sql(ctx, `SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1) || ' (' ||
 		string_agg(name || ' ' || current_setting(name), ', ' ORDER BY name) || ')' FROM pg_settings

@@ -75,8 +75,7 @@ func TestSameRows(t *testing.T) {
 	}
 }
 
-// A pgbench script takes every colon before a letter, a digit or an underscore
-// for a variable, also inside of quotes.
+// A pgbench script takes every colon before a letter, a digit or an underscore for a variable, even within quotes.
 func TestTextbooksKnowTheirVariables(t *testing.T) {
 	s := someStock(true)
 	for name, book := range map[string]textbook{"spread": s.textbookSpread(), "hot": s.textbookHot(), "move": s.textbookMove(), "fetch": s.textbookFetch()} {

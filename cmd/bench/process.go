@@ -16,7 +16,7 @@ import (
 
 const credentials = "google:bench"
 
-// program is the holdfast that was built, on one database.
+// program is the built holdfast on one database.
 type program struct {
 	binary, target string
 	dir            string // for its log
@@ -35,7 +35,7 @@ func build(ctx context.Context, binary string) error {
 func (p program) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.binary, args...)
 	cmd.Env = append(os.Environ(), "HOLDFAST_DATABASE="+p.target, "HOLDFAST_GOOGLE_CREDENTIALS="+credentials)
-	// Interrupted, it answers what it has accepted; it gets 15 seconds.
+	// When interrupted, it answers what it has accepted; give it 15 seconds.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 15 * time.Second
 	return cmd
@@ -72,8 +72,8 @@ type server struct {
 	ended   chan error
 }
 
-// serve starts the server on a port of its own choice and waits until it
-// listens. Its log goes to a file, so that nobody has to read along.
+// serve starts the server on a port of its own choice and waits until it listens. Its log goes to a file, so that nobody has to
+// read a pipe.
 func (p program) serve(ctx context.Context) (*server, error) {
 	log, err := os.CreateTemp(p.dir, "serve-*.log")
 	if err != nil {
@@ -116,8 +116,7 @@ func listensAt(log []byte) string {
 	return ""
 }
 
-// stop ends the server as an operator would. That it was told so already, when
-// the whole run was interrupted, is no error.
+// stop ends the server as an operator would. It is no error if an interruption of the whole run has already ended it.
 func (s *server) stop() error {
 	err := s.cmd.Process.Signal(os.Interrupt)
 	if errors.Is(err, os.ErrProcessDone) {
@@ -126,21 +125,20 @@ func (s *server) stop() error {
 	return errors.Join(err, <-s.ended)
 }
 
-// tail is the end of what a program said.
+// tail returns the end of a program's output.
 func tail(text []byte) []byte { return text[max(0, len(text)-2000):] }
 
 // tick is how Linux counts a process's CPU time (USER_HZ).
 const tick = time.Second / 100
 
-// stat is what /proc says of a process.
+// stat is what /proc says about a process.
 type stat struct {
 	parent int
 	own    time.Duration // CPU time, user and system
-	ended  time.Duration // that of its children that have ended
+	ended  time.Duration // CPU time of its ended children
 }
 
-// parseStat reads a /proc/PID/stat. The name in it, in parentheses, may have
-// spaces and parentheses itself.
+// parseStat reads a /proc/PID/stat. The name in parentheses may itself contain spaces and parentheses.
 func parseStat(text string) (stat, error) {
 	f := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(f) < 15 {
@@ -164,10 +162,8 @@ func statOf(pid int) (stat, error) {
 	return parseStat(string(text))
 }
 
-// cpuOfTree is the CPU time of a process and its children, those that have
-// ended too: of PostgreSQL, all its backends and helpers. A child that ends
-// while they are added up would be missed, or counted twice: then it adds up
-// again.
+// cpuOfTree returns the CPU time of a process and its children, including ended ones: for PostgreSQL all its backends and
+// helpers. A child that ends during the sum would be missed or counted twice, so then it adds up again.
 func cpuOfTree(pid int) (time.Duration, error) {
 	for {
 		before, err := statOf(pid)
@@ -188,8 +184,7 @@ func cpuOfTree(pid int) (time.Duration, error) {
 	}
 }
 
-// cpuOfChildren is that of the children that still run, or that nobody has
-// waited for.
+// cpuOfChildren returns the CPU time of the children that still run, or that nobody has waited for.
 func cpuOfChildren(pid int) (total time.Duration, err error) {
 	entries, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -207,13 +202,13 @@ func cpuOfChildren(pid int) (total time.Duration, err error) {
 	return total, nil
 }
 
-// peakMemory is the most memory that a process has had resident, in bytes.
+// peakMemory returns the peak resident memory of a process in bytes.
 func peakMemory(pid int) (int64, error) {
 	kB, err := kilobytes(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
 	return kB << 10, err
 }
 
-// quarterOfMemory is what PostgreSQL's manual advises for shared_buffers.
+// quarterOfMemory returns what PostgreSQL's manual advises for shared_buffers.
 func quarterOfMemory() (string, error) {
 	kB, err := kilobytes("/proc/meminfo", "MemTotal")
 	return fmt.Sprintf("%dMB", kB>>12), err

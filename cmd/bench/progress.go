@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// progress draws how far a long step has come, on one line if there is a
-// terminal; else it says only when it is done.
+// progress shows how far a long step has come, on one line if there is a terminal; otherwise it only says when the step is done.
 func progress(label string, done, total int) {
 	info, err := os.Stderr.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0

@@ -42,12 +42,12 @@ type figures struct {
 	pacedCreate, pacedLookup          []round
 	sizes                             []size
 	clients, methods                  []named
-	memory                            int64 // the most that a server had resident
-	again                             int   // requests sent again after a 503
+	memory                            int64 // peak resident memory of a server
+	again                             int   // requests repeated after a 503
 	rowsCreate, rowsMove              int
 }
 
-// growth is the largest database's rate of bookings to the smallest's.
+// growth returns the ratio of the largest database's rate of bookings to the smallest's.
 func (f figures) growth() ratio { return f.grown(func(s size) []round { return s.create }, rateOf) }
 
 func (f figures) grown(of func(size) []round, figure func(round) float64) ratio {
@@ -57,8 +57,8 @@ func (f figures) grown(of func(size) []round, figure func(round) float64) ratio 
 	return ratioOf(of(f.sizes[len(f.sizes)-1]), of(f.sizes[0]), figure)
 }
 
-// last is the line that a run ends with, for machines: ratios without unit,
-// milliseconds and megabytes. What was not measured is "-".
+// last returns the last line of a run, for machines: ratios without unit, milliseconds and megabytes. What was not measured is
+// "-".
 func (f figures) last() string {
 	number := func(format string, v float64) string {
 		if v == 0 {
@@ -72,7 +72,7 @@ func (f figures) last() string {
 		number("%.1fms", millis(medianOf(f.pacedCreate, p99))), number("%.0fMB", float64(f.memory)/(1<<20)))
 }
 
-// bar is a ratio in the chart, with the target that it is held against.
+// bar is a ratio in the chart, with its target.
 type bar struct {
 	name   string
 	ratio  ratio
@@ -230,7 +230,7 @@ func dependency(path string) string {
 	return path
 }
 
-// processor is what Linux calls it.
+// processor returns Linux's name of the processor.
 func processor() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if name := between(text, "model name\t: ", "\n"); err == nil && name != "" {
@@ -239,8 +239,7 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-// chart draws ratios as bars: the median, a line from the smallest to the
-// largest pair, and a mark at the target.
+// chart draws ratios as bars: the median, a line from the smallest to the largest pair, and a mark at the target.
 func chart(bars []bar, now time.Time) string {
 	const left, width, row = 270, 360, 34
 	most := 1.0

@@ -13,8 +13,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// warmUp is not counted at the start of each round of ours; pgbench, whose
-// connections are new in each round, gets a second.
+// warmUp is the time at the start of each of our rounds that does not count; pgbench, whose connections are new in each round,
+// gets a second.
 const (
 	warmUp          = 300 * time.Millisecond
 	pgbenchWarmUp   = time.Second
@@ -22,18 +22,17 @@ const (
 	visitsPerClient = 10
 )
 
-// site is a server of ours on a database of its own.
+// site is one of our servers on a database of its own.
 type site struct {
 	*server
 	name string
 	db   database // none on SQLite
 	call *caller
 
-	again int // requests that were sent again after a 503
+	again int // requests repeated after a 503
 }
 
-// open starts a server on an empty database with the catalogue, and with slots
-// and bookings if the stock is a loaded one.
+// open starts a server on an empty database with the catalogue, and with slots and bookings if the stock is loaded.
 func (b *bench) open(ctx context.Context, name string, s stock) (*site, error) {
 	p := program{binary: b.binary, dir: b.dir, target: filepath.Join(b.dir, name+".db")}
 	var db database
@@ -63,8 +62,7 @@ func (b *bench) open(ctx context.Context, name string, s stock) (*site, error) {
 
 const sqlite = "SQLite"
 
-// close stops the server, lets verify look at what it has left, and counts the
-// bookings: a lost one, or one too many, fails the run.
+// close stops the server, runs verify, and counts the bookings: a lost one, or one too many, fails the run.
 func (b *bench) close(ctx context.Context, s *site) error {
 	memory, err := peakMemory(s.cmd.Process.Pid)
 	b.figures.memory = max(b.figures.memory, memory)
@@ -94,7 +92,7 @@ func (b *bench) close(ctx context.Context, s *site) error {
 	return nil
 }
 
-// cpu is what the server and the database have used.
+// cpu returns the CPU time that the server and the database have used.
 func (s *site) cpu() (time.Duration, error) {
 	own, err := statOf(s.cmd.Process.Pid)
 	if err != nil || s.db.url == "" {
@@ -121,7 +119,7 @@ func (s *site) measure(ctx context.Context, l load) (round, error) {
 	return newRound(sent.each, sent.took, after-before), errors.Join(cpuErr, err)
 }
 
-// pairs measures the server against pgbench, round by round in turn.
+// pairs measures the server against pgbench in alternating rounds.
 func (b *bench) pairs(ctx context.Context, s *site) error {
 	c := s.call
 	if err := b.compareRows(ctx, s); err != nil {
@@ -130,7 +128,7 @@ func (b *bench) pairs(ctx context.Context, s *site) error {
 	for _, p := range []struct {
 		name string
 		pair *comparison
-		ours func() maker // for one round: what a client means to look at again, pgbench may change
+		ours func() maker // called for each round, because pgbench may change what a client would look at again
 		book textbook
 	}{
 		{"spread", &b.figures.spread, func() maker { return c.creates(b.clients, c.anywhere) }, c.textbookSpread()},
@@ -154,8 +152,7 @@ func (b *bench) pairs(ctx context.Context, s *site) error {
 	return nil
 }
 
-// compareRows lets both sides book, and move, once on an idle database and
-// fails unless they write the same rows.
+// compareRows makes both sides book and move once on an idle database, and fails unless they write the same rows.
 func (b *bench) compareRows(ctx context.Context, s *site) error {
 	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // a load, no secret
 	lane, n := s.call.anywhere(r)
@@ -190,8 +187,7 @@ func (b *bench) compareRows(ctx context.Context, s *site) error {
 	return nil
 }
 
-// paced measures the time to answer at half of the highest rate, of bookings
-// and lookups.
+// paced measures response times at half of the highest rate, for bookings and lookups.
 func (b *bench) paced(ctx context.Context, s *site) error {
 	for _, p := range []struct {
 		name    string
@@ -215,8 +211,7 @@ func (b *bench) paced(ctx context.Context, s *site) error {
 	return nil
 }
 
-// race asks for the places of a few slots many times over: exactly as many
-// bookings must come of it.
+// race asks for the places of a few slots many times over: the number of bookings must be exactly the number of places.
 func (b *bench) race(ctx context.Context, s *site) error {
 	const starts, asked = 12, 5
 	places := raceLanes * starts * raceCapacity
@@ -246,8 +241,7 @@ func (b *bench) race(ctx context.Context, s *site) error {
 	return nil
 }
 
-// embedded measures SQLite against PostgreSQL, both with nothing but the
-// catalogue at first.
+// embedded measures SQLite against PostgreSQL, both starting with only the catalogue.
 func (b *bench) embedded(ctx context.Context, lite, postgres *site) error {
 
 	for i := range b.rounds {
@@ -336,5 +330,5 @@ func (b *bench) growth(ctx context.Context) (err error) {
 	return nil
 }
 
-// note tells how far the run has come.
+// note prints how far the run has come.
 func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -14,16 +14,14 @@ import (
 	"testing"
 )
 
-// swap is a change of the program's text: what has to stand in exactly one file, once,
-// and what stands there instead.
+// swap is a change of the program's text: from must occur exactly once, in one file, and to replaces it.
 type swap struct{ from, to string }
 
-// waits makes whoever waits for the other side keep its place.
+// waits makes requests that wait for their caller keep their places.
 var waits = swap{"fair   = 250 * time.Millisecond", "fair = time.Hour"}
 
-// weakenings are programs that lack one bound each, as a plausible program would, and the
-// trial or test that has to notice it; attack is its number in docs/security.md. They are
-// changes of the text, made while it is built: the program itself has no hooks for them.
+// weakenings are programs that plausibly lack one bound each, and the trial or test that must notice it; attack is its number in
+// docs/security.md. They are changes of the text during the build, so the program itself has no hooks for them.
 var weakenings = []struct {
 	attack int
 	name   string
@@ -73,7 +71,7 @@ var weakenings = []struct {
 	{19, "who asks for traces gets all of them", []swap{{"return wanted || t.asked.take(t.now())", "return true"}}, "./traces", "TestSampling"},
 }
 
-// TestBroken demands that each bound is missed by a trial if it is not there.
+// TestBroken demands that a trial notices each missing bound.
 func TestBroken(t *testing.T) {
 	const root = "../.."
 	sources := map[string]string{}
@@ -111,7 +109,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// overlaid writes what -overlay of the go command wants for these swaps.
+// overlaid writes the file for the go command's -overlay with these swaps.
 func overlaid(t *testing.T, sources map[string]string, swaps []swap) string {
 	t.Helper()
 	dir, changed := t.TempDir(), map[string]string{}

@@ -26,10 +26,9 @@ import (
 	"time"
 )
 
-// Who waits, and makes others wait for it: bodies that are announced and do not come,
-// answers that nobody takes, more connections than one should have, guesses. All the
-// while Google books from the attacker's own address, once on a connection that it
-// keeps and once on a new one for each booking: it is never refused.
+// Attackers that make others wait: announced bodies that do not come, answers that nobody takes, too many connections, guesses.
+// Meanwhile Google books from the attacker's own address, once on a persistent connection and once on a new one for each booking,
+// and is never refused.
 
 // onEach runs a trial on both databases, with HTTP and with HTTPS.
 func onEach(t *testing.T, trial func(t *testing.T, s *target), args ...string) {
@@ -80,8 +79,8 @@ func serveSecured(t *testing.T, p program, args ...string) *target {
 	return s
 }
 
-// under runs an attack for a while, with so many attackers, each again and again, and
-// judges what Google and the server's memory have come to.
+// under runs an attack for a while, with a number of attackers, each again and again, and judges the effect on Google and on the
+// server's memory.
 func (s *target) under(t *testing.T, attackers int, attack func(ctx context.Context, i int) error, also ...func(ctx context.Context)) {
 	t.Helper()
 	s.memory(t)
@@ -130,8 +129,7 @@ func (s *target) under(t *testing.T, attackers int, attack func(ctx context.Cont
 	}
 }
 
-// patient is how long a booking may take under attack: a second, and in proportion
-// longer where the processors have other work.
+// patient is how long a booking may take under attack: a second, and proportionally longer if the processors have other work.
 func patient(t *testing.T) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile("/proc/loadavg")
@@ -169,8 +167,7 @@ func (s *target) dialFrom(ctx context.Context, from string, protocols ...string)
 	return secured, nil
 }
 
-// hang sends what it is given and waits, without reading, until it is cut off. With
-// trickle it sends a byte now and then.
+// hang sends a request and waits, without reading, until it is cut off. With trickle it sends a byte now and then.
 func hang(ctx context.Context, conn net.Conn, request string, trickle bool) error {
 	defer conn.Close()
 	over := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -229,9 +226,8 @@ func (s *target) client(fresh bool) *http.Client {
 	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: s.secure.Clone(), ForceAttemptHTTP2: true, DisableKeepAlives: fresh, MaxIdleConnsPerHost: 200}}
 }
 
-// often asks again and again until the context ends, and fails if one answer in a
-// hundred is not the one wanted; at the attacker's own address, whose places it
-// shares, one in ten.
+// often asks again and again until the context ends, and fails if more than one answer in a hundred is wrong, or one in ten at the
+// attacker's own address, whose places it shares.
 func (s *target) often(t *testing.T, what string, from string, ask func(client *http.Client) (int, string, error), want int) func(context.Context) {
 	return func(ctx context.Context) {
 		client := s.client(true)
@@ -301,7 +297,7 @@ func TestAbuseNearlyWholeBodies(t *testing.T) {
 	})
 }
 
-// Bodies of exchange-token, for which nobody shows credentials.
+// Bodies of exchange-token, which needs no credentials.
 func TestAbuseExchangeToken(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		also := []func(context.Context){s.exchanges(t, neighbour), s.exchanges(t, attacker)}
@@ -335,7 +331,7 @@ func TestAbuseOneToken(t *testing.T) {
 	})
 }
 
-// Connections with many streams of HTTP/2, of which nothing is ever taken.
+// Connections with many HTTP/2 streams from which nobody ever reads.
 func TestAbuseStreams(t *testing.T) {
 	onEachSecured(t, func(t *testing.T, s *target) {
 		for name, request := range map[string]string{
@@ -392,8 +388,7 @@ func TestAbuseReaders(t *testing.T) {
 	})
 }
 
-// The longest answers to a clinic that does not take them. Who asks for a longer one is
-// told to ask for less.
+// The longest answers to a clinic that does not take them. A query for a longer one is refused.
 func TestAbuseUnreadAnswers(t *testing.T) {
 	everywhere(t, func(t *testing.T, p program, serve func(...string) *target) {
 		// 69 zones with names that are twice as long in JSON: 19,872 slots in six days.
@@ -445,7 +440,7 @@ func TestAbuseUnreadAnswers(t *testing.T) {
 	})
 }
 
-// Idle sockets at the internal address, of a process that may have few files.
+// Idle sockets at the internal address of a process that may have only a few files.
 func TestAbuseInternalListener(t *testing.T) {
 	t.Setenv("ABUSE_FILES", "300")
 	onEach(t, func(t *testing.T, s *target) {
@@ -468,7 +463,7 @@ func TestAbuseInternalListener(t *testing.T) {
 	})
 }
 
-// Guesses without end: after a thousand they are slow, and Google's own are not.
+// Endless guesses: after a thousand they become slow, and Google's own requests do not.
 func TestAbuseGuesses(t *testing.T) {
 	onEach(t, func(t *testing.T, s *target) {
 		var wrong, answered atomic.Int64
@@ -497,8 +492,7 @@ func TestAbuseGuesses(t *testing.T) {
 	})
 }
 
-// streams is the beginning of a connection with HTTP/2 and so many requests on it,
-// with a window in which nothing can be sent back. Bodies do not come to their end.
+// streams is the beginning of an HTTP/2 connection with n requests, and a window that allows no answers. Bodies do not end.
 func streams(n int, method, path, authorization, body string) string {
 	var b bytes.Buffer
 	frame := func(kind, flags byte, stream int, payload []byte) {

@@ -17,10 +17,9 @@ import (
 	"time"
 )
 
-// One clinic that reads without end and without measure, while guests book and
-// Google looks for room at another: 100 clients search 50,000 charts, 100 sockets ask
-// for 17,856 slots and do not fetch them, 20 clients read a visit of which each change
-// is half a megabyte long. On both databases, with HTTP and with HTTPS and HTTP/2.
+// One clinic reads without end and without measure, while guests book and Google looks for room at another: 100 clients search
+// 50,000 charts, 100 sockets ask for 17,856 slots and do not fetch them, 20 clients read a visit whose changes are half a megabyte
+// each. On both databases, with HTTP and with HTTPS and HTTP/2.
 func TestAbuseReads(t *testing.T) {
 	everywhere(t, func(t *testing.T, p program, serve func(...string) *target) {
 		const group, zone = "65b000000000000000000001", "65a000000000000000000001"
@@ -114,7 +113,7 @@ func TestAbuseReads(t *testing.T) {
 	})
 }
 
-// charts makes so many visitors of Seoul, past the program.
+// charts makes n visitors of Seoul without the program.
 func (p program) charts(t *testing.T, n int) {
 	t.Helper()
 	id := "'00000000-0000-7000-8000-' || substr('000000000000' || i, -12)"
@@ -126,7 +125,7 @@ func (p program) charts(t *testing.T, n int) {
 		SELECT `+id+`, 'seoul', '', '', '010-' || i, CASE WHEN i % 2 = 0 THEN '김민수' ELSE 'John ' || i END, CASE WHEN i % 2 = 0 THEN '' ELSE 'Smith' END, 1, 'v' || i FROM n`)
 }
 
-// poison gives a visit so many changes of half a megabyte, as they could once be made.
+// poison gives a visit changes of half a megabyte each, which were once possible.
 func (p program) poison(t *testing.T, schedule string, changes int) {
 	t.Helper()
 	doctor := map[string]string{"id": "d", "name": strings.Repeat("d", 4700)}
@@ -143,7 +142,7 @@ func (p program) poison(t *testing.T, schedule string, changes int) {
 	p.raw(t, fmt.Sprintf("UPDATE bookings SET version = %d WHERE schedule_id = $1", changes+1), schedule)
 }
 
-// raw runs a statement past the program.
+// raw runs a statement without the program.
 func (p program) raw(t *testing.T, text string, args ...any) {
 	t.Helper()
 	driver := "sqlite"
@@ -165,8 +164,7 @@ type steady struct {
 	bad  []string
 }
 
-// steadily calls some thirty times a second: often enough that one in a hundred is
-// not simply the slowest.
+// steadily calls about thirty times a second: often enough that the 99th percentile is not simply the slowest call.
 func (s *target) steadily(t *testing.T, method, path, body string) *steady {
 	ctx, stop := context.WithCancel(t.Context())
 	w := &steady{stop: stop}
@@ -211,8 +209,7 @@ func (w *steady) end(t *testing.T, what string) {
 	}
 }
 
-// unread asks with a small window, where there is HTTP/2 by that if wanted, and fetches
-// nothing for eight seconds.
+// unread asks with a small window, over HTTP/2 if wanted and available, and fetches nothing for eight seconds.
 func (s *target) unread(t *testing.T, streamed bool, path, body, auth string) {
 	ctx, stop := context.WithTimeout(t.Context(), 8*time.Second)
 	defer stop()

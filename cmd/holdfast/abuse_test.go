@@ -29,14 +29,13 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// Abuse of a real server process, while guests book all the time: what a
-// stranger may send, what a partner may send by mistake, and more of it than the
-// machine can bear. make abuse runs it, and what it measures it prints.
+// Abuse of a real server process while guests book: what a stranger may send, what a partner may send by mistake, and more of it
+// than the machine can handle. make abuse runs it, and it prints what it measures.
 
-// maxMemory is what the process may take at any time, in MiB.
+// maxMemory is how much memory the process may ever use, in MiB.
 const maxMemory = 256
 
-// target is the process that is abused.
+// target is the abused process.
 type target struct {
 	program
 	address, internal string
@@ -52,17 +51,16 @@ func startTarget(t *testing.T, args ...string) *target {
 	return startOn(t, storagetest.SQLite(t), args...)
 }
 
-// fresh makes it a program on a file that is not there yet, if ABUSE_BINARY names another
-// build: one of an earlier release does not take today's schema. (Not so on PostgreSQL.)
+// fresh puts the program on a new file if ABUSE_BINARY names another build, because an earlier release may not accept today's schema.
+// (This does not work on PostgreSQL.)
 func (p *program) fresh(t *testing.T) {
 	if p.binary = os.Getenv("ABUSE_BINARY"); p.binary != "" && p.onSQLite() {
 		p.database = filepath.Join(t.TempDir(), "fresh.db")
 	}
 }
 
-// startOn builds the program, or takes the build that ABUSE_BINARY names, to
-// compare, and starts a server on an empty database. ABUSE_FILES is how many
-// files it may open.
+// startOn builds the program, or takes the build that ABUSE_BINARY names for comparison, and starts a server on an empty database.
+// ABUSE_FILES is how many files it may open.
 func startOn(t *testing.T, database string, args ...string) *target {
 	t.Helper()
 	p := program{database: database}
@@ -74,7 +72,7 @@ func startOn(t *testing.T, database string, args ...string) *target {
 // roomy makes clinics that are never full.
 var roomy = strings.NewReplacer("capacity: 2", "capacity: 10000", "capacity: 1", "capacity: 10000")
 
-// serveOn is startOn for a database with what is to be in it.
+// serveOn is startOn for a prepared database.
 func serveOn(t *testing.T, p program, args ...string) *target {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,7 +108,7 @@ func serveOn(t *testing.T, p program, args ...string) *target {
 	return s
 }
 
-// logged is what it has logged.
+// logged returns what the server has logged.
 func (s *target) logged(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(s.log)
@@ -130,7 +128,7 @@ func (s *target) await(t *testing.T, pattern string) string {
 	return ""
 }
 
-// memory reports the most that the process has had since the last call.
+// memory reports the process's peak memory since the last call.
 func (s *target) memory(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
@@ -178,8 +176,7 @@ func (s *target) dial() (net.Conn, error) {
 	return secured, secured.Handshake()
 }
 
-// visitor books all the time, one booking after the other, and asks again where
-// it is told to.
+// visitor books all the time, one booking after the other, and repeats requests when it is asked to.
 type visitor struct {
 	at   clinic
 	stop context.CancelFunc
@@ -234,12 +231,11 @@ func (s *target) visitWith(t *testing.T, at clinic, fresh bool) *visitor {
 	return g
 }
 
-// again is when clients here ask again. We tell them to do so after a second; if
-// they did at once, they would measure themselves.
+// again is after what time clients repeat a request here. The server tells them to wait a second; if they repeated it at once, they
+// would measure themselves.
 const again = 100 * time.Millisecond
 
-// overrun tells a connection, or a stream of one, that was closed for want of room and
-// on which no answer came: a partner asks again on another.
+// overrun reports whether a connection or stream was closed for lack of room, without an answer: a partner asks again on another.
 func (*target) overrun(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe") ||
 		strings.Contains(err.Error(), "server closed idle connection") || strings.Contains(err.Error(), "stream error: ")
@@ -328,14 +324,14 @@ func TestAbuse(t *testing.T) {
 			inSeoul.end(t)
 			inNewYork.end(t)
 			s.memory(t)
-			// The one where it is quiet is not in anybody's line.
+			// The quiet merchant does not wait behind anybody.
 			if made := inNewYork.made(); !t.Failed() && made <= 2*inNewYork.asked {
 				t.Errorf("the guest of %s made %d bookings and was put off %d times", newYork.id, made, inNewYork.asked)
 			}
 		})
 	}
 
-	// 300 sockets each that send a byte now and then: they are cut off.
+	// 300 sockets that send a byte now and then are cut off.
 	run("slow", func(t *testing.T) {
 		var slow sync.WaitGroup
 		var longest atomic.Int64
@@ -425,7 +421,7 @@ func TestAbuse(t *testing.T) {
 		t.Logf("%d KiB of each were sent before it was over, most of that into the sockets' buffers", sent.Load()/200>>10)
 	})
 
-	// What is compressed is not read, what is no request or no JSON is refused.
+	// Compressed bodies are not read, and what is no request or no JSON is refused.
 	run("garbage", func(t *testing.T) {
 		nested := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 		numbers := `{"x":[` + strings.Repeat("0,", 120_000) + `0]}`
@@ -466,7 +462,7 @@ func TestAbuse(t *testing.T) {
 		})
 	})
 
-	// More sockets than there may be, of which half have been served once.
+	// More sockets than allowed, half of which have been served once.
 	run("idle", func(t *testing.T) {
 		most := min(10_000, maxFiles()-2000)
 		var open []net.Conn
@@ -490,7 +486,7 @@ func TestAbuse(t *testing.T) {
 		}
 	})
 
-	// More bookings than the machine can make, and strangers who guess.
+	// More bookings than the machine can handle, and strangers who guess.
 	run("flood", func(t *testing.T) {
 		before := len(s.logged(t))
 		s.flood(t, 10*time.Second, map[string]crowd{
@@ -515,8 +511,7 @@ func TestAbuse(t *testing.T) {
 	})
 }
 
-// The same with TLS, which costs more memory for each connection: as many as
-// there may be, each served once.
+// The same with TLS, which costs more memory for each connection: as many as allowed, each served once.
 func TestAbuseWithTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -561,12 +556,10 @@ func (*target) answered(conn net.Conn) error {
 	return err
 }
 
-// closed stands for no answer: the connection was closed, in the middle of what is
-// being sent.
+// closed stands for no answer: the connection was closed while the request was being sent.
 const closed = 0
 
-// tell sends a request as it is and, beside it, what body writes, and wants an
-// answer of one of these statuses.
+// tell sends a request and, at the same time, what body writes, and wants an answer with one of these statuses.
 func (s *target) tell(request string, body func(io.Writer), want ...int) error {
 	conn, err := s.dial()
 	if err != nil {
@@ -604,7 +597,7 @@ func (s *target) tell(request string, body func(io.Writer), want ...int) error {
 	return nil
 }
 
-// each runs something so many times at once.
+// each runs f n times at once.
 func (s *target) each(t *testing.T, n int, f func(i int) error) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -618,7 +611,7 @@ func (s *target) each(t *testing.T, n int, f func(i int) error) {
 	all.Wait()
 }
 
-// crowd is so many clients that ask without a pause.
+// crowd is a number of clients that ask without a pause.
 type crowd struct {
 	clients int
 	path    string
@@ -627,7 +620,7 @@ type crowd struct {
 	allowed []int
 }
 
-// flood lets crowds loose for a while, and reports what they were answered.
+// flood runs crowds for a while, and reports their answers.
 func (s *target) flood(t *testing.T, length time.Duration, crowds map[string]crowd) {
 	t.Helper()
 	var all sync.WaitGroup

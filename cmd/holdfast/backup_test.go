@@ -16,10 +16,9 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// A restore drill: guests book while a backup is taken, the backup is restored
-// into a new database, and a server starts on that. Every booking that was
-// acknowledged before the backup began is there, the whole is consistent, and a
-// guest who asks again with the same token gets that booking.
+// A restore drill: guests book while a backup is taken, the backup is restored into a new database, and a server starts on that. Every
+// booking acknowledged before the backup began is there, everything is consistent, and a guest who repeats a request with the same
+// token gets the same booking.
 func TestRestore(t *testing.T) {
 	for _, on := range []struct {
 		name     string
@@ -55,7 +54,7 @@ func TestRestore(t *testing.T) {
 			p.ok(t, "import", file(t, "c", strings.Replace(catalogue2, "capacity: 2", "capacity: 10000", 1)))
 			s := p.serve(t, "--google-credentials", googleCredentials)
 
-			// Guests book all the time. What each was told is written down.
+			// Guests book all the time, and the test records their answers.
 			var mu sync.Mutex
 			told := map[string]string{} // guest → booking id
 			var stop atomic.Bool
@@ -100,7 +99,7 @@ func TestRestore(t *testing.T) {
 					t.Errorf("the booking of %s, %s, is not in the backup", name, id)
 				}
 			}
-			for _, b := range kept { // and nothing that nobody was told of
+			for _, b := range kept { // and nothing that was not acknowledged
 				if told[b.Contact.GivenName] != b.ID.String() {
 					t.Errorf("the backup has booking %s of %s, who was told %q", b.ID, b.Contact.GivenName, told[b.Contact.GivenName])
 				}
@@ -171,7 +170,7 @@ func TestBackupRefuses(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 
-	// A good one is for its owner alone.
+	// Only the owner can read a good one.
 	good := filepath.Join(dir, "good.db")
 	lite.ok(t, "backup", good)
 	if info, err := os.Stat(good); err != nil || info.Mode().Perm() != 0o600 {

@@ -10,7 +10,7 @@ import (
 	"holdfast/booking"
 )
 
-// bookingCommand is the merchant's word on single bookings.
+// bookingCommand carries out the merchant's decisions on single bookings.
 type bookingCommand struct {
 	Confirm settleCommand `cmd:"" help:"Confirm a booking that waits for the merchant."`
 	Decline settleCommand `cmd:"" help:"Decline a booking that waits for the merchant, and free its place."`
@@ -31,7 +31,7 @@ type (
 	refundCommand struct{ named }
 )
 
-// settlementOf says what each subcommand means.
+// settlementOf maps subcommands to settlements.
 var settlementOf = map[string]booking.Settlement{
 	"booking confirm <id>": booking.Confirm,
 	"booking decline <id>": booking.Decline,

@@ -89,7 +89,7 @@ func listBookings(ctx context.Context, db *storage.DB, cmd *bookingsCommand, out
 	return list.print(out)
 }
 
-// record is a booking with what else is stored of its guest.
+// record is a booking with what else is stored about its guest.
 type record struct {
 	booking.Booking
 	Marketing *bool `json:"user_to_receive_marketing,omitempty"` // nil: never said
@@ -103,8 +103,7 @@ func userIDs(bookings []booking.Booking) []string {
 	return slices.Collect(maps.Keys(set))
 }
 
-// visit adds a booking as the desk wants to read it. A visit with several stretches
-// has a line for each.
+// visit adds a booking as the desk reads it. A visit with several stretches has a line for each.
 func (t *table) visit(m *inventory.Merchant, b booking.Booking) {
 	service := b.ServiceID
 	if s := m.Service(b.ServiceID); s != nil && s.Name != "" {
@@ -116,7 +115,7 @@ func (t *table) visit(m *inventory.Merchant, b booking.Booking) {
 	}
 	for _, r := range b.Resources {
 		zone, doctor := "", ""
-		if m.Kind == inventory.MerchantFeed { // there we know ids only
+		if m.Kind == inventory.MerchantFeed { // of feeds we know only ids
 			zone, doctor = b.RoomID, b.StaffID
 		}
 		if z := m.Zone(r.ZoneID); z != nil {

@@ -167,8 +167,7 @@ func TestBookingsRefuses(t *testing.T) {
 	})
 }
 
-// What was stored before names were checked does nothing to a terminal, and Korean
-// letters stay in their columns.
+// Names stored before names were checked are harmless to a terminal, and Korean letters stay aligned.
 func TestPrintedTextIsHarmless(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))

@@ -9,8 +9,7 @@ import (
 	"holdfast/booking"
 )
 
-// A server built with the tag broken breaks a promise on purpose, see
-// broken_on.go. This one does not.
+// A server built with the tag broken breaks a promise on purpose, see broken_on.go. This one does not.
 
 func weakened(s booking.Store) booking.Store { return s }
 

@@ -18,9 +18,9 @@ import (
 	"holdfast/inventory"
 )
 
-// A server built with the tag broken breaks the one promise that HOLDFAST_BROKEN
-// names, as a plausible program would break it. `make torture-selftest` demands
-// that every one of them is caught; with the variable unset nothing is broken.
+// A server built with the tag broken breaks the one promise that HOLDFAST_BROKEN names, as a plausible
+// program would break it. `make torture-selftest` demands that each of them is caught. While the variable
+// is unset, nothing is broken.
 
 var broken = os.Getenv("HOLDFAST_BROKEN")
 
@@ -44,10 +44,10 @@ type cached struct {
 	until time.Time
 }
 
-// InTx runs an operation in one of the ways in which one should not.
+// InTx runs an operation in one of the wrong ways.
 func (w *weakStore) InTx(ctx context.Context, k booking.Footprint, f func(booking.Tx) error) error {
 	switch broken {
-	case "read-then-save": // what is decided on may no longer be so when it is written
+	case "read-then-save": // the state may change between the decision and the write
 		var stale map[inventory.SlotKey]inventory.Slot
 		err := w.Store.InTx(ctx, k, func(tx booking.Tx) error {
 			look := &reader{Tx: tx, slots: map[inventory.SlotKey]inventory.Slot{}}
@@ -104,8 +104,8 @@ func (w *weakStore) InTx(ctx context.Context, k booking.Footprint, f func(bookin
 			return errors.Join(err, w.Store.InTx(ctx, booking.Footprint{Claim: k.Claim}, func(booking.Tx) error { return nil }))
 		}
 		return err
-	case "move-in-two-transactions": // the room, and then the booking
-		// Not a new lease: its room without its row the database would refuse.
+	case "move-in-two-transactions": // first the room, then the booking
+		// Not for a new lease: the database would refuse its room without its row.
 		if k.Claim == nil && k.NewGuest == uuid.Nil && len(k.Bookings)+len(k.Schedule.ScheduleID) > 0 {
 			if err := w.Store.InTx(ctx, k, func(tx booking.Tx) error { return f(&roomOnly{tx}) }); err != nil {
 				return err
@@ -126,7 +126,7 @@ func (w *weakStore) LapsedLeases(ctx context.Context, slots []inventory.SlotKey,
 	return w.Store.LapsedLeases(ctx, slots, nowSec)
 }
 
-// Slots remembers what it read for a while.
+// Slots caches what it read for a while.
 func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64, keys []inventory.SlotKey, shares []inventory.Span, nowSec int64) (map[inventory.SlotKey]inventory.Slot, error) {
 	if broken != "cached-availability" {
 		return w.Store.Slots(ctx, merchantID, version, keys, shares, nowSec)
@@ -144,7 +144,7 @@ func (w *weakStore) Slots(ctx context.Context, merchantID string, version int64,
 	return slots, err
 }
 
-// Merchant forgets what a merchant's rows share, as if each were room of its own.
+// Merchant drops what a merchant's rows share, as if each had room of its own.
 func (w *weakStore) Merchant(ctx context.Context, id string) (*inventory.Merchant, error) {
 	m, err := w.Store.Merchant(ctx, id)
 	if broken != "rows-sold-separately" || err != nil {
@@ -157,7 +157,7 @@ func (w *weakStore) Merchant(ctx context.Context, id string) (*inventory.Merchan
 
 var errLooked = errors.New("looked, and wrote nothing")
 
-// reader remembers which slots an operation looked at, and writes nothing.
+// reader records which slots an operation looks at, and writes nothing.
 type reader struct {
 	booking.Tx
 	slots map[inventory.SlotKey]inventory.Slot

@@ -9,8 +9,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// A visit over midnight is on both days, and where the clock shows a time twice the
-// tables say which it is.
+// A visit over midnight is on both days, and if the clock shows a time twice the tables say which one it is.
 func TestBookingsByTheClock(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))
@@ -52,8 +51,7 @@ func TestBookingsByTheClock(t *testing.T) {
 	})
 }
 
-// An opening time at which no slot starts costs whoever does not know: the import
-// says so, and takes the catalogue.
+// An opening time at which no slot starts loses bookings unnoticed: the import warns, and accepts the catalogue.
 func TestImportWarnsOfTimesOffTheGrid(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		const hours = `interval_minutes: 60

@@ -33,7 +33,7 @@ The exit status is the number of groups that failed, at most 100; 101 if the
 rehearsal could not start or was interrupted, and 2 if the arguments are wrong.`
 }
 
-// What the exit status says.
+// The exit statuses.
 const (
 	mostFailedGroups = 100
 	notRehearsed     = 101

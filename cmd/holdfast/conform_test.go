@@ -16,8 +16,7 @@ import (
 	"holdfast/conform"
 )
 
-// conformFeeds are feeds of a restaurant and a studio for the next days, by the
-// real time: a server goes by it.
+// conformFeeds are feeds of a restaurant and a studio for the next days in real time, which the server uses.
 func conformFeeds(t *testing.T) (merchants, services, slots string) {
 	t.Helper()
 	now := time.Now()

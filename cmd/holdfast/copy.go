@@ -67,8 +67,7 @@ func (cmd *copyCommand) Run(ctx context.Context, s *settings, c *console) error 
 	return err
 }
 
-// leftDatabase knows whether a server's database has been copied to another one, which
-// is to be used instead.
+// leftDatabase knows whether a server's database has been copied to another one, which replaces it.
 type leftDatabase struct {
 	why atomic.Pointer[storage.CopiedError]
 }
@@ -80,8 +79,7 @@ func (l *leftDatabase) closed() error {
 	return nil
 }
 
-// watch asks the database again and again. That it cannot be asked is no news here:
-// requests find out, too.
+// watch polls the database. It ignores errors, because requests run into them, too.
 func (l *leftDatabase) watch(ctx context.Context, db *storage.DB, log *slog.Logger) {
 	for {
 		var why *storage.CopiedError

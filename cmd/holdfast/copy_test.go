@@ -69,8 +69,7 @@ func (p program) data(t *testing.T) map[string]string {
 	return dump
 }
 
-// There and back again, every table has the rows that it had, to the last bit, and no
-// table was empty to begin with.
+// There and back again: every table has exactly the same rows, and none was empty to begin with.
 func TestCopyThereAndBack(t *testing.T) {
 	eachWay(t, func(t *testing.T, from, to program) {
 		db := everything(t, from)
@@ -111,9 +110,8 @@ func TestCopyThereAndBack(t *testing.T) {
 	})
 }
 
-// Guests book while the database is copied. Whatever anybody was told of is in the
-// copy, under the same token and the same id, and nothing else is. In the meantime, and
-// afterwards, the old server refuses with 503 alone.
+// Guests book while the database is copied. The copy has exactly what was acknowledged, under the same tokens and ids. During the copy
+// and afterwards the old server refuses only with 503.
 func TestCopyWhileServing(t *testing.T) {
 	eachWay(t, func(t *testing.T, from, to program) {
 		from.ok(t, "import", file(t, "c", strings.Replace(catalogue2, "capacity: 2", "capacity: 10000", 1)))
@@ -185,7 +183,7 @@ func TestCopyWhileServing(t *testing.T) {
 	})
 }
 
-// Broken off at any point, the copy can be finished or given up.
+// A copy that was broken off at any point can be finished or given up.
 func TestCopyBrokenOff(t *testing.T) {
 	const unfinish = "UPDATE copies SET finished_sec = NULL"
 	eachWay(t, func(t *testing.T, from, to program) {
@@ -354,7 +352,7 @@ func TestCopyRefuses(t *testing.T) {
 		from.execute(t, "UPDATE bookings SET newer = 'than we know'", "CREATE TABLE added (id UUID PRIMARY KEY, flag BOOLEAN)",
 			"INSERT INTO added VALUES ('00000000-0000-4000-8000-000000000000', TRUE)")
 
-		// What was added since is copied without anybody's having to know it.
+		// A new table is copied without anybody listing it.
 		if r := from.copyTo(t, to); r.status != 0 || !strings.Contains(r.out, "\nadded ") {
 			t.Fatalf("exit status %d\n%s%s", r.status, r.out, r.err)
 		}

@@ -39,7 +39,7 @@ It does not use the --database setting.`
 //go:embed demo/clinic.yaml
 var demoClinic []byte
 
-// What the story speaks of; the ids are those of demo/clinic.yaml.
+// The names in the story; the ids are those of demo/clinic.yaml.
 const (
 	demoMerchant   = "gangnam-skin"
 	demoLaserRoom  = "65a1f0c2b7e4d90001a00001" // room for one
@@ -67,7 +67,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
-	// The story prints what goes over the wire; the access log would say it twice.
+	// The story prints what goes over the wire, so the access log would repeat it.
 	quiet := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	serving, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
@@ -93,8 +93,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c *console) (err error) {
 	return nil
 }
 
-// story tells itself: each step prints what it sends and gets, and stops the
-// story if the answer is not right.
+// story is the demonstration: each step prints what it sends and gets, and a wrong answer ends it.
 type story struct {
 	*console
 	db     *storage.DB
@@ -231,8 +230,8 @@ func (s *story) tell(ctx context.Context, dir string, now time.Time) error {
 	return nil
 }
 
-// load writes the clinic's catalogue and the restaurant's feeds to files and
-// imports them as anybody would.
+// load writes the clinic's catalogue and the restaurant's feeds to files, and imports them as anybody
+// would.
 func (s *story) load(ctx context.Context, dir string, now time.Time, dinnerSec int64) error {
 	meta := fmt.Sprintf(`"metadata": {"processing_instruction": "PROCESS_AS_COMPLETE", "total_shards": 1, "generation_timestamp": %d}`, now.Unix())
 	files := map[string]string{
@@ -303,7 +302,7 @@ func (s *story) contest(ctx context.Context, startSec int64) error {
 	return nil
 }
 
-// google posts a CreateBooking, prints both sides and decodes the answer.
+// google posts a CreateBooking, prints request and answer, and decodes the answer.
 func (s *story) google(ctx context.Context, request map[string]any, into any) ([]byte, error) {
 	status, body, err := s.shown(ctx, "/v3/CreateBooking", request, s.basic)
 	if err != nil {
@@ -362,7 +361,7 @@ func (s *story) clinic(ctx context.Context, path string, request map[string]any)
 
 func (s *story) basic(r *http.Request) { r.SetBasicAuth(demoUser, demoPassword) }
 
-// shown is post, with both sides printed.
+// shown is post that prints request and answer.
 func (s *story) shown(ctx context.Context, path string, request map[string]any, auth func(*http.Request)) (int, []byte, error) {
 	text, err := json.Marshal(request)
 	if err != nil {
@@ -396,7 +395,7 @@ func (s *story) post(ctx context.Context, path string, request map[string]any, a
 	return answer.StatusCode, bytes.TrimSpace(body), err
 }
 
-// stored reads a booking of the clinic past HTTP.
+// stored reads a booking of the clinic without HTTP.
 func (s *story) stored(ctx context.Context, id string) (booking.Booking, error) {
 	all, err := s.db.Bookings(ctx, demoMerchant, 0, 1<<62)
 	if err != nil {

@@ -65,7 +65,7 @@ func printFindings(c *console, found []storage.Finding) error {
 	return err
 }
 
-// settingsFound looks at what serve would be given, and at the files that it names.
+// settingsFound looks at the settings of serve, and at the files that they name.
 func (cmd *doctorCommand) settingsFound() (found []storage.Finding) {
 	add := func(what string, grade storage.Grade, says, remedy string) {
 		found = append(found, storage.Finding{What: what, Grade: grade, Says: says, Remedy: remedy})
@@ -113,7 +113,7 @@ func (cmd *doctorCommand) settingsFound() (found []storage.Finding) {
 	return found
 }
 
-// onLoopback reports whether only this machine reaches an address.
+// onLoopback reports whether only this machine can reach an address.
 func onLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

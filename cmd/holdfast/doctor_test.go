@@ -31,8 +31,7 @@ func (p program) doctor(t *testing.T, status int, args ...string) map[string]sto
 	return found
 }
 
-// Everything that is doubtful is in one list, each with what to do; beside a server, and
-// without changing anything.
+// Everything doubtful is in one list, each with what to do. The command works beside a server, and changes nothing.
 func TestDoctor(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		db := p.open(t)
@@ -76,8 +75,7 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
-// Each setting of PostgreSQL that would be refused is a finding of its own, and so is a
-// standby that COMMITs wait for and that is not there.
+// Each setting of PostgreSQL that serve would refuse is a finding of its own, and so is a missing standby that COMMITs wait for.
 func TestDoctorOfAnUnsafeServer(t *testing.T) {
 	c := storagetest.Alone(t)
 	target, err := c.NewDatabase("doctor")

@@ -16,12 +16,12 @@ type retainCommand struct {
 	vacuum
 }
 
-// vacuum is what can be asked of commands that erase.
+// vacuum has the settings of all commands that erase.
 type vacuum struct {
 	Vacuum bool `help:"Then VACUUM: on PostgreSQL the tables that hold guests, beside the servers. On SQLite it rewrites the file, and nobody can book meanwhile; needed once, if a version before this flag erased something."`
 }
 
-// wipe takes what was erased out of the database's files.
+// wipe removes what was erased from the database's files.
 func (v vacuum) wipe(ctx context.Context, db *storage.DB) error {
 	err := db.Wipe(ctx, v.Vacuum)
 	if errors.Is(err, storage.ErrNotWiped) {

@@ -83,8 +83,7 @@ func TestEraseCommand(t *testing.T) {
 	})
 }
 
-// sings counts a canary in each file of an SQLite database, byte by byte: what no
-// query shows can still be read by whoever gets the disk.
+// sings counts a canary in each file of an SQLite database, byte by byte: whoever gets the disk can read what no query shows.
 func (p program) sings(t *testing.T, canary string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -100,9 +99,8 @@ func (p program) sings(t *testing.T, canary string) map[string]int {
 	return found
 }
 
-// Who is erased is in no file of an SQLite database, while it is open and when it
-// was closed: not in -wal, not in pages that are free, not where a row stood
-// before it was moved or became longer.
+// An erased person is in no file of an SQLite database, neither while it is open nor afterwards: not in -wal, not in free pages, and not
+// where a row was before it moved or grew.
 func TestNothingErasedStaysInTheFile(t *testing.T) {
 	const canary = "kanarienvogel"
 	for name, erase := range map[string][]string{
@@ -154,7 +152,7 @@ func TestNothingErasedStaysInTheFile(t *testing.T) {
 	}
 }
 
-// A ban that a catalogue lifts is not in the file either.
+// A ban that a new catalogue lifts is not in the file either.
 func TestNoBanStaysInTheFile(t *testing.T) {
 	p := program{database: storagetest.SQLite(t)}
 	p.ok(t, "import", file(t, "c", strings.Replace(catalogue2, "name: Upper West", "name: Upper West\n    guests: {banned: [kanarienvogel@example.com]}", 1)))
@@ -168,8 +166,7 @@ func TestNoBanStaysInTheFile(t *testing.T) {
 	}
 }
 
-// Somebody who reads an old state keeps the -wal from being emptied: that is said,
-// and what was erased is erased.
+// Somebody who reads an old state keeps the -wal from being emptied: the command says so, and has erased all the same.
 func TestEraseBehindAReader(t *testing.T) {
 	p := program{database: storagetest.SQLite(t)}
 	p.ok(t, "import", file(t, "c", catalogue2))
@@ -209,7 +206,7 @@ func TestEraseVacuums(t *testing.T) {
 	}
 }
 
-// However the number is written, it is found, and who shares it is told and left.
+// The command finds a number however it is written; it reports others who share it, and leaves them alone.
 func TestEraseByNumber(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))

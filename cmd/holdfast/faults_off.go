@@ -4,8 +4,7 @@ package main
 
 import "net/http"
 
-// A server built with the tag faults can be told to kill itself at a named point,
-// see faults_on.go. This one cannot.
+// A server built with the tag faults can kill itself at a named point, see faults_on.go. This one cannot.
 
 var fault func(point string) error
 

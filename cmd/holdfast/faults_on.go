@@ -12,11 +12,10 @@ import (
 	"syscall"
 )
 
-// A server built with the tag faults kills itself, as kill -9 would, at a point
-// that the torture program names: on SIGUSR1 it reads the file of HOLDFAST_FAULTS,
-// which says "before COMMIT@3" for the third time from now that a transaction
-// comes to that point. The points are those of storage.Options.Fault, and "half
-// an answer".
+// A server built with the tag faults kills itself, as kill -9 would, at a point that the torture program
+// names. On SIGUSR1 it reads the file that HOLDFAST_FAULTS names. "before COMMIT@3" there means the third
+// time from now that a transaction reaches that point. The points are those of storage.Options.Fault, and
+// "half an answer".
 
 const halfAnswer = "half an answer"
 
@@ -64,7 +63,7 @@ func reached(point string) bool {
 
 func die() {
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
-	select {} // the signal is on its way
+	select {} // wait for the signal
 }
 
 func fault(point string) error {

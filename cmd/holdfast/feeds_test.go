@@ -14,7 +14,7 @@ func feedOf(generationSec int64, list string) string {
 	return fmt.Sprintf(`{"metadata": {"processing_instruction": "PROCESS_AS_COMPLETE", "total_shards": 1, "generation_timestamp": %d}, %s}`, generationSec, list)
 }
 
-// tables is an availability feed with so many tables, an hour apart, to come.
+// tables is an availability feed with n future tables, an hour apart.
 func tables(generationSec int64, n int) string {
 	rows := make([]string, n)
 	for i := range rows {
@@ -23,7 +23,7 @@ func tables(generationSec int64, n int) string {
 	return feedOf(generationSec, `"service_availability": [{"availability": [`+strings.Join(rows, ", ")+`]}]`)
 }
 
-// refused runs an import that has to fail with this message, and to write nothing.
+// refused runs an import that must fail with this message and write nothing.
 func (p program) refused(t *testing.T, want string, args ...string) {
 	t.Helper()
 	before := p.everything(t)
@@ -36,7 +36,7 @@ func (p program) refused(t *testing.T, want string, args ...string) {
 	}
 }
 
-// A feed that most likely is a mistake withdraws nothing, unless it is meant.
+// A feed that is most likely a mistake withdraws nothing, unless the operator confirms it.
 func TestImportThatWithdrawsMuch(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		const gen = 1772000000
@@ -83,9 +83,8 @@ func TestImportThatWithdrawsMuch(t *testing.T) {
 	})
 }
 
-// A complete feed of the last one's time is taken if it says the same, and
-// otherwise it is not newer; one of the future is not taken, and a database that
-// has one already finds its way back.
+// A complete feed with the last one's time is accepted only if its content is the same. One from the future is refused, and a database that
+// has accepted one earlier can recover.
 func TestImportGoesByTheTimeOfFeeds(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		now := time.Now().Unix()
@@ -110,7 +109,7 @@ func TestImportGoesByTheTimeOfFeeds(t *testing.T) {
 		}
 		p.ok(t, "import", file(t, "b", tables(now+200, 10))) // a clock may be a little ahead
 
-		// A release before this one took a digit too many.
+		// An earlier release accepted a time with one digit too many.
 		p.tamper(t, "UPDATE feeds SET generation_sec = 17720000000", "UPDATE slots SET generation_sec = 17720000000 WHERE generation_sec > 0")
 		newer := file(t, "c", tables(now+201, 6))
 		p.refused(t, "holdfast feed-reset availability", newer)
@@ -139,8 +138,8 @@ func TestImportGoesByTheTimeOfFeeds(t *testing.T) {
 	})
 }
 
-// An import that was interrupted leaves rows of its time. Another feed of that
-// time would not withdraw them, and so is not taken; the same is run again.
+// An interrupted import leaves rows with its time. Another feed with that time would not withdraw them, so it is refused; the same feed can
+// run again.
 func TestImportAfterAnInterruptedOne(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		const gen = 1772000000
@@ -156,8 +155,7 @@ func TestImportAfterAnInterruptedOne(t *testing.T) {
 	})
 }
 
-// Text in another encoding, and what looks like a member of a feed, are told
-// with their file.
+// The import reports text in another encoding, and what looks like a member of a feed, with the file.
 func TestImportTellsWhatMisleads(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		korean := file(t, "korean.json", strings.Replace(merchantsFeed, "Mapo Bistro", "\xb8\xb6\xc6\xf7", 1))

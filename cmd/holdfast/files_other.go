@@ -2,5 +2,5 @@
 
 package main
 
-// maxFiles is how many files and sockets the system lets us open.
+// maxFiles returns how many files and sockets the system lets us open.
 func maxFiles() int { return 1 << 20 }

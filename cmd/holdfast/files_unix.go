@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// maxFiles is how many files and sockets the system lets us open.
+// maxFiles returns how many files and sockets the system lets us open.
 func maxFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 1<<20 {

@@ -34,13 +34,13 @@ func (cmd *healthCommand) Run(ctx context.Context, c *console) error {
 	}
 	client := http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{ // without a proxy
+		Transport: &http.Transport{ // uses no proxy
 			DisableKeepAlives: true,
-			// Dialing "every address" is dialing this machine.
+			// To dial "every address" is to dial this machine.
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, cmd.Address)
 			},
-			// The certificate is for the server's public name, and nothing secret is said.
+			// The certificate is for the server's public name, and the request has nothing secret.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 		},
 	}

@@ -48,7 +48,7 @@ func TestHealth(t *testing.T) {
 	p.health(t, 0, "healthy\n", "--address", strings.TrimPrefix(s.url, "http://"), "--tls-cert", certFile)
 }
 
-// Who answers late, or something else, is not healthy.
+// A server that answers late, or something else, is not healthy.
 func TestHealthOfSomethingElse(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
@@ -70,7 +70,7 @@ func TestHealthOfSomethingElse(t *testing.T) {
 	must(t, server.Close())
 }
 
-// What Compose starts is confined, and asks itself whether it is well.
+// What Compose starts is confined, and checks its own health.
 func TestComposeIsConfined(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
 	must(t, err)

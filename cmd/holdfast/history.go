@@ -31,7 +31,7 @@ func (cmd *historyCommand) Run(ctx context.Context, s *settings, c *console) (er
 	return showHistory(ctx, db, cmd, c.out)
 }
 
-// change is one event of a booking as it is shown.
+// change is one event of a booking, as the command shows it.
 type change struct {
 	Version int             `json:"version"`
 	At      time.Time       `json:"at"` // by the merchant's clock
@@ -87,7 +87,7 @@ func showHistory(ctx context.Context, db *storage.DB, cmd *historyCommand, out i
 	return list.print(out)
 }
 
-// change adds a line for each member that has changed.
+// change adds a line for each changed member.
 func (t *table) change(c change, loc *time.Location) error {
 	var before, after map[string]json.RawMessage
 	if err := errors.Join(json.Unmarshal(c.Before, &before), json.Unmarshal(c.After, &after)); err != nil {
@@ -115,8 +115,8 @@ func (c change) who() string {
 	return string(c.Actor)
 }
 
-// shown is a member's value as people read it: times by the merchant's clock, and
-// of what the visit occupies where and when.
+// shown returns a member's value for people: times by the merchant's clock, and where and when the visit
+// occupies something.
 func shown(name string, value json.RawMessage, loc *time.Location) string {
 	var sec int64
 	var text string

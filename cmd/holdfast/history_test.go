@@ -12,8 +12,8 @@ import (
 	"holdfast/booking"
 )
 
-// The history of a booking says who did what: the guest, the desk with which key,
-// the operator, the clock; and before and after, without what is personal.
+// The history of a booking says who did what (the guest, the desk with its key, the operator, the clock), and the members before and after
+// without personal data.
 func TestBookingHistory(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))
@@ -86,7 +86,7 @@ func inOneLine(t *testing.T, text json.RawMessage) string {
 	return string(out)
 }
 
-// Keys are listed by their ids, replaced and ended; what is listed is never a key.
+// Keys are listed by their ids, replaced and revoked; the list never shows a key itself.
 func TestKeys(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))

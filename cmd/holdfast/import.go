@@ -47,7 +47,7 @@ func (cmd *importCommand) Run(ctx context.Context, s *settings, c *console) (err
 	if err := i.Load(ctx, cmd.Files); err != nil {
 		return err
 	}
-	// A catalogue may have banned somebody whom this one does not name any more.
+	// The previous catalogue may have banned somebody whom this one no longer names.
 	err = db.Wipe(ctx, false)
 	if errors.Is(err, storage.ErrNotWiped) {
 		fmt.Fprintln(c.err, "imported, but what it replaced:", err)

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// most is what an import may take at any time, in MiB, of any file. The real
-// program is measured: the race detector's is several times as large.
+// mostOfImport is how much memory, in MiB, an import of any file may ever use. The test measures the real program, because the race
+// detector's takes several times as much.
 const mostOfImport = 256
 
-// imported is what an import came to.
+// imported is the result of an import.
 type imported struct {
 	exit   int
 	err    string
@@ -32,8 +32,7 @@ type imported struct {
 
 var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// importFile runs the program on a file and watches its memory. stop, if not 0,
-// is when it is told to end.
+// importFile runs the program on a file and watches its memory. stop, if not 0, is when to interrupt it.
 func importFile(t *testing.T, binary, database, path string, stop time.Duration) (r imported) {
 	t.Helper()
 	var errs bytes.Buffer
@@ -73,7 +72,7 @@ func importFile(t *testing.T, binary, database, path string, stop time.Duration)
 	}
 }
 
-// squeezed is a gzip file of this text with a filling in it, so many times.
+// squeezed is a gzip file of this text with the filling repeated in it.
 func squeezed(t *testing.T, before, filling string, times int, after string) []byte {
 	t.Helper()
 	member := func(text string) []byte {
@@ -90,8 +89,7 @@ func squeezed(t *testing.T, before, filling string, times int, after string) []b
 	return append(file, member(after)...)
 }
 
-// Whatever is imported, the program's memory is bounded: by what a file says, not
-// by what it makes of little.
+// Whatever is imported, the program's memory is bounded, even if a small file expands to a lot.
 func TestImportMemory(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "holdfast")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".")

@@ -30,8 +30,7 @@ func TestImportCatalogue(t *testing.T) {
 	})
 }
 
-// Everything that is wrong is told at once, each with its path, and nothing is
-// written, of other files neither.
+// The import reports everything that is wrong at once, each with its path, and writes nothing, not even from other files.
 func TestImportOfWrongFiles(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		wrong := file(t, "wrong.yaml", `
@@ -215,8 +214,7 @@ func TestImportOfNewerAndOlderFeeds(t *testing.T) {
 	})
 }
 
-// A clinic's interval cannot change under visits that are still to come: they
-// are named.
+// A clinic's interval cannot change while it has future visits, which the import names.
 func TestImportOfAnotherInterval(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// permitted says which of our packages each of our packages may import: the
-// picture in docs/architecture.md. A new package needs a line here.
+// permitted says which of our packages each of our packages may import. It is the picture in docs/architecture.md. A new package needs a
+// line here.
 var permitted = map[string][]string{
 	"holdfast/inventory":           {},
 	"holdfast/idempotency":         {},
@@ -38,7 +38,7 @@ var permitted = map[string][]string{
 	},
 }
 
-// only says where a large library may be imported, by the start of its path.
+// only says which of our packages may import a large library, by the start of its path.
 var only = map[string][]string{
 	"gorm.io/":                   {"holdfast/storage"},
 	"github.com/jackc/":          {"holdfast/storage", "holdfast/storage/storagetest"},

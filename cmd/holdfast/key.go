@@ -69,7 +69,7 @@ func (cmd *keyListCommand) Run(ctx context.Context, s *settings, c *console) (er
 	return list.print(c.out)
 }
 
-// moment is a time for people, in UTC, or nothing.
+// moment returns a time for people, in UTC; "" for 0.
 func moment(sec int64) string {
 	if sec == 0 {
 		return "-"

@@ -1,7 +1,6 @@
-// Command holdfast is the booking server and everything around it: one binary
-// that serves both channels, loads catalogues and feeds, lists who is coming,
-// and checks that no promise is broken. This package reads the settings, wires
-// the packages together and stops them cleanly; it decides nothing.
+// Command holdfast is the booking server and everything around it: one binary that serves both channels,
+// loads catalogues and feeds, lists who is coming, and checks that no promise is broken. This package reads
+// the settings, wires the packages together and stops them cleanly; it decides nothing.
 package main
 
 import (
@@ -60,15 +59,14 @@ type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Demonstrate everything on a fresh database: book, retry, compete, move, refuse, verify."`
 }
 
-// console is where a command writes: answers to out, all else to err.
+// console is where a command writes: results to out, everything else to err.
 type console struct {
 	out io.Writer
 	err io.Writer
 	log *slog.Logger
 }
 
-// progress returns what tells a line of how far something is, at most once a
-// second.
+// progress returns a function that prints a line of progress at most once a second.
 func (c *console) progress() func(format string, args ...any) {
 	said := time.Now()
 	return func(format string, args ...any) {
@@ -79,11 +77,10 @@ func (c *console) progress() func(format string, args ...any) {
 	}
 }
 
-// operator is who gives the commands here.
+// operator is who gives the commands of this program.
 var operator = booking.By{Actor: booking.ByOperator}
 
-// run is the program; main adds signals, and tests call it as it is. It returns
-// the exit status.
+// run is the program. main adds signals; tests call run directly. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var cli commands
 	status := -1
@@ -126,7 +123,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// exitStatus is an error that has been told already.
+// exitStatus is an error that has been printed already.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -136,15 +133,15 @@ func (s *settings) open(ctx context.Context) (*storage.DB, error) {
 	return storage.Open(ctx, s.Database, s.options())
 }
 
-// options are those of every command that opens the database.
+// options returns the options with which every command opens the database.
 func (s *settings) options() storage.Options {
 	return storage.Options{Wait: s.DatabaseWait, Warn: func(message string) { s.log.Warn("database", "message", message) }}
 }
 
-// newService is the booking service with the real time and real ids.
+// newService returns the booking service with the real time and real ids.
 func newService(db *storage.DB) *booking.Service {
 	return &booking.Service{Store: db, Now: time.Now, NewID: func() uuid.UUID { return uuid.Must(uuid.NewV7()) }}
 }
 
-// closing closes the database and keeps the error, if there is none before it.
+// closing closes the database and adds the error of that to err.
 func closing(db *storage.DB, err *error) { *err = errors.Join(*err, db.Close()) }

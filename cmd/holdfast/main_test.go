@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, setting := range os.Environ() { // whatever this machine is set to
+	for _, setting := range os.Environ() { // ignore this machine's settings
 		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "HOLDFAST_") || strings.HasPrefix(name, "OTEL_") {
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)
@@ -47,7 +47,7 @@ type program struct {
 
 func (p program) onSQLite() bool { return !strings.HasPrefix(p.database, "postgres") }
 
-// result is what a run of the program came to.
+// result is the result of a run of the program.
 type result struct {
 	status   int
 	out, err string
@@ -82,7 +82,7 @@ func (p program) ok(t *testing.T, args ...string) string {
 	return r.out
 }
 
-// open opens the program's database past the program.
+// open opens the program's database without the program.
 func (p program) open(t *testing.T) *storage.DB {
 	t.Helper()
 	return storagetest.Open(t, p.database, storage.Options{Limit: time.Minute})
@@ -145,8 +145,7 @@ const (
 		{"merchant_id": "bistro", "service_id": "dinner", "start_sec": 1772445600, "duration_sec": 3600, "spots_total": 9, "spots_open": 3}]}]}`
 )
 
-// When it is in these tests where the program does not say: 08:00 in Seoul on
-// Monday, 2 March 2026.
+// The time in these tests unless the program uses the real one: 08:00 in Seoul on Monday, 2 March 2026.
 var eight = time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
 
 // at is hh:mm of that day in Seoul, in Unix seconds.
@@ -154,7 +153,7 @@ func at(hh, mm int) int64 {
 	return eight.Add(time.Duration(hh-8)*time.Hour + time.Duration(mm)*time.Minute).Unix()
 }
 
-// ahead is that hour in Seoul, a month from now: a server goes by the real time.
+// ahead is that hour in Seoul, a month from now, because a server uses the real time.
 func ahead(hour int) int64 {
 	day := time.Now().Truncate(24 * time.Hour) // 09:00 in Seoul
 	return day.Add(30*24*time.Hour + time.Duration(hour-9)*time.Hour).Unix()
@@ -293,7 +292,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// The demo tells its story and leaves nothing behind.
+// The demo runs and leaves nothing behind.
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -319,7 +318,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// A demo that serves on does so until it is told to stop.
+// A demo that keeps serving does so until it is stopped.
 func TestDemoServesOn(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, stop := context.WithCancel(t.Context())
@@ -336,7 +335,7 @@ func TestDemoServesOn(t *testing.T) {
 	}
 }
 
-// A port that somebody has taken is told as such.
+// The error for a port in use says so.
 func TestAddressTaken(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		s := p.serve(t)

@@ -20,8 +20,8 @@ import (
 	"holdfast/traces"
 )
 
-// metrics are what an operator can watch. No label holds anything that a caller
-// made up: routes, status codes and causes are lists of ours.
+// metrics are what an operator can watch. No label has anything that a caller made up: routes, status codes
+// and causes come from lists of ours.
 type metrics struct {
 	registry *prometheus.Registry
 	counters *edge.Counters
@@ -84,14 +84,14 @@ func (m *metrics) watch(db *storage.DB) error {
 	return nil
 }
 
-// committed notes one transaction of operations.
+// committed counts one transaction of operations.
 func (m *metrics) committed(b storage.Batch) {
 	m.batch.Observe(float64(b.Size))
 	m.wait.Observe(b.Waited.Seconds())
 	m.commit.Observe(b.Took.Seconds())
 }
 
-// observe notes one answer.
+// observe counts one answer.
 func (m *metrics) observe(a edge.Answer) {
 	cause := a.Cause
 	if cause == "" {
@@ -101,7 +101,7 @@ func (m *metrics) observe(a edge.Answer) {
 	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
 }
 
-// connectionCounts are the counts of a listener, as metrics.
+// connectionCounts exports the counts of a listener.
 type connectionCounts struct{ of *edge.Listener }
 
 var (
@@ -143,8 +143,8 @@ func (c spanCounts) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(droppedSpans, prometheus.CounterValue, float64(dropped))
 }
 
-// health is what is asked for when metrics are: whether the server is ready, how far
-// standbys are behind, and how full the queue is.
+// health collects, whenever somebody asks for metrics, whether the server is ready, how far standbys are
+// behind, and how full the queue is.
 type health struct {
 	ready *readiness
 	db    *storage.DB
@@ -166,8 +166,7 @@ func (h *health) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What the database does not say now is left
-// out.
+// Collect implements prometheus.Collector. It leaves out what the database does not say at the moment.
 func (h *health) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*readyWithin)
 	defer cancel()
@@ -193,17 +192,16 @@ func (h *health) Collect(out chan<- prometheus.Metric) {
 	gauge(waitingDesc, yes(standbys.Waiting))
 }
 
-// How many connections there are to the internal address at most, and how long a
-// profile or a trace may be.
+// Bounds of the internal address: connections at most, and how long a profile or a trace may be.
 const (
 	internalConnections = 32
 	longestProfile      = 30 * time.Second
 )
 
-// brief refuses a profile that is to take longer than that.
+// brief refuses a profile that would take longer than that.
 func brief(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if sec, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && !(sec <= longestProfile.Seconds()) { // NaN is not either
+		if sec, err := strconv.ParseFloat(r.FormValue("seconds"), 64); err == nil && !(sec <= longestProfile.Seconds()) { // refuses NaN, too
 			http.Error(w, fmt.Sprintf("seconds must be at most %v", longestProfile.Seconds()), http.StatusBadRequest)
 			return
 		}
@@ -211,8 +209,8 @@ func brief(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serveInternal serves what operators ask, on an address of its own that is not for the
-// world, until the context ends.
+// serveInternal serves operators, on an address of its own that is not for the world, until the context
+// ends.
 func serveInternal(ctx context.Context, listener net.Listener, m *metrics, ready *readiness, i info, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -220,7 +218,7 @@ func serveInternal(ctx context.Context, listener net.Listener, m *metrics, ready
 	mux.HandleFunc("GET /info", i.serve)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", brief(pprof.Index))
-	// Not pprof.Cmdline: arguments may have credentials in them.
+	// Not pprof.Cmdline, because arguments may contain credentials.
 	mux.HandleFunc("GET /debug/pprof/profile", brief(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", brief(pprof.Trace))
@@ -228,7 +226,7 @@ func serveInternal(ctx context.Context, listener net.Listener, m *metrics, ready
 	srv := &http.Server{
 		Handler: mux, ConnState: limited.ConnState,
 		ReadHeaderTimeout: 3 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		// The first ends also what is profiled; pprof adds that to the second by itself.
+		// The read timeout also ends profiles; pprof extends the write timeout by itself.
 		ReadTimeout: longestProfile + time.Second, WriteTimeout: 5 * time.Second,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

@@ -15,7 +15,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// What is watched is served, and has no label that a caller made up.
+// The metrics are served, and no label has anything that a caller made up.
 func TestMetrics(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db storagetest.Database) {
 		m := newMetrics()

@@ -9,7 +9,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// everything is the whole database, but for what an import may always change.
+// everything returns the whole database, except what an import may always change.
 func (p program) everything(t *testing.T) map[string]string {
 	t.Helper()
 	dump, err := storagetest.DumpAll(p.database)
@@ -19,8 +19,7 @@ func (p program) everything(t *testing.T) map[string]string {
 	return dump
 }
 
-// A dry run tells what the import then does, and writes nothing. The visits that
-// are affected are told by both.
+// A dry run shows what the import then does, and writes nothing. Both list the affected visits.
 func TestImportDryRun(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))
@@ -63,7 +62,7 @@ func TestImportDryRun(t *testing.T) {
 		}
 		p.ok(t, "verify")
 
-		// What would be refused is told with everything else.
+		// It shows refusals together with everything else.
 		r := p.run(t, "import", "--dry-run", file(t, "c", strings.Replace(catalogue2, "interval_minutes: 30", "interval_minutes: 20", 1)))
 		if r.status != 1 || !strings.Contains(r.out, "interval: 1800 s → 1200 s") || !strings.Contains(r.err, john.ScheduleID) || !strings.Contains(r.err, "interval") {
 			t.Errorf("exit status %d\n%s%s", r.status, r.out, r.err)

@@ -8,9 +8,8 @@ import (
 	"testing"
 )
 
-// TestMetricsHaveNothingPersonal asks a server that has served a guest, and
-// refused strangers who put words everywhere, for all that it tells operators:
-// metrics and every profile. Both are without credentials.
+// TestMetricsHaveNothingPersonal asks a server that has served a guest, and refused strangers who put words everywhere, for everything that
+// it shows operators: metrics and every profile. Both need no credentials.
 func TestMetricsHaveNothingPersonal(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		const bird = "Kanarienvogel"

@@ -21,8 +21,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// The documents are tested, so that none can go stale: the sessions run as a reader would run
-// them, and whatever a document names has to exist.
+// The documents are tested, so that they cannot become outdated: the sessions run as a reader would run them, and whatever a document names
+// must exist.
 
 // root is the top of the source tree.
 const root = "../.."
@@ -152,8 +152,8 @@ func writeSession(t *testing.T, name string, answers []string) {
 	must(t, os.WriteFile(filepath.Join(root, name), []byte(strings.Join(lines, "\n")), 0o600))
 }
 
-// hold runs the session, with something before it, in a copy of the part of the source tree that
-// it needs, on a free port. It returns what each command printed, standard error too.
+// hold runs the session after before, in a copy of the part of the source tree that it needs, on a free port. It returns what each command
+// printed, including standard error.
 func hold(t *testing.T, before string, steps []step, binary, database string) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -163,7 +163,7 @@ func hold(t *testing.T, before string, steps []step, binary, database string) []
 
 	address := freeAddress(t)
 	const mark = "-- end of an answer --"
-	// Whatever becomes of the session, its server ends with it.
+	// However the session ends, its server ends with it.
 	script := "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + before
 	for _, s := range steps {
 		script += strings.ReplaceAll(s.command, sessionAddress, address) + "\nprintf '%s\\n' '" + mark + "'\n"
@@ -208,9 +208,8 @@ var (
 	keyID     = regexp.MustCompile(`\bkey [0-9a-f]{12}\b`)
 )
 
-// plainer takes out of answers what differs by nature from one run to the next,
-// and gives ids numbers in the order in which they come up: that two answers
-// have the same one still shows. The ids of the catalogue stay.
+// plainer removes from answers what naturally differs between runs, and numbers ids in the order in which they occur, so that equal ones still
+// show. Ids of the catalogue stay.
 type plainer map[string]string
 
 func (p plainer) plain(answer, catalogue string) string {

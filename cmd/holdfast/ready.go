@@ -18,7 +18,7 @@ import (
 	"holdfast/storage"
 )
 
-// readiness says whether the server should be sent requests.
+// readiness says whether to send the server requests.
 type readiness struct {
 	db       *storage.DB
 	stopping atomic.Bool
@@ -29,9 +29,8 @@ const readyWithin = 2 * time.Second
 
 var errStopping = errors.New("the server is stopping")
 
-// check returns why not, or nil: the server is stopping, the database takes no
-// bookings, or every COMMIT would wait for a standby that is not there. The schema is
-// up to date, or the server would not have started.
+// check returns why not, or nil: the server is stopping, the database takes no bookings, or every COMMIT
+// would wait for a standby that is missing. The schema is up to date, or the server would not have started.
 func (r *readiness) check(ctx context.Context) error {
 	if r.stopping.Load() {
 		return errStopping
@@ -57,7 +56,7 @@ func (r *readiness) serve(w http.ResponseWriter, request *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// info is what /info shows: which program this is, and with which settings.
+// info is what /info shows: which program this is, and its settings.
 type info struct {
 	Version   string            `json:"version"`
 	Revision  string            `json:"revision,omitempty"`
@@ -66,7 +65,7 @@ type info struct {
 	Settings  map[string]string `json:"settings"`
 }
 
-// newInfo reads the settings off the command line's parser.
+// newInfo takes the settings from the command line's parser.
 func newInfo(parsed *kong.Context, started time.Time) info {
 	i := info{Version: "unknown", Go: runtime.Version(), StartedAt: started.UTC(), Settings: map[string]string{}}
 	if build, ok := debug.ReadBuildInfo(); ok {
@@ -88,7 +87,7 @@ func newInfo(parsed *kong.Context, started time.Time) info {
 	return i
 }
 
-// shownSetting is a setting as others may see it.
+// shownSetting returns a setting as others may see it.
 func shownSetting(name, value string) string {
 	switch name {
 	case "google-credentials", "otlp-headers":
@@ -101,8 +100,8 @@ func shownSetting(name, value string) string {
 	return value
 }
 
-// shownDatabase is the name of a database without its password, wherever that stands in
-// a URL. One that cannot be read is not shown at all.
+// shownDatabase returns the name of a database without its password, wherever in a URL that is. It shows
+// nothing of a name that it cannot parse.
 func shownDatabase(target string) string {
 	if !strings.Contains(target, "://") {
 		return target
@@ -126,5 +125,5 @@ func (i info) serve(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(i) // whoever asked has gone
+	_ = e.Encode(i) // an error means that whoever asked has gone
 }

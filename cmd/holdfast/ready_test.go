@@ -31,8 +31,7 @@ func (s *serving) ask(t *testing.T, path string) (status int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// A server is ready while it can take bookings, says so no longer once it is told to
-// stop, and serves on for as long as it is to drain.
+// A server is ready while it can take bookings. Once it is stopping it says that it is not, and keeps serving until it has drained.
 func TestReady(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		s := p.serve(t, "--internal-address", "127.0.0.1:0", "--drain", "2s", "--google-credentials", "google:s3cret-word")
@@ -102,7 +101,7 @@ func TestNotReady(t *testing.T) {
 
 var metricName = regexp.MustCompile(`\bholdfast_[a-z_]+`)
 
-// Alerts and the dashboard ask for nothing that there is not.
+// Alerts and the dashboard use only metrics that exist.
 func TestDeployNamesWhatExists(t *testing.T) {
 	m := newMetrics()
 	m.registry.MustRegister(&secrets{}, &health{}, connectionCounts{})
@@ -163,7 +162,7 @@ func TestDeployedTimerHasKnownFlags(t *testing.T) {
 	}
 }
 
-// What systemd and Kubernetes start has the flags that serve knows.
+// systemd and Kubernetes start serve with flags that it knows.
 func TestDeployHasKnownFlags(t *testing.T) {
 	for _, path := range []string{"systemd/holdfast.service", "kubernetes/holdfast.yaml"} {
 		text, err := os.ReadFile(filepath.Join(root, "deploy", path))

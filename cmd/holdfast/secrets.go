@@ -16,9 +16,8 @@ import (
 	"holdfast/api/google"
 )
 
-// secrets are what the server proves who it is with, and what its callers do:
-// the certificate and Google's credentials. Those from files can be replaced
-// while it serves.
+// secrets are the server's certificate and Google's credentials. Those from files can be replaced while it
+// serves.
 type secrets struct {
 	credentialsFile   string // "" if they came from a setting
 	certFile, keyFile string // "" for plain HTTP
@@ -28,7 +27,7 @@ type secrets struct {
 	certificate atomic.Pointer[tls.Certificate]
 }
 
-// newSecrets reads all of them; at start each has to be good.
+// newSecrets reads all of them. At the start each must be valid.
 func newSecrets(cmd *serveCommand, log *slog.Logger) (*secrets, error) {
 	s := &secrets{credentialsFile: cmd.GoogleCredentialsFile, certFile: cmd.TLSCert, keyFile: cmd.TLSKey, log: log, credentials: google.NewCredentials()}
 	all, err := google.ParseCredentials(cmd.GoogleCredentials)
@@ -45,7 +44,7 @@ func newSecrets(cmd *serveCommand, log *slog.Logger) (*secrets, error) {
 	return s, nil
 }
 
-// readCredentials reads the file, or changes nothing.
+// readCredentials reads the file. On an error it changes nothing.
 func (s *secrets) readCredentials() error {
 	if s.credentialsFile == "" {
 		return nil
@@ -71,7 +70,7 @@ func (s *secrets) replaceCredentials(all []google.Credential) {
 	}
 }
 
-// readCertificate reads certificate and key, or changes nothing.
+// readCertificate reads certificate and key. On an error it changes nothing.
 func (s *secrets) readCertificate() error {
 	if s.certFile == "" {
 		return nil
@@ -84,8 +83,7 @@ func (s *secrets) readCertificate() error {
 	return nil
 }
 
-// tlsConfig is nil for plain HTTP. Each handshake gets the certificate as it is
-// then.
+// tlsConfig returns nil for plain HTTP. Each handshake gets the current certificate.
 func (s *secrets) tlsConfig() *tls.Config {
 	if s.certFile == "" {
 		return nil
@@ -96,9 +94,8 @@ func (s *secrets) tlsConfig() *tls.Config {
 	}
 }
 
-// watch reads the files again with every signal, and reminds of what expires once
-// a day, until the context ends. What cannot be read, or is wrong, stays as it
-// was.
+// watch reads the files again on every signal, and once a day warns of what is about to expire, until the
+// context ends. If a file is unreadable or wrong, the old secrets stay.
 func (s *secrets) watch(ctx context.Context, again <-chan os.Signal) {
 	day := time.NewTicker(24 * time.Hour)
 	defer day.Stop()
@@ -131,10 +128,10 @@ func (s *secrets) reload() {
 	}
 }
 
-// deadline is something that ends at a time.
+// deadline is the time at which a secret expires.
 type deadline struct {
 	what string
-	pair int // which of Google's, from 1; 0: it is none of those
+	pair int // which of Google's pairs, from 1; 0: another secret
 	at   time.Time
 }
 
@@ -151,7 +148,7 @@ func (s *secrets) deadlines() []deadline {
 	return all
 }
 
-// daysLeft until the time; below zero when it has passed.
+// daysLeft returns the days until the deadline, below zero once it has passed.
 func (e deadline) daysLeft(now time.Time) float64 { return e.at.Sub(now).Hours() / 24 }
 
 // remindDays is how many days before something expires the log begins to say so.

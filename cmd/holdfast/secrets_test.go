@@ -167,7 +167,7 @@ func TestCredentialsFileRefused(t *testing.T) {
 	}
 }
 
-// What expires is told a month before, and is a metric always.
+// The log warns a month before something expires, and there is always a metric.
 func TestReminders(t *testing.T) {
 	now := time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)
 	day := func(n int) time.Time { return now.Add(time.Duration(n) * 24 * time.Hour) }
@@ -310,8 +310,8 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// A real server refuses who fails too often, believes no X-Forwarded-For that is
-// not of its proxies, and Google behind the same address does not notice.
+// A real server refuses callers who fail too often and trusts only its proxies' X-Forwarded-For, and Google behind the same address does not
+// notice.
 func TestFailedAttemptsOfServe(t *testing.T) {
 	for _, c := range []struct {
 		name   string

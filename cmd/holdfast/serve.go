@@ -47,9 +47,9 @@ type serveCommand struct {
 	TracesSamplerArg      float64       `env:"OTEL_TRACES_SAMPLER_ARG" default:"1" help:"The part of requests, from 0 to 1, that the samplers with traceidratio choose. (${default})"`
 }
 
-// Of the server's heap little lives long, so collecting it seldom is cheap: it may
-// grow to five times what lives, but the whole to 112 MiB at most before it is
-// collected as often as must be. GOGC and GOMEMLIMIT say otherwise.
+// Little of the server's heap lives long, so rare collections save time. The heap may grow to five times its
+// live part, but from 112 MiB of memory on Go collects as often as necessary. GOGC and GOMEMLIMIT override
+// this.
 const (
 	heapGrowth  = 400       // percent
 	memoryLimit = 112 << 20 // bytes
@@ -64,8 +64,7 @@ func collectSeldom() {
 	}
 }
 
-// Run serves until the context ends, then answers what it has accepted and
-// stops.
+// Run serves until the context ends. Then it answers accepted requests and stops.
 func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parsed *kong.Context) (err error) {
 	collectSeldom()
 	hangups := make(chan os.Signal, 1)
@@ -128,13 +127,13 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
-	// Half of what the system lets us open is for the database and everything else.
+	// Half of the files that the system lets us open are for the database and everything else.
 	most := min(maxConnections, maxFiles()/2)
 	limits := edge.Limits{Most: most, Reserved: most / 8, Each: min(maxConnectionsEach, most/4), Trusted: proxies}
 	limited := edge.Listen(listener, limits, c.log)
 	srv.ConnState, srv.ConnContext = limited.ConnState, limited.ConnContext
 	watched.registry.MustRegister(connectionCounts{limited})
-	// What runs beside the server ends with it.
+	// Everything that runs beside the server ends with it.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer func() { stop(); running.Wait() }()
@@ -202,16 +201,15 @@ func (cmd *serveCommand) check() error {
 	return errors.Join(errs...)
 }
 
-// How many connections are open at most: in all, of which an eighth is for Google
-// alone, and of one address without anybody's credentials on them. Each costs some
-// 20 kB, or 50 kB with TLS.
+// How many connections may be open: in all, of which an eighth is reserved for Google, and from one address
+// without credentials. Each costs about 20 kB, or 50 kB with TLS.
 const (
 	maxConnections     = 2048
 	maxConnectionsEach = 256
 )
 
-// How often one address may show wrong credentials: so many at once, and one more
-// in every such time.
+// How often one address may show wrong credentials: failuresAtOnce times at once, and once more every
+// failuresEvery.
 const (
 	failuresAtOnce = 60
 	failuresEvery  = time.Second
@@ -234,8 +232,8 @@ func networks(texts []string) ([]*net.IPNet, error) {
 	return all, nil
 }
 
-// newServer is the HTTP server with the limits that we ship: slow callers and
-// large headers cost us little.
+// newServer returns the HTTP server with the limits that we ship, so that slow callers and large headers cost
+// us little.
 func newServer(config api.Config) *http.Server {
 	return &http.Server{
 		Handler:           breaking(api.New(config)),
@@ -245,8 +243,8 @@ func newServer(config api.Config) *http.Server {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
-		// A stream costs as much as a connection, and what is sent on it before it is read
-		// is ours to keep.
+		// A stream costs as much as a connection, and we must buffer what arrives on it before
+		// somebody reads it.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 32, MaxReadFrameSize: 16 << 10,
 			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
@@ -255,8 +253,8 @@ func newServer(config api.Config) *http.Server {
 	}
 }
 
-// sweepEvery is how often lapsed leases are tidied away, for which nobody waits,
-// and bookings declined that nobody has confirmed.
+// sweepEvery is how often the server removes lapsed leases, for which nobody waits, and declines bookings that
+// nobody has confirmed.
 const sweepEvery = time.Minute
 
 func sweep(ctx context.Context, service *booking.Service, declineAfter time.Duration, log *slog.Logger) {
@@ -268,7 +266,7 @@ func sweep(ctx context.Context, service *booking.Service, declineAfter time.Dura
 		}
 		leases, err := service.Sweep(ctx)
 		declined, err2 := service.DeclineOverdue(ctx, declineAfter)
-		_, err3 := service.NormalizeNumbers(ctx, nil) // of servers of earlier releases that still run
+		_, err3 := service.NormalizeNumbers(ctx, nil) // servers of earlier releases may still run
 		if err := errors.Join(err, err2, err3); err != nil && ctx.Err() == nil {
 			log.Warn("sweep", "error", err.Error())
 		}
@@ -278,12 +276,12 @@ func sweep(ctx context.Context, service *booking.Service, declineAfter time.Dura
 	}
 }
 
-// indexEvery is how often it is looked for charts that are new or have changed. A
-// search finds those too, one by one.
+// indexEvery is how often the server looks for charts that are new or have changed. Searches find those too,
+// one by one.
 const indexEvery = 2 * time.Second
 
-// index makes charts searchable by their index, also all those of a database that
-// had none. A tenth of the time is for that, the rest for bookings.
+// index indexes charts for the search, including all those of a database that had no index. It uses a tenth
+// of the time, and leaves the rest to bookings.
 func index(ctx context.Context, service *booking.Service, log *slog.Logger) {
 	for {
 		started := time.Now()
@@ -303,8 +301,8 @@ func index(ctx context.Context, service *booking.Service, log *slog.Logger) {
 	}
 }
 
-// tidyNumbers puts in order what servers of earlier releases have left of telephone
-// numbers. What it does not finish, the sweep does.
+// tidyNumbers normalizes telephone numbers that servers of earlier releases have left. The sweep finishes what
+// it does not.
 func tidyNumbers(ctx context.Context, service *booking.Service, log *slog.Logger) {
 	done, err := service.NormalizeNumbers(ctx, nil)
 	moved, err2 := service.StrayVisits(ctx)
@@ -316,12 +314,11 @@ func tidyNumbers(ctx context.Context, service *booking.Service, log *slog.Logger
 	}
 }
 
-// stopWithin is how long accepted requests may still take after we are told to
-// stop.
+// stopWithin is how long accepted requests may still take once we are stopping.
 const stopWithin = 10 * time.Second
 
-// serve serves until ctx ends. Then it is no longer ready, goes on for drain, so that
-// whoever asks for that sends requests elsewhere, and finishes what was accepted.
+// serve serves until ctx ends. Then it reports that it is not ready, keeps serving for drain, so that load
+// balancers send requests elsewhere, and finishes accepted requests.
 func serve(ctx context.Context, srv *http.Server, listener net.Listener, ready *readiness, drain time.Duration, log *slog.Logger) error {
 	stopped := make(chan error, 1)
 	go func() {

@@ -113,8 +113,7 @@ func TestImportWhileServing(t *testing.T) {
 	})
 }
 
-// A request that was accepted before the server is told to stop is answered,
-// and what it answered is kept.
+// A request that was accepted before the server stops is answered, and its result is stored.
 func TestStopAnswersWhatWasAccepted(t *testing.T) {
 	each(t, func(t *testing.T, p program) {
 		p.ok(t, "import", file(t, "c", catalogue2))
@@ -189,7 +188,7 @@ func TestCredentialsOfServe(t *testing.T) {
 	})
 }
 
-// A database that others can read is told at the start; one that we made is not.
+// The server warns at the start about a database that others can read, but not about one that it made itself.
 func TestExposedDatabaseIsTold(t *testing.T) {
 	p := program{database: filepath.Join(t.TempDir(), "new.db")}
 	for _, c := range []struct {

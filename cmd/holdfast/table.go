@@ -7,12 +7,11 @@ import (
 	"holdfast/letters"
 )
 
-// table is what a command prints for people, a line of cells each. What people
-// typed can neither break it nor move the cursor, and Korean letters, which take
-// two columns each, stay in theirs.
+// table is what a command prints for people, in lines of cells. Text that people typed can neither break it nor
+// move the cursor, and Korean letters, which take two columns each, stay aligned.
 type table struct{ lines [][]string }
 
-// row adds a line. An empty cell is shown as a dash.
+// row adds a line. It shows an empty cell as a dash.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
 		if cells[i] = letters.Shown(c); cells[i] == "" {
@@ -29,7 +28,7 @@ func (t *table) flush(w io.Writer) error {
 	return err
 }
 
-// print writes all lines. The last cell of a line is as long as it is.
+// print writes all lines. It does not pad the last cell of a line.
 func (t *table) print(w io.Writer) error {
 	var widths []int
 	for _, cells := range t.lines {

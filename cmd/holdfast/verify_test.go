@@ -25,7 +25,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// tamper changes the database past everything that protects it.
+// tamper changes the database around everything that protects it.
 func (p program) tamper(t *testing.T, statements ...string) {
 	t.Helper()
 	driver, free := "sqlite", []string{"PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"}
@@ -45,8 +45,7 @@ func (p program) tamper(t *testing.T, statements ...string) {
 	}
 }
 
-// Each invariant is broken by hand, and only that one is told as broken, with
-// the row.
+// The test breaks each invariant by hand, and verify must report only that one, with the row.
 func TestVerifyFindsTampering(t *testing.T) {
 	const (
 		// The visits that everything makes.

@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// client is one of those who book, change and look at the same time.
+// client is one of the concurrent clients that book, change and look.
 type client struct {
 	r    *round
 	n    int
 	rng  *rand.Rand
 	made int
-	via  int // the server that the client sends what is new to, counted from 1; 0 is any
+	via  int // the server for the client's new requests, counted from 1; 0 is any
 
 	own   []*visit
-	again []*asked // refused, to be asked again with the same token
+	again []*asked // refused operations to repeat with the same token
 }
 
 // visit is a booking that the client has, and may change.
 type visit struct {
-	by   *asked // that made it
+	by   *asked // the operation that made it
 	id   string
 	at   place
-	lane int // of its service: Google's calls know no other
+	lane int // of its service, the only one that Google's calls know
 }
 
-// asked is an operation that makes a booking and how it is asked for.
+// asked is an operation that makes a booking, and its request.
 type asked struct {
 	op    string
 	deed  deed
@@ -59,7 +59,7 @@ func (c *client) try(ctx context.Context, rec record, req request) answer {
 }
 
 func (c *client) one(ctx context.Context) {
-	const many = 8 // visits: then it is time to give some up
+	const many = 8 // visits, from which on the client gives some up
 	n := c.rng.IntN(100)
 	switch {
 	case len(c.own) >= many && n < 60:
@@ -85,8 +85,8 @@ func (c *client) one(ctx context.Context) {
 	}
 }
 
-// cut asks for a visit of the stylist, whom all clients want at once. Half of those who
-// get one give it up again, so that there is something to be had.
+// cut asks for a visit of the stylist, whom all clients want at once. Half of those who get one give it up
+// again, so that something is free.
 func (c *client) cut(ctx context.Context) {
 	got := c.r.caller.send(ctx, c.via, create, stylistRequest(c.r.n, c.rng.IntN(stylistRows), c.name()))
 	switch {
@@ -140,8 +140,8 @@ func (a *asked) request(round int) request {
 	return createRequest(round, a.op, user, a.to, a.lease)
 }
 
-// ask tries until it knows. Its token makes each try the same operation, so that
-// one which is still on its way does nothing that another has not done.
+// ask tries until it knows the outcome. The token makes each try the same operation, so a try that is still on
+// its way does nothing that another has not done.
 func (c *client) ask(ctx context.Context, a *asked) {
 	got := c.persist(ctx, func() answer {
 		return c.try(ctx, a.record(), a.request(c.r.n))
@@ -154,8 +154,8 @@ func (c *client) ask(ctx context.Context, a *asked) {
 	}
 }
 
-// persist repeats what came to nothing known, a few times: what is not known then
-// is asked again at the end of the round.
+// persist repeats a request with an unknown outcome a few times. If it is still unknown then, the request is
+// repeated at the end of the round.
 func (c *client) persist(ctx context.Context, try func() answer) answer {
 	for n := 1; ; n++ {
 		got := try()
@@ -174,15 +174,14 @@ func (c *client) any() (int, *visit) {
 	return i, c.own[i]
 }
 
-// replay sends the request of a booking that has been acknowledged once more.
+// replay repeats the request of an acknowledged booking.
 func (c *client) replay(ctx context.Context) {
 	_, v := c.any()
 	c.r.try(ctx, v.by.record(), v.by.request(c.r.n))
 }
 
-// change does one change of a visit. One that is in doubt may still be on its
-// way, and would undo what is done after it; so the visit is left alone from then
-// on.
+// change makes one change of a visit. If its outcome stays unknown, it may still be on its way and would undo
+// later changes, so the client leaves the visit alone from then on.
 func (c *client) change(ctx context.Context, d deed, i int, to *place, req request) {
 	v := c.own[i]
 	op, doubt := c.name(), false
@@ -208,7 +207,7 @@ func (c *client) move(ctx context.Context) {
 	i, v := c.any()
 	to := c.place(v.at.Len)
 	to.Lane = v.lane
-	if v.at.Lane != v.lane || to == v.at { // the desk has put it where its service is not
+	if v.at.Lane != v.lane || to == v.at { // the desk has moved it to a lane that its service does not have
 		c.desk(ctx)
 		return
 	}

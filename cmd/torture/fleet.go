@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// supervisor keeps one server running: when it ends, another is started.
+// supervisor keeps one server running: when it ends, the supervisor starts another.
 type supervisor struct {
 	n           int    // among those of the trial
 	dir, target string // target is the database as the server reaches it
@@ -33,7 +33,7 @@ type supervisor struct {
 	started int
 	stop    chan struct{}
 	kept    sync.WaitGroup
-	deaths  int // that were asked for
+	deaths  int // deaths on demand
 }
 
 // process is one server.
@@ -45,7 +45,7 @@ type process struct {
 	err               error // how it ended
 
 	mu     sync.Mutex
-	doomed bool // its end is ours
+	doomed bool // we have ended it
 }
 
 func (p *process) doom(yes bool) {
@@ -76,10 +76,10 @@ func command(binary, database string, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// leaseLife is how long leases last here.
+// leaseLife is how long leases last in these trials.
 const leaseLife = 5 * time.Second
 
-// launch starts one server and returns once it says where it listens.
+// launch starts one server and returns once the server says where it listens.
 func (s *supervisor) launch() (*process, error) {
 	s.mu.Lock()
 	s.started++
@@ -133,7 +133,7 @@ func (s *supervisor) launch() (*process, error) {
 	}
 }
 
-// keep runs servers until it is halted.
+// keep runs servers until halt.
 func (s *supervisor) keep() {
 	s.stop = make(chan struct{})
 	s.replace()
@@ -160,8 +160,7 @@ func (s *supervisor) keep() {
 	})
 }
 
-// replace starts a server, again and again until one starts: without its
-// database none does.
+// replace tries to start a server until it succeeds, because none starts without its database.
 func (s *supervisor) replace() {
 	for {
 		p, err := s.launch()
@@ -190,7 +189,7 @@ func (s *supervisor) server() *process {
 	return s.current
 }
 
-// up waits until there is a server that runs.
+// up waits until a server runs.
 func (s *supervisor) up() (*process, error) {
 	for range 1200 {
 		if p := s.server(); p != nil && p.running() {
@@ -201,15 +200,14 @@ func (s *supervisor) up() (*process, error) {
 	return nil, errors.New("no server for a minute")
 }
 
-// run has the next server be of another program.
+// run makes the next server run another program.
 func (s *supervisor) run(binary string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.binary = binary
 }
 
-// halt ends the server in good order and starts no other. One that does not run is
-// halted already.
+// halt ends the server in good order and starts no other. It does nothing if none runs.
 func (s *supervisor) halt() error {
 	if s.stop == nil {
 		return nil
@@ -223,15 +221,14 @@ func (s *supervisor) halt() error {
 // stopWithin is how long a server may take to stop.
 const stopWithin = 10 * time.Second
 
-// finish sends SIGTERM and demands a clean end in time. A server that is dead is
-// none that we have to wait for.
+// finish sends SIGTERM and demands a clean end in time. It does not wait for a dead server.
 func (p *process) finish() error {
 	if !p.running() {
 		return nil
 	}
 	p.doom(true)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return nil //nolint:nilerr // it has ended just now
+		return nil //nolint:nilerr // it has just ended
 	}
 	select {
 	case <-p.ended:
@@ -247,21 +244,21 @@ func (p *process) finish() error {
 	}
 }
 
-// kill kills it.
+// kill kills the server.
 func (p *process) kill() {
 	p.doom(true)
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// arm tells it to die at a point, and reports whether it got there in time.
+// arm tells the server to die at a point, and reports whether it got there in time.
 func (p *process) arm(point string, times int, within time.Duration) (bool, error) {
 	p.doom(true)
 	if err := os.WriteFile(p.faults, fmt.Appendf(nil, "%s@%d", point, times), 0o600); err != nil {
 		return false, err
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		return false, nil //nolint:nilerr // it has ended just now
+		return false, nil //nolint:nilerr // it has just ended
 	}
 	select {
 	case <-p.ended:

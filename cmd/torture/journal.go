@@ -10,13 +10,12 @@ import (
 	"sync"
 )
 
-// What a try came to. A try is one request; an operation is tried until its
-// outcome is known.
+// The outcome of a try. A try is one request; an operation is tried until its outcome is known.
 type outcome string
 
 const (
 	done    outcome = "done"    // the whole 200 was read, and it says so
-	refused outcome = "refused" // the whole answer was read, and it is a business no
+	refused outcome = "refused" // the whole answer was read, and it is a business "no"
 	unknown outcome = "unknown" // 503, or no whole answer
 	odd     outcome = "odd"     // an answer that no promise allows
 )
@@ -34,8 +33,7 @@ const (
 	look   deed = "look"   // BatchAvailabilityLookup
 )
 
-// record is a line of the journal: a request that is about to be sent, or what
-// came of it.
+// record is a line of the journal: a request about to be sent, or its outcome.
 type record struct {
 	At  int64  `json:"at"` // nanoseconds since the round began
 	Op  string `json:"op"`
@@ -48,7 +46,7 @@ type record struct {
 	To    *place  `json:"to,omitempty"`
 	ID    string  `json:"id,omitempty"` // booking or lease
 	Looks []place `json:"looks,omitempty"`
-	Via   int     `json:"via,omitempty"` // the server it is sent to, counted from 1; 0 is any
+	Via   int     `json:"via,omitempty"` // the server that gets it, counted from 1; 0 is any
 
 	// Of an answer.
 	Outcome   outcome `json:"outcome,omitempty"`
@@ -59,9 +57,8 @@ type record struct {
 	Text      string  `json:"text,omitempty"`
 }
 
-// journal is the clients' own list of what they asked and what they were told.
-// What was told is on the disk before the client goes on, so that it does not
-// depend on anybody's memory. One fsync serves all who wait for one.
+// journal is the clients' own list of what they asked and what the answers were. An answer is on the disk before
+// the client continues, so the judge does not depend on anybody's memory. One fsync serves all who wait for one.
 type journal struct {
 	file *os.File
 
@@ -83,7 +80,7 @@ func openJournal(path string) (*journal, error) {
 	return j, nil
 }
 
-// sync writes and syncs what there is until the journal is closed.
+// sync writes and syncs new lines until the journal is closed.
 func (j *journal) sync() {
 	defer close(j.ended)
 	for range j.wake {
@@ -101,8 +98,8 @@ func (j *journal) sync() {
 	}
 }
 
-// sent notes a request and returns which try of its operation it is. It need not
-// be on the disk: the answer behind it will be.
+// sent records a request and returns which try of its operation it is. It does not wait for the disk, because the
+// answer after it will.
 func (j *journal) sent(r record) (try int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -111,7 +108,7 @@ func (j *journal) sent(r record) (try int, err error) {
 	return r.Try, j.write(r)
 }
 
-// told notes an answer and returns once it is on the disk.
+// told records an answer and returns once it is on the disk.
 func (j *journal) told(r record) error {
 	synced := make(chan error, 1)
 	j.mu.Lock()
@@ -144,14 +141,14 @@ func (j *journal) close() error {
 	return errors.Join(j.buffer.Flush(), j.file.Sync(), j.file.Close())
 }
 
-// operation is what the journal says of one operation.
+// operation is what the journal says about one operation.
 type operation struct {
 	name string
 	record
 	tries []try
 }
 
-// try is one request of an operation; an answer that was not noted is unknown.
+// try is one request of an operation; its outcome is unknown if no answer was recorded.
 type try struct {
 	sent, told int64
 	outcome
@@ -160,8 +157,8 @@ type try struct {
 	free                 []bool
 }
 
-// replay reads a journal: its operations in the order in which they were first
-// tried. A line that was cut off at the end is no line.
+// replay reads a journal: its operations in the order of their first tries. It ignores a line that is cut off at
+// the end.
 func replay(r io.Reader) ([]*operation, error) {
 	var ops []*operation
 	byName := map[string]*operation{}
@@ -200,7 +197,7 @@ func replay(r io.Reader) ([]*operation, error) {
 	}
 }
 
-// acknowledged is the first try that was done, or nil.
+// acknowledged returns the first try that was done, or nil.
 func (op *operation) acknowledged() *try {
 	var first *try
 	for i := range op.tries {
@@ -211,7 +208,7 @@ func (op *operation) acknowledged() *try {
 	return first
 }
 
-// doubt is when the first try was sent whose outcome is not known.
+// doubt returns when the first try with an unknown outcome was sent.
 func (op *operation) doubt() (sent int64, ok bool) {
 	for _, t := range op.tries {
 		if t.outcome == unknown {
@@ -221,7 +218,7 @@ func (op *operation) doubt() (sent int64, ok bool) {
 	return 0, false
 }
 
-// settled reports whether the last try says what became of the operation.
+// settled reports whether the last try shows the operation's outcome.
 func (op *operation) settled() bool {
 	last := op.tries[len(op.tries)-1].outcome
 	return op.acknowledged() != nil || last == refused || last == odd

@@ -31,8 +31,7 @@ func parseStored(text []byte) ([]stored, error) {
 	return all, nil
 }
 
-// slots are those that the booking occupies on the round's day; -1 stands for
-// one that is not of this world.
+// slots returns the slots that the booking occupies on the round's day; -1 stands for one outside this world.
 func (s stored) slots(round int) []int {
 	if s.State == "CANCELED" {
 		return nil
@@ -64,19 +63,19 @@ type charge struct {
 	Text string
 }
 
-// verdict is what the journal and the database come to, held against each other.
+// verdict is the result of comparing the journal with the database.
 type verdict struct {
 	charges   []charge
 	booked    int // bookings that were acknowledged
 	moved     int // changes that were acknowledged
 	doubts    int // operations that had a try without an answer
-	overtaken int // refused, but an earlier try of it booked later
+	overtaken int // refused, although an earlier try booked later
 	unsettled int
 	histories map[int][]entry
 	vague     []vague
 }
 
-// vague is a time in which nobody knew whether something had been done to some slots.
+// vague is a time during which nobody knew whether an operation on some slots had happened.
 type vague struct {
 	slots       []int
 	from, until int64
@@ -86,16 +85,15 @@ func (v *verdict) accuse(what, format string, args ...any) {
 	v.charges = append(v.charges, charge{what, fmt.Sprintf(format, args...)})
 }
 
-// Leases end by the server's clock, which counts seconds, and for an operation
-// that began before, when that one ends.
+// A lease ends by the server's clock, which counts seconds; for an operation that began earlier it ends when that
+// operation does.
 const (
 	lapseEarly = time.Second
 	lapseLate  = 12 * time.Second
 )
 
-// judge holds what clients were told against what the database has at the end of
-// the round, when everything is settled. began is the round's begin in Unix
-// nanoseconds, end its end in nanoseconds since.
+// judge compares the answers that clients got with what the database has at the end of the round, when everything is
+// settled. began is the start of the round in Unix nanoseconds, end its end in nanoseconds since then.
 func judge(ops []*operation, kept []stored, round int, began, end int64) *verdict {
 	v := &verdict{histories: map[int][]entry{}}
 	byUser := map[string][]stored{}
@@ -162,7 +160,7 @@ func judge(ops []*operation, kept []stored, round int, began, end int64) *verdic
 	return v
 }
 
-// user is the guest of a booking: who took a lease also uses it.
+// user returns the guest of a booking: whoever took a lease also uses it.
 func (op *operation) user() string {
 	if op.Deed == use {
 		return op.Of
@@ -213,8 +211,8 @@ func (v *verdict) making(op *operation, kept []stored, end int64) (made stored, 
 	return made, there
 }
 
-// follow returns where a booking is after all its changes, as far as its clients
-// know. Of a change in doubt that was then refused the database decides.
+// follow returns where a booking is after all its changes, as far as its clients know. If a change was in doubt and
+// then refused, the database decides.
 func (v *verdict) follow(op *operation, changes []*operation, made stored, round int, end int64) []int {
 	at := op.To.slots()
 	for _, c := range changes {
@@ -250,8 +248,8 @@ func (v *verdict) follow(op *operation, changes []*operation, made stored, round
 	return at
 }
 
-// note adds a step to the history of each slot. A refusal over several slots
-// does not say which of them was full, and so says nothing.
+// note adds a step to the history of each slot. A refusal for several slots does not show which of them was full, so
+// note ignores it.
 func (v *verdict) note(slots []int, s step, call, end int64, op *operation) {
 	if s == isFull && len(slots) != 1 {
 		return
@@ -261,8 +259,7 @@ func (v *verdict) note(slots []int, s step, call, end int64, op *operation) {
 	}
 }
 
-// doubtful notes that nobody knew of an operation from its first try without an answer
-// on until it was known.
+// doubtful records that an operation's outcome was unknown from its first try without an answer until it was known.
 func (v *verdict) doubtful(op *operation, slots []int, end int64) {
 	from, ok := op.doubt()
 	if !ok {
@@ -277,9 +274,9 @@ func (v *verdict) doubtful(op *operation, slots []int, end int64) {
 	v.vague = append(v.vague, vague{slots, from, until})
 }
 
-// forgive takes out of the histories what was seen while it was vague. A primary that is
-// about to be lost may show what it has done and cannot acknowledge; its successor has
-// not done it, until somebody asks again. That is provisional, and nobody promises more.
+// forgive removes from the histories what was seen while it was vague. A primary that is about to be lost may show what
+// it has done but cannot acknowledge; its successor does not have that until somebody asks again. What a primary shows
+// then is provisional, and nobody promises more.
 func (v *verdict) forgive() {
 	for _, d := range v.vague {
 		for _, slot := range d.slots {
@@ -290,8 +287,7 @@ func (v *verdict) forgive() {
 	}
 }
 
-// gaps are for how long nobody was told of a change that a server had made, at the
-// longest, by the number of the server from 1 on.
+// gaps returns the longest time without an acknowledged change for each server, by its number from 1 on.
 func gaps(ops []*operation, servers int, end int64) []time.Duration {
 	told := make([][]int64, servers)
 	for _, op := range ops {
@@ -311,8 +307,8 @@ func gaps(ops []*operation, servers int, end int64) []time.Duration {
 	return longest
 }
 
-// leases adds what leases took and gave back by the clock alone. One that nobody
-// knows of may be there and may not, so it excuses refusals while it may be.
+// leases adds what leases took and, by the clock alone, gave back. A lease that nobody heard of may or may not exist, so
+// it excuses refusals for as long as it may.
 func (v *verdict) leases(ops []*operation, used map[string]bool, began int64) {
 	for _, op := range ops {
 		if op.Deed != lease {
@@ -347,8 +343,8 @@ func without(all, some []int) []int {
 	return slices.DeleteFunc(slices.Clone(all), func(n int) bool { return slices.Contains(some, n) })
 }
 
-// linearize asks porcupine whether each slot's history could have happened one
-// step after the other, and returns how many histories it could not decide.
+// linearize asks porcupine whether each slot's history could have happened one step after the other, and returns how
+// many histories it could not decide.
 func (v *verdict) linearize(limit time.Duration) (undecided int) {
 	for _, slot := range sortedKeys(v.histories) {
 		room := capacity(slot / slotsPerLane)

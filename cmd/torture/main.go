@@ -1,10 +1,8 @@
-// Command torture tries to break the promises of a real server: clients with a
-// journal of their own book, move and cancel through HTTP while a seeded nemesis
-// kills the server and its database, cuts connections and swallows the answers to
-// COMMITs. Afterwards everything that is unknown is asked again until it is known,
-// and what clients were told is held against what is stored: nothing may be lost,
-// doubled or there that nobody asked for, `holdfast verify` finds nothing, and each
-// slot's history could have happened one step after the other.
+// Command torture tries to break the promises of a real server. Clients with a journal of their own book, move and
+// cancel over HTTP, while a seeded nemesis kills the server and its database, cuts connections and swallows the answers
+// to COMMITs. Afterwards the clients repeat every request with an unknown outcome until they know it, and the judge
+// compares the answers with what is stored: nothing may be lost or doubled, nothing may exist that nobody asked for,
+// `holdfast verify` must find nothing, and each slot's history must be possible one step after the other.
 //
 //	go run ./cmd/torture                                # a quick run on both databases
 //	go run ./cmd/torture -operations 1000000 -blows 50  # a long one
@@ -77,8 +75,8 @@ func (o options) wants(trial string) bool {
 	return slices.Contains(strings.Split(o.trials, ","), trial)
 }
 
-// workDir makes the run's directory, which PostgreSQL's user has to get through
-// and whose name has to be short: a socket lies in it.
+// workDir makes the run's directory. PostgreSQL's user must be able to pass through it, and its name must be short,
+// because it contains a socket.
 func workDir(o options) (string, error) {
 	if o.dir != "" {
 		return o.dir, os.MkdirAll(o.dir, 0o711) //nolint:gosec // see above
@@ -166,8 +164,7 @@ func postgresVersion() string {
 	return version(found[len(found)-1], "--version")
 }
 
-// endure is one database's trial, round after round; the last is without restarts,
-// to see whether the server grows.
+// endure is one database's trial, round after round. The last round has no restarts, to see whether the server grows.
 func endure(ctx context.Context, o options, s setup) (err error) {
 	t, err := newTrial(ctx, s)
 	if err != nil {
@@ -179,7 +176,7 @@ func endure(ctx context.Context, o options, s setup) (err error) {
 	started := time.Now()
 	for i := range n {
 		plan := rounds{operations: o.round, clients: o.clients, limit: time.Hour, counts: counts[min(i, n-2)]}
-		plan.verify = i < 5 || i%5 == 0 || i == n-1 // it reads everything, and there is more and more
+		plan.verify = i < 5 || i%5 == 0 || i == n-1 // not always: it reads everything, which grows with every round
 		if o.limit > 0 {
 			plan.limit = o.limit - time.Since(started)
 		}
@@ -197,7 +194,7 @@ func endure(ctx context.Context, o options, s setup) (err error) {
 	return nil
 }
 
-// share deals out what is to happen over n rounds.
+// share distributes the blows over n rounds.
 func share(all map[blow]int, times float64, n int) []map[blow]int {
 	dealt := make([]map[blow]int, n)
 	for i := range dealt {
@@ -226,8 +223,7 @@ func possible(counts map[blow]int, postgres bool) map[blow]int {
 	return can
 }
 
-// fullDisk is a short trial on a file system of its own, which is filled. It
-// returns why it was not run, if it could not be.
+// fullDisk is a short trial on a file system of its own, which it fills. If it cannot run, it returns why.
 func fullDisk(ctx context.Context, o options, s setup) (why string, err error) {
 	s.name += ", disk full"
 	s.dir += "-full"
@@ -248,7 +244,7 @@ func fullDisk(ctx context.Context, o options, s setup) (why string, err error) {
 	return "", t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: time.Minute, verify: true, counts: map[blow]int{fillDisk: 3, killServer: 1}})
 }
 
-// failovers is a short trial of a primary with a standby that dies twice.
+// failovers is a short trial with a standby, in which the primary dies twice.
 func failovers(ctx context.Context, o options, s setup) (err error) {
 	s.name += ", failover"
 	s.dir += "-failover"
@@ -261,8 +257,8 @@ func failovers(ctx context.Context, o options, s setup) (err error) {
 	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{failOver: 2, swallowCommit: 10, killServer: 1}})
 }
 
-// manage is a trial of a cluster under Patroni, with a round for each thing that happens to
-// it: the first three times blows, then around again.
+// manage is a trial of a cluster under Patroni with three times o.blows rounds. Each has one blow, of one kind after the
+// other.
 func manage(ctx context.Context, o options, s setup) (err error) {
 	s.name += ", Patroni"
 	s.dir += "-patroni"
@@ -282,8 +278,8 @@ func manage(ctx context.Context, o options, s setup) (err error) {
 	return nil
 }
 
-// upgrades is a short trial of servers of the previous release, which give way to this
-// one's under load, one after the other. The first of the new ones migrates the database.
+// upgrades is a short trial of servers of the previous release, which this release's servers replace under load, one
+// after the other. The first new one migrates the database.
 func upgrades(ctx context.Context, o options, s setup) (err error) {
 	s.name += ", upgrade"
 	s.dir += "-upgrade"
@@ -301,11 +297,10 @@ func upgrades(ctx context.Context, o options, s setup) (err error) {
 	return t.play(ctx, 1, rounds{operations: o.round, clients: o.clients, limit: 2 * time.Minute, verify: true, counts: map[blow]int{upgrade: s.servers, swallowCommit: 10, cutAnswer: 10}})
 }
 
-// previousRelease names the commit of the release before, from which this one can be
-// reached without a stop.
+// previousRelease names the commit of the previous release, from which an upgrade to this one needs no downtime.
 const previousRelease = ".ci/previous-release"
 
-// buildPrevious makes the server of the previous release.
+// buildPrevious builds the server of the previous release.
 func buildPrevious(ctx context.Context, dir string) (binary string, err error) {
 	text, err := os.ReadFile(previousRelease)
 	if err != nil {

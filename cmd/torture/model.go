@@ -2,7 +2,7 @@ package main
 
 import "github.com/anishathalye/porcupine"
 
-// What the history of one slot is made of.
+// step is what happens in the history of one slot.
 type step string
 
 const (
@@ -12,16 +12,15 @@ const (
 	isFree  step = "free" // availability: room
 )
 
-// entry is one step of a slot's history: it happened at one moment between call
-// and end.
+// entry is one step of a slot's history. It happened at some moment between call and end.
 type entry struct {
 	step
 	call, end int64 // nanoseconds since the round began
 	op        string
 }
 
-// slotModel is what a slot with room for capacity is, when everything happens one
-// after the other: it is never oversold, and nobody is refused while there is room.
+// slotModel is how a slot with room for capacity behaves if everything happens one after the other: it is never oversold,
+// and nobody is refused while it has room.
 func slotModel(capacity int) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return 0 },

@@ -32,31 +32,31 @@ const (
 	cutOff        blow = "primary cut off from etcd and standby"
 )
 
-// needsPostgres are the blows that SQLite cannot get.
+// needsPostgres are the blows that do not work on SQLite.
 var needsPostgres = []blow{swallowCommit, killPostgres, killBackend, stopPostgres, terminate, exhaust, lockTable, failOver}
 
 // lethal blows end a server's process.
 var lethal = []blow{killServer, dieAtPoint, takeOver, upgrade}
 
-// points are where a server can be told to die.
+// points are where a server can die on demand.
 var points = []string{"after the token", "after the slots", "before COMMIT", "after COMMIT", "half an answer"}
 
-// event is a blow that falls once so many operations are done.
+// event is a blow that falls once a number of operations are done.
 type event struct {
 	after int
 	blow
-	server int           // whom it falls on, of the servers in turn
+	server int           // the server that it hits; servers take turns
 	point  string        // of dieAtPoint
-	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: so many backends
+	times  int           // dieAtPoint: when it gets there for the n-th time; terminate: how many backends
 	mishap               // of swallowCommit
 	pause  time.Duration // how long it lasts
 }
 
-// schedule draws up what the nemesis does during so many operations, the same for
-// the same seed. Servers that die at a point do so at these.
+// schedule plans what the nemesis does during these operations; the same seed gives the same plan. points are where
+// servers die on demand.
 func schedule(seed uint64, operations int, counts map[blow]int, points []string) []event {
 	rng := rand.New(rand.NewPCG(seed, 2))
-	operations = operations * 9 / 10 // the last blow needs somebody to fall on
+	operations = operations * 9 / 10 // the last blow needs operations to hit
 	var all []event
 	first := rng.IntN(len(points)) // a round may have fewer deaths than there are points
 	for _, b := range sortedKeys(counts) {
@@ -64,15 +64,15 @@ func schedule(seed uint64, operations int, counts map[blow]int, points []string)
 			e := event{blow: b, after: (2*i+1)*operations/(2*counts[b]) + rng.IntN(operations/counts[b]+1) - operations/(2*counts[b])}
 			e.pause = time.Duration(100+rng.IntN(900)) * time.Millisecond
 			switch b {
-			case dieAtPoint: // each point as often as any other
+			case dieAtPoint: // each point equally often
 				e.point, e.times = points[(first+i)%len(points)], 1+rng.IntN(10)
 			case terminate:
 				e.times = 1 + rng.IntN(32)
 			case freezeServer, lockTable, fillDisk:
 				e.pause *= 3
 			case swallowCommit:
-				// Most answers are lost at once, which is the usual case and takes no
-				// time; one in ten is any mishap, up to longer than the server waits.
+				// Most are lost answers, the usual case, which takes no time. One in ten is any mishap, and may take
+				// longer than the server waits.
 				e.mishap = mishaps[i%2]
 				if i%10 == 9 {
 					e.mishap, e.pause = mishaps[rng.IntN(len(mishaps))], e.pause*5

@@ -18,11 +18,11 @@ import (
 type mishap string
 
 const (
-	answerLost    mishap = "answer lost"    // it is passed on, and its answer is not; the connection breaks
+	answerLost    mishap = "answer lost"    // COMMIT is passed on, its answer is not, and the connection breaks
 	neverSent     mishap = "never sent"     // the connection breaks instead
 	answerLate    mishap = "answer late"    // the answer waits
-	sentLate      mishap = "sent late"      // it waits, and is sent also when nobody waits for it any more
-	answerMissing mishap = "answer missing" // the answer does not come, and the connection stays
+	sentLate      mishap = "sent late"      // COMMIT waits, and is sent even if nobody waits for it any more
+	answerMissing mishap = "answer missing" // the answer never comes, but the connection stays
 )
 
 var mishaps = []mishap{answerLost, neverSent, answerLate, sentLate, answerMissing}
@@ -76,7 +76,7 @@ func (p *proxy) lead(target string) {
 	p.target = target
 }
 
-// heal forgets what was planned.
+// heal cancels what was planned.
 func (p *proxy) heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +116,7 @@ func (p *proxy) close() error {
 	return err
 }
 
-// track notes a connection for close, and returns what closes it.
+// track registers a connection for close, and returns a function that closes it.
 func (p *proxy) track(c net.Conn) func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,8 +174,8 @@ func (l *link) requests(p *proxy) {
 				return
 			}
 			if fate.mishap == sentLate {
-				// Who gave up meanwhile has closed the connection, and the COMMIT
-				// is the last thing that PostgreSQL reads of it.
+				// A server that gave up meanwhile has closed the connection, so the COMMIT is the last thing that
+				// PostgreSQL reads from it.
 				time.Sleep(fate.pause)
 				fate.mishap = answerLost
 			}
@@ -230,11 +230,10 @@ func (l *link) answers() {
 	}
 }
 
-// maxMessage is far more than either side ever says at once.
+// maxMessage is far larger than any real message.
 const maxMessage = 64 << 20
 
-// readMessage reads one message of PostgreSQL's protocol, whole. The first of a
-// client has no kind.
+// readMessage reads one whole message of PostgreSQL's protocol. A client's first message has no kind.
 func readMessage(r *bufio.Reader, startup bool) (kind byte, message []byte, err error) {
 	head := 5
 	if startup {
@@ -256,8 +255,7 @@ func readMessage(r *bufio.Reader, startup bool) (kind byte, message []byte, err 
 	return kind, message, err
 }
 
-// isCommit reports whether a client's message is a COMMIT: a simple query, or a
-// statement to be parsed.
+// isCommit reports whether a client's message is a COMMIT: a simple query, or a statement to parse.
 func isCommit(kind byte, message []byte) bool {
 	if len(message) < 6 {
 		return false

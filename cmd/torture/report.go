@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// report is what a run comes to.
+// report is the result of a run.
 type report struct {
 	mu     sync.Mutex
 	began  time.Time
@@ -61,7 +61,7 @@ func (r *report) of(name string, f func(*tally)) {
 	f(t)
 }
 
-// most of what is wrong is told; of thousands the first are enough.
+// mostTold is how many faults the report lists: if there are thousands, the first are enough.
 const mostTold = 40
 
 func (r *report) accuse(trial string, round int, what, text string) {
@@ -114,18 +114,18 @@ func (r *report) measured(trial string, s size) {
 	}
 }
 
-// What a server may need, and may grow by in a round without restarts.
+// How much a server may use, and may grow in a round without restarts.
 const (
 	maxResident    = 256 << 20
 	heapGrowth     = 16 << 20
 	goroutinesMore = 48 // connections of the pools and of clients come and go
 )
 
-// maxStall is the longest that nothing may be acknowledged after a blow to a cluster, on a
-// machine that is busy with tests. docs/reliability.md has what is usual.
+// maxStall is for how long nothing may be acknowledged after a blow to a cluster, on a machine that is busy with tests.
+// docs/reliability.md says what is usual.
 const maxStall = time.Minute
 
-// stalled notes how long each server of a cluster could not change anything.
+// stalled records for how long each server of a cluster could not change anything.
 func (r *report) stalled(trial string, b blow, gaps []time.Duration) {
 	text := string(b)
 	for i, gap := range gaps {
@@ -165,7 +165,7 @@ func (r *report) judged(trial string, v *verdict, undecided int) {
 	})
 }
 
-// ended takes over what a trial has counted itself.
+// ended adds what a trial has counted itself.
 func (r *report) ended(t *trial) {
 	r.of(t.name, func(c *tally) {
 		t.caller.mu.Lock()

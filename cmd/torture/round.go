@@ -27,12 +27,12 @@ type round struct {
 	quota            int64
 	until            time.Time
 	pause            time.Duration // of a client between two operations, on average
-	enough           atomic.Bool   // whatever the quota
-	unharmed         bool          // the servers and their clients' connections live through all of it
+	enough           atomic.Bool   // ends the round, whatever the quota
+	unharmed         bool          // the servers and their clients' connections survive all of it
 	issued, finished atomic.Int64
 }
 
-// next reports whether there is another operation to do.
+// next reports whether to do another operation.
 func (r *round) next() bool {
 	return r.issued.Add(1) <= r.quota && time.Now().Before(r.until) && !r.enough.Load()
 }
@@ -41,7 +41,7 @@ func (r *round) now() int64 { return int64(time.Since(r.began)) }
 
 func (r *round) accuse(what, text string) { r.report.accuse(r.name, r.n, what, text) }
 
-// try sends a request once, with the journal kept before and after.
+// try sends a request once, and writes the journal before and after.
 func (r *round) try(ctx context.Context, rec record, req request) answer {
 	rec.At = r.now()
 	n, err := r.journal.sent(rec)
@@ -134,8 +134,7 @@ func (t *trial) play(ctx context.Context, n int, plan rounds) error {
 	return t.judge(r, plan.verify)
 }
 
-// quiesce ends the servers, so that nothing of what was asked is still on its way,
-// and starts others.
+// quiesce ends the servers, so that no request is still on its way, and starts others.
 func (t *trial) quiesce() error {
 	t.caller.cuts.Store(0)
 	t.caller.http.CloseIdleConnections()
@@ -154,7 +153,7 @@ func (t *trial) quiesce() error {
 	return err
 }
 
-// settle asks everything again that is not known, until it is.
+// settle repeats all requests with unknown outcomes until the outcomes are known.
 func (t *trial) settle(ctx context.Context, r *round) error {
 	ops, err := replayFile(r.path)
 	if err != nil {
@@ -182,8 +181,7 @@ func (t *trial) settle(ctx context.Context, r *round) error {
 	return nil
 }
 
-// replayAll sends every booking that was acknowledged once more. The judge sees what it
-// comes to.
+// replayAll repeats the request of every acknowledged booking. The judge sees the answers.
 func replayAll(ctx context.Context, r *round) error {
 	ops, err := replayFile(r.path)
 	if err != nil {
@@ -208,7 +206,7 @@ func replayAll(ctx context.Context, r *round) error {
 	return nil
 }
 
-// again is the request of an operation, from the journal alone.
+// again returns the request of an operation, from the journal alone.
 func again(round int, op *operation, byName map[string]*operation) (request, error) {
 	switch op.Deed {
 	case create:
@@ -239,7 +237,7 @@ func replayFile(path string) ([]*operation, error) {
 	return replay(file)
 }
 
-// judge holds the journal against the database and lets verify look at it.
+// judge compares the journal with the database and runs verify.
 func (t *trial) judge(r *round, verify bool) error {
 	text, err := command(t.binary, t.direct, nil, "bookings", "--json", "--merchant", merchant, "--day", day(r.n)).Output()
 	if err != nil {
@@ -263,7 +261,7 @@ func (t *trial) judge(r *round, verify bool) error {
 	}
 	undecided := v.linearize(20 * time.Second)
 	for _, c := range v.charges {
-		if c.What != "odd" { // those were told when they came
+		if c.What != "odd" { // odd answers were reported when they came
 			r.accuse(c.What, c.Text)
 		}
 	}

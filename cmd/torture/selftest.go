@@ -13,22 +13,21 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// variant is a server that breaks a promise, and what is done to it so that it
-// shows. Its name is what HOLDFAST_BROKEN is set to.
+// variant is a server that breaks a promise, with the blows that make this visible. Its name is the value of
+// HOLDFAST_BROKEN.
 type variant struct {
 	promise, name string
 	outside       string               // what is broken outside the server, if its name is empty
-	prepare       func(t *trial) error // what the database has to lack as well
+	prepare       func(t *trial) error // breaks the database as well
 	settings      []string
 	counts        map[blow]int // in each round
 	operations    int          // in a round, at least
 	standby       bool
-	points        []string // where servers die, if not at any of points
+	points        []string // where servers die, unless at any of points
 }
 
-// That a lease does not end shows only when it has certainly lapsed, which takes
-// longer than a round. That a move is two transactions shows only when a server dies
-// between them, so that is where it is told to die.
+// That a lease does not end shows only once it has certainly lapsed, which takes longer than a round. That a move is two
+// transactions shows only if a server dies between them, so that is where these servers die.
 var variants = []variant{
 	{"none", "", "", nil, nil, map[blow]int{killServer: 1, dieAtPoint: 2, cutAnswer: 10, swallowCommit: 10, killPostgres: 1, takeOver: 1}, 0, false, nil},
 	{"P1 no slot is oversold", "read-then-save", "", dropCheck, nil, nil, 0, false, nil},
@@ -50,19 +49,18 @@ var variants = []variant{
 	{"P19, and waited for", "", "synchronous_commit=local", impatient, nil, map[blow]int{failOver: 1}, 0, true, nil},
 }
 
-// dropCheck takes away the net below the locks.
+// dropCheck removes the safety net below the locks.
 func dropCheck(t *trial) error {
 	return storagetest.Execute(t.admin, "ALTER TABLE slots DROP CONSTRAINT slots_not_oversold")
 }
 
-// forgetful turns synchronous_commit off behind the back of a running server,
-// which refuses to start with it.
+// forgetful turns synchronous_commit off behind the back of a running server, which would refuse to start like that.
 func forgetful(t *trial) error {
 	t.before = func() error { return storagetest.Execute(t.admin, "ALTER ROLE torture RESET synchronous_commit") }
 	return commitsAre(t, "off")
 }
 
-// impatient lets COMMITs not wait for the standby.
+// impatient makes COMMITs not wait for the standby.
 func impatient(t *trial) error { return commitsAre(t, "local") }
 
 func commitsAre(t *trial, value string) error {
@@ -73,8 +71,8 @@ func commitsAre(t *trial, value string) error {
 	return err
 }
 
-// outboxLater keeps outbox rows in memory, and writes them some time after the
-// commit: a table that is not logged is empty after a crash.
+// outboxLater keeps outbox rows in an unlogged table, which is empty after a crash, and writes them some time after the
+// commit.
 func outboxLater(t *trial) error {
 	t.before = func() error {
 		return storagetest.Execute(t.admin, `SET session_replication_role = replica;
@@ -88,9 +86,8 @@ func outboxLater(t *trial) error {
 		CREATE TRIGGER later AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION later()`)
 }
 
-// testSelf runs every variant until it is caught, and prints which proof caught
-// it in how long. The server without a variant must not be caught. The last lines
-// name every variant for which it came out otherwise.
+// testSelf runs every variant until it is caught, and prints which proof caught it and after how long. The server without a
+// variant must not be caught. The last lines name every variant with a different result.
 func testSelf(ctx context.Context, o options, only string) (good bool, err error) {
 	dir, err := workDir(o)
 	if err != nil {
@@ -138,10 +135,10 @@ func testSelf(ctx context.Context, o options, only string) (good bool, err error
 
 func (v variant) healthy() bool { return v.promise == "none" }
 
-// broken says what is broken, wherever that is.
+// broken says what is broken, in the server or outside.
 func (v variant) broken() string { return cmp.Or(v.name, v.outside, "nothing") }
 
-// surprise is a sentence about a report that is not what the variant asks for.
+// surprise returns a sentence about a report that is not what the variant should give, or "".
 func (v variant) surprise(rep *report) string {
 	switch guilty := rep.guilty(); {
 	case v.healthy() && guilty:
@@ -152,8 +149,8 @@ func (v variant) surprise(rep *report) string {
 	return ""
 }
 
-// mostRounds is how many rounds a variant has to be caught in. Most take one; what
-// needs the server to die between two statements takes luck.
+// mostRounds is within how many rounds a variant must be caught. Most take one; a variant that needs the server to die
+// between two statements takes luck.
 const mostRounds = 20
 
 // run gives a variant its rounds.
@@ -176,7 +173,7 @@ func (v variant) run(ctx context.Context, o options, dir, binary string, rep *re
 			break
 		}
 		if i == 0 {
-			rep.began = time.Now() // building and starting does not count
+			rep.began = time.Now() // building and starting do not count
 		}
 		if err := t.play(ctx, i+1, rounds{operations: max(o.round, v.operations), clients: o.clients, limit: time.Minute, counts: v.counts, points: v.points, verify: true}); err != nil {
 			return err

@@ -27,8 +27,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// A journal that is read back says what was sent and told, also if the last line
-// was cut off by a crash.
+// A journal that is read back says what was sent and answered, even if a crash has cut off the last line.
 func TestJournalIsReplayed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j, err := openJournal(path)
@@ -211,8 +210,8 @@ func TestJudgeWritesHistories(t *testing.T) {
 	}
 }
 
-// A primary that is lost may have shown what it could not acknowledge: nobody is accused
-// for what was seen between the first try without an answer and the answer.
+// A lost primary may have shown what it could not acknowledge, so the judge ignores what was seen between the first try without an answer and the
+// answer.
 func TestJudgeForgivesWhatALostPrimaryShowed(t *testing.T) {
 	at, to := place{Lane: 0, Slot: 0, Len: 1}, place{Lane: 0, Slot: 1, Len: 1}
 	saw := func(name string, when int64, where place, free bool) *operation {
@@ -454,7 +453,7 @@ func TestScheduleID(t *testing.T) {
 	}
 }
 
-// Requests that are asked again come from the journal alone.
+// Repeated requests come from the journal alone.
 func TestAgain(t *testing.T) {
 	at := place{Lane: 1, Slot: 3, Len: 1}
 	taken := history("l", lease, "", &at, try{outcome: done, booking: "lease-1"})
@@ -501,7 +500,7 @@ func TestSurprises(t *testing.T) {
 	}
 }
 
-// Broken servers have names; two lists have to agree on them.
+// Broken servers have names, and two lists must agree on them.
 func TestVariantsHaveNames(t *testing.T) {
 	text, err := os.ReadFile("../holdfast/broken_on.go")
 	must(t, err)

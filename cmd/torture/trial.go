@@ -22,7 +22,7 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// rounds is what one round, or each of several, is to be.
+// rounds describes one round, or each of several.
 type rounds struct {
 	operations, clients int
 	limit               time.Duration
@@ -30,13 +30,13 @@ type rounds struct {
 	points              []string // where servers die, if not at any of points
 	verify              bool     // read the whole database afterwards
 
-	// Of a round that has no number of operations, and ends when the nemesis is done.
+	// For a round without a number of operations, which ends when the nemesis is done.
 	pause    time.Duration // of a client between two operations
 	unharmed bool          // no answer may be missing
 	replay   bool          // send all bookings once more afterwards
 }
 
-// calm reports whether one server lives through all of it.
+// calm reports whether the same server survives the whole round.
 func (r rounds) calm() bool {
 	for _, b := range lethal {
 		if r.counts[b] > 0 {
@@ -54,7 +54,7 @@ type trial struct {
 	report            *report
 	caller            *caller
 	fleet             []*supervisor
-	direct            string // the database, as those reach it who are not tortured
+	direct            string // the database, for everybody who is not tortured
 
 	cluster *storagetest.Cluster // nil: SQLite
 	standby *storagetest.Cluster // that COMMITs wait for, or nil
@@ -63,13 +63,13 @@ type trial struct {
 	proxy   *proxy
 	patroni *storagetest.Patroni // nil: no cluster that manages itself
 
-	before func() error // of a variant: to be done before a server is stopped
+	before func() error // of a variant: what to do before a server is stopped
 }
 
-// setup is what a trial is made of.
+// setup says how to set up a trial.
 type setup struct {
 	name, dir, binary string
-	data              string // where the database is to be; empty is dir
+	data              string // where to put the database; empty is dir
 	previous          string // the program that the servers run until they are upgraded; empty is binary
 	servers           int    // beside one another; 0 is one
 	postgres          bool
@@ -163,7 +163,7 @@ func (t *trial) openPostgres(settings []string) (target string, err error) {
 // routes are the ways to the primary that servers take, in the order of openPatroni's URLs.
 var routes = []string{"URL with both hosts", "HAProxy"}
 
-// openPatroni starts a cluster under Patroni, and returns the URLs for two servers.
+// openPatroni starts a cluster under Patroni and returns the URLs for two servers.
 func (t *trial) openPatroni() (targets []string, err error) {
 	dir := filepath.Join(t.data, "patroni")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -178,11 +178,11 @@ func (t *trial) openPatroni() (targets []string, err error) {
 	return targets, err
 }
 
-// calmFor is how long the clients work in peace before and after a cluster is struck.
+// calmFor is how long the clients work in peace before and after a blow to a cluster.
 const calmFor = 3 * time.Second
 
-// disturb strikes the cluster, waits until it is whole again, and notes for how long each
-// server could not change anything.
+// disturb strikes the cluster, waits until it is whole again, and records for how long each server could not change
+// anything.
 func (t *trial) disturb(ctx context.Context, r *round, b blow) error {
 	strike := map[blow]func() error{
 		switchOver: t.patroni.Switchover, killPrimary: t.patroni.KillPostgres, killNode: t.patroni.KillNode,
@@ -210,13 +210,11 @@ func (t *trial) follow() error {
 	return err
 }
 
-// cutFor is how long a primary goes on without its standby before it dies: longer
-// than a server waits for a COMMIT, so that what it says then is lost if it was said
-// too early.
+// cutFor is how long a primary runs without its standby before it dies: longer than a server waits for a COMMIT, so that
+// anything acknowledged too early is lost.
 const cutFor = 5 * time.Second
 
-// failOver cuts the standby off, kills the primary, lets the standby take over and
-// gives that a new one.
+// failOver cuts the standby off, kills the primary, lets the standby take over and gives it a new standby.
 func (t *trial) failOver(ctx context.Context) error {
 	if t.standby == nil {
 		return errors.New("there is no standby")
@@ -235,7 +233,7 @@ func (t *trial) failOver(ctx context.Context) error {
 	return t.follow()
 }
 
-// signIn gets the clinic's token.
+// signIn fetches the clinic's token.
 func (t *trial) signIn(ctx context.Context, key string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server/open/authorization/commands/exchange-token", strings.NewReader(fmt.Sprintf(`{"key":%q}`, key)))
 	if err != nil {
@@ -278,7 +276,7 @@ func (t *trial) close() error {
 	return errors.Join(errs...)
 }
 
-// drained waits until PostgreSQL has no session of a server any more.
+// drained waits until PostgreSQL has no more sessions of servers.
 func (t *trial) drained() error {
 	if t.admin == "" {
 		return nil
@@ -293,7 +291,7 @@ func (t *trial) drained() error {
 	return errors.New("PostgreSQL has sessions of a server that has ended")
 }
 
-// keep starts the servers, and others where they end.
+// keep starts the servers, and new ones when they end.
 func (t *trial) keep() {
 	var started sync.WaitGroup
 	for _, s := range t.fleet {
@@ -313,7 +311,7 @@ func (t *trial) halt() error {
 	return errors.Join(errs...)
 }
 
-// measure asks each server what it needs.
+// measure asks each server how much it uses.
 func (t *trial) measure(ctx context.Context) (all []size, err error) {
 	t.caller.http.CloseIdleConnections()
 	for _, s := range t.fleet {
@@ -331,8 +329,8 @@ func (t *trial) measure(ctx context.Context) (all []size, err error) {
 	return all, nil
 }
 
-// torment does what the schedule says, one blow after the other, until the
-// clients are done; then it heals what is still broken.
+// torment carries out the schedule, one blow after the other, until the clients are done. Then it heals what is still
+// broken.
 func (t *trial) torment(ctx context.Context, r *round, events []event, over <-chan struct{}) {
 	for _, e := range events {
 		for r.finished.Load() < int64(e.after) && !isOver(over) {
@@ -362,7 +360,7 @@ func isOver(over <-chan struct{}) bool {
 	}
 }
 
-// strike is one blow.
+// strike strikes one blow.
 func (t *trial) strike(ctx context.Context, r *round, e event) error {
 	if e.blow == swallowCommit {
 		t.proxy.plan(e.mishap, e.pause) // counted by the proxy, when it happens
@@ -410,7 +408,7 @@ func (t *trial) strike(ctx context.Context, r *round, e event) error {
 	case exhaust:
 		_, release := storagetest.Occupy(t.direct)
 		_, err = storagetest.Count(t.admin, "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holdfast'")
-		n, more := storagetest.Occupy(t.direct) // what the servers had
+		n, more := storagetest.Occupy(t.direct) // takes the connections that the servers had
 		err = errors.Join(err, sleep(ctx, e.pause))
 		release()
 		more()
@@ -453,7 +451,7 @@ func (t *trial) fill(ctx context.Context, pause time.Duration) error {
 	if err != nil {
 		return err
 	}
-	for size := 1 << 20; size >= 4096; { // smaller and smaller, until nothing fits
+	for size := 1 << 20; size >= 4096; { // ever smaller pieces, until nothing fits
 		if _, err := file.Write(make([]byte, size)); err != nil {
 			size /= 4
 		}
@@ -465,8 +463,8 @@ func (t *trial) fill(ctx context.Context, pause time.Duration) error {
 	return err
 }
 
-// takeOver starts a second server, sends clients there, and stops the first under
-// load: what the first has accepted, it must answer.
+// takeOver starts a second server, sends clients there, and stops the first under load. The first must answer what it has
+// accepted.
 func (s *supervisor) takeOver(ctx context.Context, r *round, old *process) error {
 	next, err := s.launch()
 	if err != nil {
@@ -501,7 +499,7 @@ func (s *supervisor) takeOver(ctx context.Context, r *round, old *process) error
 	return nil
 }
 
-// half is a request of which all but the last byte has been sent.
+// half is a request that has been sent except for its last byte.
 type half struct {
 	r    *round
 	rec  record
@@ -559,8 +557,8 @@ func (h *half) finish() answer {
 	return h.r.tell(h.rec, h.try, got)
 }
 
-// build makes the server from a source tree, with what the build tags add: faults, named
-// deaths; broken, promises that can be broken.
+// build builds the server from a source tree, with what the build tags add: faults, to die at a named point; broken, to
+// break a promise.
 func build(source, dir, tags string) (binary string, err error) {
 	binary = filepath.Join(dir, "holdfast")
 	cmd := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", tags, "-o", binary, "./cmd/holdfast")

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// answer is what a request came to.
+// answer is the outcome of a request.
 type answer struct {
 	outcome
 	cause     string
@@ -30,7 +30,7 @@ type answer struct {
 // caller sends requests to any of the servers.
 type caller struct {
 	token atomic.Value // string, the clinic's
-	cuts  atomic.Int64 // answers to be cut off
+	cuts  atomic.Int64 // how many answers to cut off
 	http  *http.Client
 
 	mu      sync.Mutex
@@ -39,7 +39,7 @@ type caller struct {
 	slow    time.Duration // the slowest request with an answer
 }
 
-// call has the n-th server, from 0 on, be called at an address from now on.
+// call sets the address of the n-th server, from 0 on.
 func (c *caller) call(n int, address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,10 +49,10 @@ func (c *caller) call(n int, address string) {
 	c.servers[n] = address
 }
 
-// server is the host of a URL that leads to the n-th server, from 1 on; 0 is any.
+// server returns the host for URLs of the n-th server, from 1 on; 0 is any.
 func server(n int) string { return fmt.Sprintf("server%d", n) }
 
-// address is where the server of such a host listens.
+// address returns where the server with such a host listens.
 func (c *caller) address(host string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +83,7 @@ func newCaller(seed uint64) *caller {
 	return c
 }
 
-// cutConn breaks in the middle of an answer when it is its turn.
+// cutConn breaks in the middle of an answer if it is its turn.
 type cutConn struct {
 	net.Conn
 	caller *caller
@@ -102,7 +102,7 @@ func (c *cutConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// send sends a request to a server, from 1 on, or to any, once and says what it came to.
+// send sends a request once to a server, from 1 on, or to any (0), and returns the outcome.
 func (c *caller) send(ctx context.Context, via int, d deed, r request) answer {
 	started := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+server(via)+r.path, strings.NewReader(r.body))
@@ -184,7 +184,7 @@ func read(d deed, status int, retryAfter string, body []byte) answer {
 	return wrong
 }
 
-// The causes of refusals that may happen here.
+// The causes of refusals that are possible here.
 const (
 	full         = "SLOT_UNAVAILABLE"
 	leaseExpired = "LEASE_EXPIRED"

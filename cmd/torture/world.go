@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// The world that is fought over: one clinic, always open, with few lanes and few
-// slots, so that clients meet. Each round has a day of its own.
+// The contested world: one clinic, always open, with few lanes and few slots, so that clients compete. Each round has a day
+// of its own.
 const (
 	lanes        = 6
 	slotsPerLane = 16
@@ -23,17 +23,17 @@ const (
 	daySec   = 86400
 )
 
-// capacity is how many visits a lane has room for at a time.
+// capacity returns how many visits a lane has room for at a time.
 func capacity(lane int) int { return 1 + lane%3 }
 
-// place is where a visit is: so many slots of a lane, from one on.
+// place is where a visit is: Len slots of a lane, from one on.
 type place struct {
 	Lane int `json:"lane"`
 	Slot int `json:"slot"`
 	Len  int `json:"len"`
 }
 
-// slots are the place's, numbered over all lanes.
+// slots returns the place's slots, numbered over all lanes.
 func (p place) slots() []int {
 	var all []int
 	for i := range p.Len {
@@ -42,7 +42,7 @@ func (p place) slots() []int {
 	return all
 }
 
-// service is what is booked to get a visit of that length on that lane.
+// service returns the service to book for a visit of that length on that lane.
 func (p place) service() string { return fmt.Sprintf("lane-%d-%d", p.Lane, p.Len) }
 
 func (p place) startSec(round int) int64 {
@@ -72,8 +72,8 @@ func clinic() string {
 	return y.String()
 }
 
-// scheduleID is the clinic's name of a booking: the second in which it was made
-// and the second half of its id. The desk would learn it from a list of visits.
+// scheduleID returns the clinic's name of a booking: the second in which it was made and the second half of its id. A real
+// desk would learn it from a list of visits.
 func scheduleID(bookingID string) (string, error) {
 	id, err := uuid.Parse(bookingID)
 	if err != nil {
@@ -100,7 +100,7 @@ func slotJSON(round int, p place) string {
 	return fmt.Sprintf(`{"merchant_id":%q,"service_id":%q,"start_sec":"%d","duration_sec":"%d"}`, merchant, p.service(), p.startSec(round), p.lengthSec())
 }
 
-// createRequest books; lease is empty, or the lease to be used.
+// createRequest books; lease is empty, or the lease to use.
 func createRequest(round int, token, user string, p place, lease string) request {
 	ref := ""
 	if lease != "" {
@@ -138,16 +138,15 @@ func lookRequest(round int, places []place) request {
 	return request{path: "/v3/BatchAvailabilityLookup", body: fmt.Sprintf(`{"merchant_id":%q,"slot_time":[%s]}`, merchant, strings.Join(slots, ","))}
 }
 
-// The stylist is a merchant known from feeds: one person, with rows of an hour every
-// half hour, so that visits of different rows meet. Nothing of her is in the journal:
-// what must hold, verify sees.
+// The stylist is a merchant known from feeds: one person, with rows of an hour every half hour, so that visits of different
+// rows overlap. She is not in the journal, because verify sees what must hold.
 const (
 	stylist     = "torture-stylist"
 	stylistRows = slotsPerLane
 	stylistDays = 40 // more than a trial has rounds
 )
 
-// feeds are the stylist's merchants, services and availability feed.
+// feeds returns the stylist's merchants, services and availability feed.
 func feeds() [3]string {
 	const meta = `{"metadata":{"processing_instruction":"PROCESS_AS_COMPLETE","total_shards":1,"generation_timestamp":1790000000},`
 	var rows []string

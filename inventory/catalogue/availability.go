@@ -19,24 +19,22 @@ import (
 const (
 	mostDurationSec   = 366 * 24 * 60 * 60
 	mostRecurrenceSec = 24 * 60 * 60
-	leastRepeatSec    = 60        // else one row of a feed could make a slot for every second
+	leastRepeatSec    = 60        // otherwise one row of a feed could make a slot for every second
 	mostSpots         = 1_000_000 // of a slot
 )
 
-// feedRow is a row of an availability feed: a slot, or with a recurrence a day's
-// worth of them.
+// feedRow is a row of an availability feed: one slot, or with a recurrence the slots of a day.
 type feedRow struct {
 	slot     inventory.Published // the first
-	everySec int64               // 0: there is but one
-	untilSec int64               // the last start, if a multiple leads there
+	everySec int64               // 0: there is only one
+	untilSec int64               // no slot starts later
 	taken    []stretch
 }
 
 // stretch is [beginSec, endSec) in Unix seconds.
 type stretch struct{ beginSec, endSec int64 }
 
-// slots are what the row publishes. A slot that overlaps a schedule exception
-// is there and taken.
+// slots yields what the row publishes. A slot that overlaps a schedule exception exists and is taken.
 func (o feedRow) slots() iter.Seq[inventory.Published] {
 	return func(yield func(inventory.Published) bool) {
 		if o.everySec == 0 {
@@ -58,17 +56,16 @@ func (o feedRow) slots() iter.Seq[inventory.Published] {
 	}
 }
 
-// mostSlots is how many slots one feed publishes, recurrences expanded: while it
-// is checked, each is 54 bytes on disk.
+// mostSlots is how many slots one feed may publish, recurrences expanded. While we check it, each takes 54 bytes
+// on disk.
 const mostSlots = 50_000_000
 
-// CheckAvailability reads the whole availability feed, recurrences expanded, and
-// skips rows that are a clinic's: its slots come from its own catalogue. It calls
-// each, unless that is nil, with the slots in their order, after all rows have
-// been read.
+// CheckAvailability reads the whole availability feed, recurrences expanded. It skips rows of clinics, whose slots
+// come from their own catalogues. Once it has read all rows, it calls each, unless that is nil, with the slots in
+// order.
 //
-// It returns Problems if anything is wrong; that includes a slot that is there
-// twice, which Availability does not notice. An error of each it returns as it is.
+// It returns Problems if anything is wrong, including a slot that occurs twice, which Availability does not notice.
+// It returns an error of each unchanged.
 func (f Feed) CheckAvailability(ctx context.Context, known Known, each func(inventory.SlotKey) error) (r Report, err error) {
 	var s sorter
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -107,12 +104,12 @@ func (f Feed) CheckAvailability(ctx context.Context, known Known, each func(inve
 		if each == nil {
 			return nil
 		}
-		return each(inventory.SlotKey{Resource: uuid.UUID(key), StartSec: int64(binary.BigEndian.Uint64(key[16:]))}) //nolint:gosec // it was one
+		return each(inventory.SlotKey{Resource: uuid.UUID(key), StartSec: int64(binary.BigEndian.Uint64(key[16:]))}) //nolint:gosec // it was an int64
 	})
 	return r, err
 }
 
-// digestOf tells terms from others; there is none of none.
+// digestOf returns a digest that identifies terms; without terms it is empty.
 func digestOf(t inventory.Terms) ([]byte, error) {
 	if t == (inventory.Terms{}) {
 		return nil, nil
@@ -125,14 +122,12 @@ func digestOf(t inventory.Terms) ([]byte, error) {
 	return sum[:], nil
 }
 
-// slotKeySize is how many bytes a slot's resource and start are.
+// slotKeySize is how many bytes a slot's resource and start take.
 const slotKeySize = 16 + 8
 
-// Availability calls each with every slot that the feed publishes, in the
-// feed's order, and returns how many rows it skipped because they are a
-// clinic's. Call it after CheckAvailability: it stops at the first row that is
-// wrong, with Problems, and at the first error of each, which it returns as it
-// is.
+// Availability calls each with every slot that the feed publishes, in the feed's order, and returns how many rows it
+// skipped because they belong to clinics. Call it after CheckAvailability: it stops with Problems at the first wrong
+// row, and at the first error of each, which it returns unchanged.
 func (f Feed) Availability(ctx context.Context, known Known, each func(inventory.Published) error) (skipped int, err error) {
 	found := &findings{most: 1}
 	skipped, err = f.feedRows(ctx, found, known, func(_ rowPlace, _ *place, o feedRow) error {
@@ -149,9 +144,8 @@ func (f Feed) Availability(ctx context.Context, known Known, each func(inventory
 	return skipped, err
 }
 
-// feedRows walks the rows of all files. It calls each with those that are right
-// and returns its first error as it is; what is wrong with the others goes to
-// found.
+// feedRows walks the rows of all files. It calls each with the rows that are right, and returns its first error
+// unchanged; what is wrong with the others goes to found.
 func (f Feed) feedRows(ctx context.Context, found *findings, known Known, each func(rowPlace, *place, feedRow) error) (skipped int, err error) {
 	if err := f.is(AvailabilityFeed); err != nil {
 		return 0, err
@@ -179,7 +173,7 @@ func (f Feed) feedRows(ctx context.Context, found *findings, known Known, each f
 		if key != "service_availability" {
 			return false, nil
 		}
-		if n != at.file { // the list may come twice in a file; its second part is counted on
+		if n != at.file { // the list may occur twice in a file, so keep counting
 			at = rowPlace{file: n, group: -1}
 		}
 		return true, listed(top.at(key), s, func() error {
@@ -201,8 +195,7 @@ func (f Feed) feedRows(ctx context.Context, found *findings, known Known, each f
 	return skipped, err
 }
 
-// groupRows reads one element of service_availability and calls each with the
-// rows in it.
+// groupRows reads one element of service_availability and calls each with its rows.
 func groupRows(s *stream, group *place, each func(any) error) error {
 	rows := false
 	next, err := s.fields(func(key string) error {
@@ -225,7 +218,7 @@ func groupRows(s *stream, group *place, each func(any) error) error {
 		if err != nil {
 			return err
 		}
-		// Some programs write a field that is not set as null, 0 or "".
+		// Some programs write an unset field as null, 0 or "".
 		if v != nil && v != "" && v != "0" && v != json.Number("0") {
 			group.holding(key, v).wrong("a daily feed must not restrict what it replaces; leave this out")
 		}
@@ -244,7 +237,7 @@ func groupRows(s *stream, group *place, each func(any) error) error {
 	return nil
 }
 
-// readRow reads a row. A clinic's is not looked at any further.
+// readRow reads a row. It does not look any further at a clinic's row.
 func readRow(p *place, known Known) (o feedRow, clinic bool) {
 	if !p.need().fields() {
 		return o, false
@@ -277,20 +270,19 @@ func readRow(p *place, known Known) (o feedRow, clinic bool) {
 	return o, false
 }
 
-// confirmationModes are Google's words and ours.
+// confirmationModes maps Google's words to ours.
 var confirmationModes = map[string]string{
 	"": "", "CONFIRMATION_MODE_UNSPECIFIED": "", "CONFIRMATION_MODE_SYNCHRONOUS": "SYNCHRONOUS", "CONFIRMATION_MODE_ASYNCHRONOUS": "ASYNCHRONOUS",
 }
 
-// readTerms reads who confirms a slot, and the moments and prices that override
-// the service's for it.
+// readTerms reads who confirms a slot, and its times and prices that override the service's.
 func readTerms(p *place, startSec int64) (t inventory.Terms) {
 	mode, known := confirmationModes[p.at("confirmation_mode").text()]
 	if !known {
 		p.at("confirmation_mode").wrong("must be CONFIRMATION_MODE_SYNCHRONOUS or CONFIRMATION_MODE_ASYNCHRONOUS")
 	}
 	t.ConfirmationMode = mode
-	// One of Google's samples has them among the resources.
+	// One of Google's samples has the charges among the resources.
 	if c := readCharges(p).Over(readCharges(p.at("resources"))); c != (inventory.Charges{}) {
 		t.Charges = &c
 	}
@@ -306,8 +298,8 @@ func readTerms(p *place, startSec int64) (t inventory.Terms) {
 	return t
 }
 
-// readSpots reads what a slot has and what is left of it. Programs that write
-// protobuf's JSON leave out a zero: no spots_open is sold out.
+// readSpots reads how many spots a slot has, and how many are left. Programs that write protobuf's JSON leave out
+// zeros, so a missing spots_open means sold out.
 func readSpots(p *place, o *feedRow) {
 	total, okTotal := p.at("spots_total").need().number(0, mostSpots)
 	open, okOpen := p.at("spots_open").number(0, mostSpots)
@@ -320,9 +312,9 @@ func readSpots(p *place, o *feedRow) {
 	}
 }
 
-// readRecurrence reads a row that stands for several slots with one spot each.
+// readRecurrence reads a row for several slots with one spot each.
 func readRecurrence(p *place, o *feedRow) {
-	// 0 is how some programs write none.
+	// Some programs write 0 for none.
 	total, okTotal := p.at("spots_total").number(0, 1)
 	open, okOpen := p.at("spots_open").number(0, 1)
 	if okTotal && okOpen && total != open {
@@ -345,7 +337,7 @@ func readRecurrence(p *place, o *feedRow) {
 			r.at("repeat_until_sec").wrong("a recurrence lasts at most 24 hours")
 		}
 	}
-	// Longer than a recurrence lasts is once, and no sum of it overflows.
+	// An interval longer than a recurrence may last means once, and no sum with it overflows.
 	o.everySec, o.untilSec = min(every, mostRecurrenceSec+1), until
 
 	for _, e := range p.at("schedule_exception").items() {

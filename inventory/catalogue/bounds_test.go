@@ -12,8 +12,7 @@ import (
 	"holdfast/inventory/catalogue"
 )
 
-// Text that is not UTF-8 is refused, with its line and what it looks like,
-// wherever it stands.
+// Text that is not UTF-8 is refused, wherever it is, with its line and its likely encoding.
 func TestTextIsUTF8(t *testing.T) {
 	// 강남피부과, and 똠방각하, of which only CP949 has the first letter.
 	const eucKR, cp949 = "\xb0\xad\xb3\xb2\xc7\xc7\xba\xce\xb0\xfa", "\x8c\x63\xb9\xe6\xb0\xa2\xc7\xcf"
@@ -102,7 +101,7 @@ func readAll(ctx context.Context, content []byte) error {
 	return err
 }
 
-// What is too much is refused before anything is built of it.
+// What is too large is refused before anything is built from it.
 func TestBounds(t *testing.T) {
 	laughs := func(innermost string) string {
 		s := "x:\n  - &a0 " + innermost + "\n"
@@ -175,7 +174,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// nested is a text of so many keys, each in the one before.
+// nested is a text of n keys, each nested in the one before.
 func nested(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -184,7 +183,7 @@ func nested(n int) string {
 	return b.String()
 }
 
-// A reading ends with its context, wherever it is.
+// Reading ends with its context, wherever it is.
 func TestReadingEndsWithItsContext(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -200,8 +199,7 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A feed of more rows than are kept in memory is checked like another: they are
-// sorted on disk.
+// A feed with more rows than fit into memory is checked like any other: they are sorted on disk.
 func TestDuplicatesAmongMillions(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var rows strings.Builder
@@ -239,7 +237,7 @@ func TestDuplicatesAmongMillions(t *testing.T) {
 	}
 }
 
-// The digest is of what a feed says, and not of how it is written.
+// The digest depends on a feed's content, and not on how it is written.
 func TestDigest(t *testing.T) {
 	a := `{"merchant_id": "m", "service_id": "s", "start_sec": 1770000000, "duration_sec": 600, "spots_total": 2, "spots_open": 1}`
 	b := strings.Replace(a, "1770000000", "1770000600", 1)
@@ -272,8 +270,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// Members that look like others are warned of, once, with the first place; other
-// unknown ones are Google's affair.
+// Members that look like others cause one warning, with the first place; other unknown ones are Google's business.
 func TestWarnings(t *testing.T) {
 	warnings := func(err error, r catalogue.Report) []string {
 		t.Helper()
@@ -329,7 +326,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// Lists that rows stand in are required, and an object of them is no row.
+// The lists that contain rows are required, and an object in place of such a list is not a row.
 func TestRowsInTheWrongPlace(t *testing.T) {
 	row := slot(`"spots_total": 1, "spots_open": 1`)
 	for _, tt := range []struct {

@@ -79,8 +79,8 @@ func oneFeed(t *testing.T, files ...*catalogue.File) catalogue.Feed {
 	return feeds[0]
 }
 
-// known has the merchants of the tests: every clinic-… is a clinic, others are
-// of feeds, and all sell everything, but for names that begin with "no".
+// known has the merchants of the tests: every clinic-… is a clinic, others come from feeds, and all sell everything, except names that begin
+// with "no".
 type known struct{}
 
 func (known) Merchant(id string) (inventory.MerchantKind, bool) {

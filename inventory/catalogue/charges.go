@@ -11,16 +11,14 @@ const (
 	wholeInPercent = 100_000_000           // micro percent
 )
 
-// currencyCode is how ISO 4217 writes a currency.
+// currencyCode matches a currency in ISO 4217.
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
-// chargesKeys are the members of a service or slot that say what it costs. They
-// are Google's, in our catalogue too.
+// chargesKeys are the members of a service or slot that say what it costs. They are Google's, in our catalogue too.
 var chargesKeys = []string{"price", "tax_rate", "deposit", "no_show_fee", "prepayment", "prepayment_type"}
 
-// readCharges reads what a service or a slot costs. The price of a prepayment is
-// the one that a guest is shown, so it goes before the other; Google's feeds also
-// say it with prepayment_type.
+// readCharges reads what a service or a slot costs. A prepayment's price is the one that guests see, so it takes
+// precedence; Google's feeds also state it with prepayment_type.
 func readCharges(p *place) (c inventory.Charges) {
 	c.Price = readPrice(p.at("price"))
 	if t := p.at("tax_rate"); t.fields() {
@@ -54,7 +52,7 @@ func readPrice(p *place) *inventory.Price {
 	}
 	p.likely(priceMembers)
 	price := &inventory.Price{Currency: p.at("currency_code").need().text(), Tag: p.at("pricing_option_tag").text()}
-	price.Micros, _ = p.at("price_micros").number(0, mostMicros) // free may be left out
+	price.Micros, _ = p.at("price_micros").number(0, mostMicros) // missing means free
 	if price.Currency != "" && !currencyCode.MatchString(price.Currency) {
 		p.at("currency_code").wrong("must be a code of ISO 4217 such as KRW, not %q", price.Currency)
 	}

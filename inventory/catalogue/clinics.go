@@ -11,8 +11,8 @@ import (
 	"holdfast/inventory"
 )
 
-// How large a catalogue may be: unlike a feed it is read as a whole, because
-// every part of a clinic may refer to any other. See mostValues and mostTokens.
+// How large a catalogue may be. Unlike a feed it is read as a whole, because every part of a clinic may refer to any
+// other. See mostValues and mostTokens.
 const (
 	mostCatalogue = 16 << 20 // in JSON
 	mostYAML      = 4 << 20
@@ -21,25 +21,22 @@ const (
 const (
 	minutesPerDay = 24 * 60
 	mostCapacity  = 10_000
-	// mostNoticeSec bounds how long before a visit something can be due. It
-	// keeps sums of times far from overflowing.
+	// mostNoticeSec bounds how long before a visit something can be due. It keeps sums of times far from overflowing.
 	mostNoticeSec = 10 * 366 * 24 * 60 * 60
 )
 
-// How many of a clinic's there may be. Every one is compared with others.
+// How many of these a clinic may have. Each is compared with the others.
 const (
 	mostZones  = 1_000 // of a clinic, and of a group
 	mostGroups = 1_000
 	mostBreaks = 100 // of a day
 )
 
-// mostPattern bounds what a regular expression is compiled to, in instructions: a
-// few letters can stand for millions.
+// mostPattern bounds the compiled size of a regular expression, in instructions: a few letters can give millions.
 const mostPattern = 10_000
 
-// Clinics reads a catalogue: clinics, and of merchants that feeds make (kind
-// [inventory.MerchantFeed]) the guest rules and offers that no feed says. It
-// returns Problems if anything is wrong with it.
+// Clinics reads a catalogue: clinics, and for merchants that feeds make (kind [inventory.MerchantFeed]) the guest
+// rules and offers that feeds do not have. It returns Problems if anything is wrong with it.
 func (f *File) Clinics(ctx context.Context) ([]inventory.Merchant, error) {
 	if f.Kind != Clinics {
 		return nil, fmt.Errorf("%s: a %s, not a catalogue of clinics", f.Path, f.Kind)
@@ -118,7 +115,7 @@ func readClinics(p *place) []inventory.Merchant {
 	return merchants
 }
 
-// readFeedMerchant reads what no feed says of a merchant that feeds make.
+// readFeedMerchant reads what feeds do not say about a merchant that they make.
 func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 	m := inventory.Merchant{Kind: inventory.MerchantFeed}
 	if !p.need().fields() {
@@ -139,7 +136,7 @@ func readFeedMerchant(p *place, ids unique) inventory.Merchant {
 
 const mostUses = 1_000_000_000
 
-// readOffers reads offers of services that the merchant has; nil is not known.
+// readOffers reads offers of services that the merchant has; if has is nil, they are not known.
 func readOffers(p *place, has func(serviceID string) bool) []inventory.Offer {
 	ids := unique{}
 	var offers []inventory.Offer
@@ -185,8 +182,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	m.Country = readCountry(p.at("country"))
 	m.TimeZone, m.Location = readTimeZone(p.at("time_zone"))
 
-	// Zones come first, whatever the order in the file: groups refer to them,
-	// and services to groups.
+	// Zones come first, whatever the order in the file, because groups refer to them, and services to groups.
 	zones, groups, staff, services := unique{}, unique{}, unique{}, unique{}
 	for _, z := range p.at("zones").few(mostZones) {
 		m.Zones = append(m.Zones, readZone(z, zones))
@@ -205,7 +201,7 @@ func readClinic(p *place, ids unique) inventory.Merchant {
 	return m
 }
 
-// mostUpcoming bounds limits that nobody could reach.
+// mostUpcoming bounds limits. Nobody could reach a higher one.
 const mostUpcoming = 10_000
 
 func readGuestRules(p *place) (r inventory.GuestRules) {
@@ -238,8 +234,8 @@ func readPattern(p *place) string {
 	return s
 }
 
-// compiledSize is about how many instructions a regular expression is compiled
-// to; it is above mostPattern if that is more.
+// compiledSize estimates how many instructions a regular expression compiles to; the result is above mostPattern if
+// that is too many.
 func compiledSize(re *syntax.Regexp) int {
 	size := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
@@ -265,7 +261,7 @@ func readTimeZone(p *place) (string, *time.Location) {
 		name = p.text()
 	}
 	loc, err := time.LoadLocation(name)
-	// "" and "Local" load, as whatever the machine happens to be set to.
+	// "" and "Local" load as whatever the machine is set to.
 	if err != nil || name == "" || name == "Local" {
 		p.wrong("no such time zone: %q", name)
 		return name, time.UTC
@@ -285,8 +281,7 @@ func readZone(p *place, ids unique) inventory.Zone {
 	return z
 }
 
-// readHexID reads the "id" of p. Two ids that differ only in case are the same
-// twelve bytes.
+// readHexID reads the "id" of p. Two ids that differ only in case are the same twelve bytes.
 func readHexID(p *place, ids unique) string {
 	id := p.at("id").need().hexID()
 	ids.add(p.at("id"), inventory.PlainID(id))
@@ -362,8 +357,8 @@ func readGroupZone(p *place, ids unique, m *inventory.Merchant) inventory.GroupZ
 	return z
 }
 
-// readTimetable reads a week. No timetable is always open, which an empty one
-// is not: a day that it does not name is closed.
+// readTimetable reads a week. Without a timetable a clinic is always open, but with an empty one it is not: a day that
+// a timetable does not name is closed.
 func readTimetable(p *place) *inventory.Timetable {
 	if !p.fields() {
 		return nil

@@ -17,10 +17,8 @@ import (
 	"holdfast/letters"
 )
 
-// A value of a document, JSON or YAML, is what encoding/json makes of one: nil,
-// a bool, a json.Number, a string, a []any or a map[string]any. A number keeps
-// the text it was written in: an id of 24 digits is a number to YAML and an id
-// to us.
+// A value of a document, JSON or YAML, has the type that encoding/json gives it: nil, a bool, a json.Number, a string,
+// a []any or a map[string]any. A number keeps its text, because an id of 24 digits is a number to YAML.
 
 // shapeOf names what a value is, for a message.
 func shapeOf(v any) string {
@@ -40,14 +38,14 @@ func shapeOf(v any) string {
 	}
 }
 
-// mostNested bounds how deep a document goes; reading it is recursive.
+// mostNested bounds the depth of a document, because reading it is recursive.
 const mostNested = 64
 
-// A document that cannot be read on.
+// Reasons to stop reading a document.
 var (
 	errNested  = errors.New("nested too deeply")
 	errTrailer = errors.New("something follows the document")
-	errEnough  = errors.New("read enough") // not a fault: stops a reading early
+	errEnough  = errors.New("read enough") // not a fault: ends a read early
 )
 
 // twiceError is a key that an object has twice.
@@ -57,22 +55,21 @@ func (e twiceError) Error() string {
 	return fmt.Sprintf("key %q comes twice in an object", short(string(e)))
 }
 
-// tooLargeError is a value that is larger than the limit.
+// tooLargeError is a value larger than the limit.
 type tooLargeError string
 
 func (e tooLargeError) Error() string { return string(e) }
 
 const (
-	// mostValue is how large one value of a document may be, such as a feed's row
-	// or a text, and the blanks before it. It bounds what the decoder keeps; built
-	// of objects in objects, it is 60 times as large.
+	// mostValue is how large one value of a document, such as a feed's row or a text, may be, with the blanks before
+	// it. It bounds what the decoder buffers; a value of nested objects takes 60 times as much when it is built.
 	mostValue  = 1 << 20
 	errValue   = tooLargeError("a value of more than 1 MiB")
 	mostValues = 100_000 // of a catalogue, which is read as a whole
 	errValues  = tooLargeError("a catalogue of more than 100000 values; clinics may come in several files")
 )
 
-// window gives a decoder no more than one value ahead of what it has used.
+// window lets a decoder read at most one value ahead.
 type window struct {
 	r    io.Reader
 	left int64
@@ -87,14 +84,13 @@ func (w *window) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stream reads a JSON document piece by piece, so that only one row of it is
-// ever in memory.
+// stream reads a JSON document piece by piece, so that only one row of it is in memory at a time.
 type stream struct {
 	window *window
 	dec    *json.Decoder
-	given  int64 // what the window has let the decoder have in all
-	values int   // that value has built
-	// ahead is how much more of it was right after which decode failed.
+	given  int64 // how many bytes the window has given the decoder in all
+	values int   // how many values the method value has built
+	// ahead is how many more bytes were right before decode failed.
 	ahead int64
 }
 
@@ -105,17 +101,17 @@ func newStream(r io.Reader) *stream {
 	return s
 }
 
-// moveOn moves the window on: what has been used is used.
+// moveOn moves the window past what the decoder has used.
 func (s *stream) moveOn() {
 	used := s.dec.InputOffset() + mostValue
 	s.window.left += used - s.given
 	s.given = used
 }
 
-// offset is how many bytes have been read without fault.
+// offset returns how many bytes have been read without a fault.
 func (s *stream) offset() int64 { return s.dec.InputOffset() + s.ahead }
 
-// token is the decoder's, except that the end of the file is never expected.
+// token returns the decoder's next token; the end of the file is an error here.
 func (s *stream) token() (json.Token, error) {
 	s.moveOn()
 	t, err := s.dec.Token()
@@ -138,7 +134,7 @@ func (s *stream) end() error {
 	}
 }
 
-// next is what stands where an object or a list is wanted.
+// next is what was found instead of an object or a list.
 type next int
 
 const (
@@ -154,7 +150,7 @@ func (s *stream) fields(each func(key string) error) (next, error) {
 		if err != nil {
 			return err
 		}
-		return each(key.(string)) // the decoder has nothing else here
+		return each(key.(string)) // the decoder returns nothing else here
 	})
 }
 
@@ -175,7 +171,7 @@ func (s *stream) within(opening json.Delim, each func() error) (next, error) {
 	return wanted, s.rest(each)
 }
 
-// rest calls each until the list or object ends that has begun.
+// rest calls each until the current list or object ends.
 func (s *stream) rest(each func() error) error {
 	for s.moveOn(); s.dec.More(); s.moveOn() {
 		if err := each(); err != nil {
@@ -186,12 +182,12 @@ func (s *stream) rest(each func() error) error {
 	return err
 }
 
-// skip reads over a value of any size.
+// skip skips a value of any size.
 func (s *stream) skip() error { return s.skipAt(0) }
 
 func (s *stream) skipAt(depth int) error {
-	// No deeper than this can a value hold all rows of a feed, and the decoder
-	// is faster whole than token by token.
+	// From this depth on a value cannot contain all rows of a feed, and the decoder reads a whole value faster than
+	// single tokens.
 	if depth == 3 {
 		var raw json.RawMessage
 		return s.decode(&raw)
@@ -203,7 +199,7 @@ func (s *stream) skipAt(depth int) error {
 	return s.skipRest(t, depth)
 }
 
-// skipRest reads to the end of the value that began with t.
+// skipRest skips to the end of the value that began with t.
 func (s *stream) skipRest(t json.Token, depth int) error {
 	switch t {
 	case json.Delim('['):
@@ -219,8 +215,8 @@ func (s *stream) skipRest(t json.Token, depth int) error {
 	return nil
 }
 
-// value reads a whole value, with more care and less speed than the decoder: it
-// knows the place of a fault, and notices a key that comes twice.
+// value reads a whole value, more carefully and more slowly than the decoder: it knows the place of a fault, and
+// notices duplicate keys.
 func (s *stream) value() (any, error) { return s.valueAt(0) }
 
 func (s *stream) valueAt(depth int) (any, error) {
@@ -261,8 +257,8 @@ func (s *stream) valueAt(depth int) (any, error) {
 	return t, nil
 }
 
-// row reads a value fast, with its keys spelled in [snake]. (Token by token
-// takes three times as long, and a feed has millions of rows.)
+// row reads a value fast, with its keys in [snake] case. (Token by token takes three times as long, and a feed has
+// millions of rows.)
 func (s *stream) row() (any, error) {
 	var v any
 	if err := s.decode(&v); err != nil {
@@ -279,7 +275,7 @@ func (s *stream) decode(v any) error {
 	if err == nil || errors.As(err, &large) {
 		return err
 	}
-	// The decoder says what is wrong, but not where within the value.
+	// The decoder says what is wrong, but not where in the value.
 	slow := newStream(io.MultiReader(s.dec.Buffered(), s.window.r))
 	if _, again := slow.value(); again != nil {
 		err = again
@@ -288,7 +284,7 @@ func (s *stream) decode(v any) error {
 	return err
 }
 
-// snaked spells the keys of an object and of all in it in [snake].
+// snaked puts the keys of a value and of everything in it in [snake] case.
 func snaked(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -307,8 +303,7 @@ func snaked(v any) any {
 	return v
 }
 
-// snake spells a key as Google's samples do. Google takes its JSON in both
-// spellings, startSec and start_sec, and in no other.
+// snake spells a key as in Google's samples. Google accepts two spellings, startSec and start_sec, and no others.
 func snake(key string) string {
 	if strings.IndexFunc(key, isUpper) <= 0 {
 		return key
@@ -326,34 +321,33 @@ func snake(key string) string {
 
 func isUpper(r rune) bool { return 'A' <= r && r <= 'Z' }
 
-// place is a value and the way to it. Reading it checks it: what is wrong goes
-// to the findings with its path, and the reading goes on, so that one pass
-// finds everything.
+// place is a value and the way to it. Reading it checks it: problems go to the findings with their paths, and reading
+// continues, so that one pass finds everything.
 type place struct {
 	up    *place
 	name  string
 	index int // in the list of that name, or -1
-	value any // nil: nothing, which is absent or null
+	value any // nil: absent or null
 	found *findings
 }
 
-// root is where a document begins. The prefix goes before every path.
+// root is the place of a whole document. The prefix goes before every path.
 func root(v any, prefix string, found *findings) *place {
 	return &place{name: prefix, index: -1, value: v, found: found}
 }
 
-// at is the field of an object, there or not.
+// at returns the place of an object's field, present or not.
 func (p *place) at(key string) *place {
 	object, _ := p.value.(map[string]any)
 	return p.holding(key, object[key])
 }
 
-// holding is the place of a field that is read elsewhere.
+// holding returns the place of a field whose value was read elsewhere.
 func (p *place) holding(key string, v any) *place {
 	return &place{up: p, name: key, index: -1, value: v, found: p.found}
 }
 
-// item is the place of a list's item that is read elsewhere.
+// item returns the place of a list's item that was read elsewhere.
 func (p *place) item(name string, index int, v any) *place {
 	return &place{up: p, name: name, index: index, value: v, found: p.found}
 }
@@ -375,7 +369,7 @@ func (p *place) path() string {
 	return p.up.path() + "." + s
 }
 
-// shown is a key of somebody else's as a line of ours can have it.
+// shown returns a key from the document as one of our lines can show it.
 func shown(key string) string {
 	key = short(key)
 	if strings.IndexFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
@@ -384,8 +378,7 @@ func shown(key string) string {
 	return key
 }
 
-// short is a text without what is too long to tell: there may be a thousand
-// problems, and a megabyte in each.
+// short cuts a text that is too long for a message: there may be a thousand problems, with a megabyte in each.
 func short(s string) string {
 	const most = 64
 	if len(s) <= most {
@@ -394,7 +387,7 @@ func short(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// kind is the path without indexes.
+// kind returns the path without indexes.
 func (p *place) kind() string {
 	if p.up == nil {
 		return p.name
@@ -406,7 +399,7 @@ func (p *place) wrong(format string, args ...any) {
 	p.found.add(p.path(), fmt.Sprintf(format, args...))
 }
 
-// need complains if there is nothing here, or only empty text.
+// need complains if the value is missing or an empty text.
 func (p *place) need() *place {
 	if p.value == nil || p.value == "" {
 		p.wrong("required")
@@ -414,7 +407,7 @@ func (p *place) need() *place {
 	return p
 }
 
-// only complains about other fields than these.
+// only complains about any fields except these.
 func (p *place) only(keys ...string) {
 	object, _ := p.value.(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(object)) {
@@ -424,8 +417,7 @@ func (p *place) only(keys ...string) {
 	}
 }
 
-// fields reports whether there is an object here, and complains if there is
-// something else.
+// fields reports whether the value is an object, and complains if it is something else.
 func (p *place) fields() bool {
 	if p.value == nil {
 		return false
@@ -437,7 +429,7 @@ func (p *place) fields() bool {
 	return true
 }
 
-// items are the places of a list; nothing is an empty list.
+// items returns the places of a list's items; a missing list is empty.
 func (p *place) items() []*place {
 	if p.value == nil {
 		return nil
@@ -454,7 +446,7 @@ func (p *place) items() []*place {
 	return places
 }
 
-// few are the places of a list that has at most so many.
+// few returns the places of a list's items, of which there may be at most most.
 func (p *place) few(most int) []*place {
 	places := p.items()
 	if len(places) > most {
@@ -464,7 +456,7 @@ func (p *place) few(most int) []*place {
 	return places
 }
 
-// text is text, or a number as it was written; "" if there is nothing.
+// text returns a text, or a number as written; "" if it is missing.
 func (p *place) text() string {
 	var s string
 	switch v := p.value.(type) {
@@ -491,10 +483,10 @@ func (p *place) text() string {
 // mostText is the longest text in bytes.
 const mostText = 1024
 
-// mostID is the longest id in bytes: two of them fit in a database's index.
+// mostID is the longest id in bytes: two of them fit into a database's index.
 const mostID = 255
 
-// id is an id of somebody else's making.
+// id returns an id that somebody else has chosen.
 func (p *place) id() string {
 	s := p.text()
 	switch {
@@ -506,19 +498,18 @@ func (p *place) id() string {
 	return s
 }
 
-// title is text by which people call something. It has nothing in it that cannot be
-// seen, and that could hide in a list or turn what is printed after it. Only YAML's
-// ways of writing a text over several lines leave breaks in it.
+// title returns a text by which people call something. It must not have invisible characters, which could hide in a
+// list or reverse the text after them. Line breaks come only from YAML's ways of writing a text over several lines.
 func (p *place) title() string {
 	s := p.text()
 	oneLine := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
-	if r, found := letters.Hidden(oneLine); found && r != 0 { // text has told of a zero
+	if r, found := letters.Hidden(oneLine); found && r != 0 { // text has complained about NUL
 		p.wrong("must not contain what cannot be seen, like %U here", r)
 	}
 	return s
 }
 
-// hexID is an id of the clinic's making: 24 hex digits.
+// hexID returns a clinic's id: 24 hex digits.
 func (p *place) hexID() string {
 	s := p.text()
 	if s != "" && !inventory.IsObjectID(s) {
@@ -527,7 +518,7 @@ func (p *place) hexID() string {
 	return s
 }
 
-// flag is true or false; without it, otherwise.
+// flag returns true or false; otherwise if it is missing.
 func (p *place) flag(otherwise bool) bool {
 	switch v := p.value.(type) {
 	case nil:
@@ -539,8 +530,7 @@ func (p *place) flag(otherwise bool) bool {
 	return otherwise
 }
 
-// number is a whole number from lowest to highest, written as a number or as
-// text. It is not ok if there is none.
+// number returns a whole number from lowest to highest, written as a number or as text. ok is false if there is none.
 func (p *place) number(lowest, highest int64) (n int64, ok bool) {
 	if p.value == nil || p.value == "" {
 		return 0, false
@@ -572,7 +562,7 @@ func whole(v any) (int64, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
 	}
-	// JSON writes a whole number as 1e3 or 2.0 too.
+	// In JSON a whole number may also be 1e3 or 2.0.
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 		return 0, false
@@ -580,7 +570,7 @@ func whole(v any) (int64, bool) {
 	return int64(f), true
 }
 
-// written is the value for a message.
+// written returns the value for a message.
 func (p *place) written() string {
 	switch v := p.value.(type) {
 	case string:
@@ -593,8 +583,7 @@ func (p *place) written() string {
 	return shapeOf(p.value)
 }
 
-// moment is a time in Unix seconds. Another unit is an easy mistake, and easy
-// to see.
+// moment returns a time in Unix seconds. Another unit is an easy mistake, and easy to notice.
 func (p *place) moment() (sec int64, ok bool) {
 	sec, ok = p.number(1, math.MaxInt64)
 	if !ok {
@@ -615,7 +604,7 @@ func (p *place) moment() (sec int64, ok bool) {
 	return 0, false
 }
 
-// clock is a time of day, "00:00" to "24:00", in minutes after midnight.
+// clock returns a time of day, "00:00" to "24:00", in minutes after midnight.
 func (p *place) clock() (minutes int, ok bool) {
 	s := p.text()
 	if s == "" {
@@ -632,7 +621,7 @@ func (p *place) clock() (minutes int, ok bool) {
 	return 0, false
 }
 
-// date is a day; the zero Date if there is none.
+// date returns a day; the zero Date if there is none.
 func (p *place) date() inventory.Date {
 	s := p.text()
 	if s == "" {
@@ -645,10 +634,10 @@ func (p *place) date() inventory.Date {
 	return d
 }
 
-// unique finds ids that come twice.
-type unique map[string]string // the id, and where it came first
+// unique finds duplicate ids.
+type unique map[string]string // the id, and where it occurred first
 
-// add notes the id at p. Empty ones are somebody else's complaint.
+// add records the id at p. Others complain about empty ids.
 func (u unique) add(p *place, id string) {
 	if id == "" {
 		return

@@ -18,9 +18,9 @@ import (
 
 // Metadata is what a feed's file says about the feed.
 type Metadata struct {
-	Complete      bool   // the feed is everything there is: what it leaves out is gone
+	Complete      bool   // the feed has everything: what it leaves out is gone
 	ShardNumber   int    // counted from 0
-	TotalShards   int    // files that the feed comes in
+	TotalShards   int    // number of files of the feed
 	GenerationSec int64  // when the data was read from the partner's database (Unix seconds)
 	Nonce         string // the same in all shards, decimal; may be "" if there is one
 }
@@ -57,7 +57,7 @@ func readMetadata(p *place) Metadata {
 	return m
 }
 
-// readNonce reads a 64-bit number. 0 is how some programs write none.
+// readNonce reads a 64-bit number. Some programs write 0 for none.
 func readNonce(p *place) string {
 	s := p.text()
 	if s == "" {
@@ -73,18 +73,18 @@ func readNonce(p *place) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// Feed is one feed of Google's, which may come in several files (shards).
+// Feed is one of Google's feeds, which may come in several files (shards).
 type Feed struct {
 	Kind  Kind
 	Meta  Metadata // of the first shard
 	Files []*File  // by shard number
 
-	// Progress, if not nil, is told now and then how many bytes of the files
-	// this reading has read so far, as they are stored (see [Feed.Size]).
+	// Progress, if not nil, is called now and then with how many bytes of the files, as stored, have been read so far
+	// (see [Feed.Size]).
 	Progress func(bytes int64)
 }
 
-// Size is what Progress counts up to.
+// Size returns what Progress counts up to.
 func (f Feed) Size() (bytes int64) {
 	for _, file := range f.Files {
 		bytes += file.Size
@@ -92,10 +92,9 @@ func (f Feed) Size() (bytes int64) {
 	return bytes
 }
 
-// Feeds puts the shards of each feed together and leaves catalogues of clinics
-// out. Merchants come before services and services before availability,
-// because that is how they refer to each other; of one kind the older feed
-// comes first. It returns Problems if a shard is missing or there twice.
+// Feeds puts the shards of each feed together, and leaves out catalogues of clinics. Merchants come before services and
+// services before availability, because they refer to each other in that order; within a kind the older feed comes
+// first. It returns Problems if a shard is missing or duplicate.
 func Feeds(files []*File) ([]Feed, error) {
 	type identity struct {
 		kind       Kind
@@ -148,7 +147,7 @@ func (f *Feed) assemble(found *findings) {
 	f.Meta = first.Meta
 	byNumber := map[int]*File{}
 	for _, file := range f.Files {
-		// The path of a problem with the files themselves is a file's.
+		// A problem with the files themselves has the path of a file.
 		if file.Meta.TotalShards != first.Meta.TotalShards || file.Meta.Complete != first.Meta.Complete {
 			found.add(file.Path, fmt.Sprintf("total_shards and processing_instruction must be the same as in %s", first.Path))
 		}
@@ -182,9 +181,8 @@ func (f Feed) prefix(file *File) string {
 	return file.Path + ": "
 }
 
-// documents reads every file of the feed as one JSON object and calls each with
-// the file's number, its top and its keys one by one. each reads the key's
-// value from s, or returns false and leaves it; errEnough ends it all.
+// documents reads every file of the feed as one JSON object, and calls each with the file's number, its root and its
+// keys, one by one. each reads the key's value from s, or returns false and leaves it; errEnough ends the reading.
 func (f Feed) documents(ctx context.Context, found *findings, each func(s *stream, n int, top *place, key string) (bool, error)) error {
 	var total int64
 	onRead := func(bytes int) {
@@ -228,7 +226,7 @@ func (f Feed) document(ctx context.Context, file *File, onRead func(int), top *p
 	if err == nil || errors.Is(err, errEnough) {
 		return err
 	}
-	// That the JSON is broken is a finding like any other.
+	// Broken JSON is a finding like any other.
 	err = file.broken(ctx, err, s.offset())
 	var problems Problems
 	if errors.As(err, &problems) {
@@ -248,7 +246,7 @@ func (f Feed) rows(ctx context.Context, key string, found *findings, each func(a
 		if k != key {
 			return false, nil
 		}
-		if n != file { // the list may come twice in a file; its second part is counted on
+		if n != file { // the list may occur twice in a file, so keep counting
 			file, i = n, 0
 		}
 		return true, listed(top.at(key), s, func() error {
@@ -272,10 +270,9 @@ func (f Feed) rows(ctx context.Context, key string, found *findings, each func(a
 	return err
 }
 
-// sorted gives every record of s to do: what a row is known by, and what it says.
-// Rows that are there twice are found; same says so of the second and the first.
-// It returns a digest of what the rows say. If anything has been found to be
-// wrong, now or before, it is all that counts.
+// sorted calls do with every record of s: a row's key and its content. It finds duplicate rows; same puts that into words
+// for the second row and the first. It returns a digest of the rows' content. If there are findings, now or from before,
+// it returns only those.
 func (f Feed) sorted(ctx context.Context, found *findings, s *sorter, key func(record []byte) int, same func(key []byte, second, first rowPlace), do func(key, rest []byte) error) (string, error) {
 	digest := sha256.New()
 	var last []byte // key and place
@@ -300,8 +297,7 @@ func (f Feed) sorted(ctx context.Context, found *findings, s *sorter, key func(r
 	return hex.EncodeToString(digest.Sum(nil)), cmp.Or(err, found.err())
 }
 
-// listed calls each for every item of the list at p, which comes next in s and
-// has to be there.
+// listed calls each for every item of the list at p, which must come next in s.
 func listed(p *place, s *stream, each func() error) error {
 	switch next, err := s.items(each); {
 	case err != nil:
@@ -314,20 +310,18 @@ func listed(p *place, s *stream, each func() error) error {
 	return nil
 }
 
-// Known is what merchants and services there are already: in the database, and
-// in what the same import brings before this feed.
+// Known are the merchants and services that exist already: in the database, and in what the same import brings before
+// this feed.
 type Known interface {
 	Merchant(id string) (kind inventory.MerchantKind, ok bool)
 	Service(merchantID, serviceID string) bool
 }
 
-// Merchants reads a merchants feed and calls each with its merchants in the order
-// of their ids. What Google alone needs to match and show a merchant (address,
-// category, telephone …) is left aside. An id may be a clinic's; the caller leaves
-// that merchant out, as the other feeds leave out its rows.
+// Merchants reads a merchants feed and calls each with its merchants in the order of their ids. It ignores what only Google
+// needs to match and show a merchant (address, category, telephone …). An id may be a clinic's; the caller skips that
+// merchant, just as the other feeds skip its rows.
 //
-// It returns Problems if anything is wrong; then nothing that each was given
-// counts. An error of each it returns as it is.
+// It returns Problems if anything is wrong; then nothing passed to each counts. It returns an error of each unchanged.
 func (f Feed) Merchants(ctx context.Context, each func(inventory.Merchant) error) (r Report, err error) {
 	if err := f.is(MerchantFeed); err != nil {
 		return r, err
@@ -355,8 +349,8 @@ func (f Feed) Merchants(ctx context.Context, each func(inventory.Merchant) error
 		f.row("merchant", second, found).at("merchant_id").wrong("%q is also %s", key[:len(key)-1], f.row("merchant", first, found).at("merchant_id").path())
 	}
 	r.Digest, err = f.sorted(ctx, found, &s, func(record []byte) int { return 1 + bytes.IndexByte(record, 0) }, same, func(key, name []byte) error {
-		// Published slots are in UTC and rules in seconds: the clock on the
-		// merchant's wall decides nothing, and the feed does not say it.
+		// Published slots are in UTC and rules in seconds, so the merchant's own time zone decides nothing, and the
+		// feed does not have it.
 		return each(inventory.Merchant{
 			ID: string(key[:len(key)-1]), Name: string(name), Kind: inventory.MerchantFeed, TimeZone: "UTC", Location: time.UTC,
 		})
@@ -364,7 +358,7 @@ func (f Feed) Merchants(ctx context.Context, each func(inventory.Merchant) error
 	return r, err
 }
 
-// row is the place of a row, without what is in it.
+// row returns the place of a row without its value.
 func (f Feed) row(key string, at rowPlace, found *findings) *place {
 	top := root(nil, f.prefix(f.Files[at.file]), found)
 	if at.group < 0 {
@@ -373,7 +367,7 @@ func (f Feed) row(key string, at rowPlace, found *findings) *place {
 	return top.item(key, at.group, nil).item("availability", at.row, nil)
 }
 
-// notEnough is err, unless that is only that enough has been read.
+// notEnough returns err, or nil if it is errEnough.
 func notEnough(err error) error {
 	if errors.Is(err, errEnough) {
 		return nil
@@ -387,12 +381,10 @@ type MerchantService struct {
 	inventory.Service
 }
 
-// Services reads a services feed and calls each with the services in the order of
-// merchant and id. It skips those that belong to a clinic: a feed never replaces
-// a clinic's own catalogue.
+// Services reads a services feed and calls each with the services in the order of merchant and id. It skips services of
+// clinics, because a feed never replaces a clinic's own catalogue.
 //
-// It returns Problems if anything is wrong; then nothing that each was given
-// counts. An error of each it returns as it is.
+// It returns Problems if anything is wrong; then nothing passed to each counts. It returns an error of each unchanged.
 func (f Feed) Services(ctx context.Context, known Known, each func(MerchantService) error) (r Report, err error) {
 	if err := f.is(ServiceFeed); err != nil {
 		return r, err
@@ -450,7 +442,7 @@ func (f Feed) Services(ctx context.Context, known Known, each func(MerchantServi
 	return r, err
 }
 
-// ServicesOfMerchants is Services, with those of one merchant in one call.
+// ServicesOfMerchants is Services with one call for each merchant.
 func (f Feed) ServicesOfMerchants(ctx context.Context, known Known, each func(merchantID string, services []inventory.Service) error) error {
 	merchant := ""
 	var services []inventory.Service
@@ -478,8 +470,7 @@ func (f Feed) ServicesOfMerchants(ctx context.Context, known Known, each func(me
 	return flush()
 }
 
-// readMerchantID reads the merchant of a row, which has to be known, and
-// reports whether it is a clinic.
+// readMerchantID reads the merchant of a row, which must be known, and reports whether it is a clinic.
 func readMerchantID(p *place, known Known) (id string, clinic bool) {
 	id = p.at("merchant_id").need().text()
 	if id == "" {
@@ -504,7 +495,7 @@ func readFeedService(p *place) inventory.Service {
 	}
 	rules := p.at("rules")
 	if rules.value == nil {
-		rules = p.at("scheduling_rules") // as one of Google's samples spells it
+		rules = p.at("scheduling_rules") // the spelling in one of Google's samples
 	}
 	if rules.fields() {
 		rules.likely(rulesMembers)

@@ -1,13 +1,10 @@
-// Package catalogue reads what can be booked: our own catalogue of clinics
-// (YAML or JSON) and Google's merchants, services and availability feeds
-// (JSON), plain or gzip. What a file is, its content says; names mean nothing.
+// Package catalogue reads what can be booked: our own catalogue of clinics (YAML or JSON) and Google's merchants, services
+// and availability feeds (JSON), plain or gzip. A file's content says what it is; its name means nothing.
 //
-// Reading is checking. People write catalogues by hand and programs get feeds
-// wrong in a million rows at once, so a reading does not stop at the first
-// mistake: it returns [Problems], each with its path, and then nothing of the
-// file counts. An availability feed can be larger than memory. It is therefore
-// walked twice, row by row: [Feed.CheckAvailability] says whether all of it is
-// right, [Feed.Availability] hands it over.
+// Reading is checking. People write catalogues by hand, and programs get a million rows of a feed wrong at once. So reading
+// does not stop at the first mistake: it returns [Problems], each with its path, and then nothing of the file counts. An
+// availability feed can be larger than memory, so it is walked twice, row by row: [Feed.CheckAvailability] says whether all
+// of it is right, [Feed.Availability] hands it over.
 //
 //	file, err := catalogue.Open(ctx, path)             // what is it?
 //	clinics, err := file.Clinics(ctx)                  // ours
@@ -17,18 +14,15 @@
 //	report, err := feeds[2].CheckAvailability(ctx, known, nil)
 //	skipped, err = feeds[2].Availability(ctx, known, write)
 //
-// A file may be made by somebody who means ill, or by a program that has run
-// wild. So its text, its depth, and the size of each value in it are bounded
-// before anything is built of it, a catalogue is bounded as a whole, and what has
-// to be remembered of a feed goes to disk ([sorter]). A reading ends with its
-// context.
+// A file may come from an attacker, or from a program gone wrong. So its text, its depth and the size of each of its values
+// are bounded before anything is built from them, a catalogue is bounded as a whole, and what we must remember of a feed goes
+// to disk ([sorter]). Reading ends with its context.
 //
-// We are strict with our own catalogue, where an unknown key is a slip of the
-// pen, and generous with feeds, where it is one of Google's many fields that
-// do not concern us. Numbers may be written as text in both.
+// We are strict with our own catalogue, where an unknown key is a typo, and generous with feeds, where it is one of Google's
+// many fields that do not concern us. Both may write numbers as text.
 //
-// The package knows no database and no clock. It loads time zones by name, so
-// a program that must run where there are none imports time/tzdata.
+// The package knows no database and no clock. It loads time zones by name, so a program for systems without time zones must
+// import time/tzdata.
 package catalogue
 
 import (
@@ -47,7 +41,7 @@ import (
 // Kind is what a file holds.
 type Kind string
 
-// The kinds of file, by the top-level key that gives each away.
+// The kinds of file, by the top-level key that identifies each.
 const (
 	Clinics          Kind = "clinics"           // merchants, feed_merchants, feed_merchants
 	MerchantFeed     Kind = "merchant feed"     // merchant
@@ -55,7 +49,7 @@ const (
 	AvailabilityFeed Kind = "availability feed" // service_availability
 )
 
-// kinds are the keys that give a JSON file away.
+// kinds are the keys that identify a JSON file.
 var kinds = map[string]Kind{
 	"merchants":            Clinics,
 	"feed_merchants":       Clinics,
@@ -64,10 +58,10 @@ var kinds = map[string]Kind{
 	"service_availability": AvailabilityFeed,
 }
 
-// yamlKey is the line that gives a YAML file away.
+// yamlKey matches the line that identifies a YAML file.
 var yamlKey = regexp.MustCompile(`^\s*["']?(feed_)?merchants["']?\s*:(\s|$)`)
 
-// File is a file that import takes. It is opened anew for every reading.
+// File is a file that import accepts. Every reading opens it anew.
 type File struct {
 	Path string
 	Kind Kind
@@ -78,9 +72,8 @@ type File struct {
 	yaml bool
 }
 
-// Open finds out what the file at path is and reads a feed's metadata. It
-// returns Problems if the metadata is wrong, and another error if the file
-// cannot be read or is nothing that import takes.
+// Open finds out what the file at path is and reads a feed's metadata. It returns Problems if the metadata is wrong, and
+// another error if the file cannot be read or import does not accept it.
 func Open(ctx context.Context, path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -92,8 +85,7 @@ func Open(ctx context.Context, path string) (*File, error) {
 	return From(ctx, path, info.Size(), func() (io.ReadCloser, error) { return os.Open(path) })
 }
 
-// From is Open for content that lies elsewhere, such as embedded in the
-// program. open is called for every reading.
+// From is Open for content from elsewhere, such as embedded in the program. Every reading calls open.
 func From(ctx context.Context, name string, size int64, open func() (io.ReadCloser, error)) (*File, error) {
 	f := &File{Path: name, Size: size, open: open}
 	c, err := f.read(ctx, nil)
@@ -116,8 +108,7 @@ func From(ctx context.Context, name string, size int64, open func() (io.ReadClos
 	return f, nil
 }
 
-// recogniseJSON reads top-level keys until it knows the kind and the metadata,
-// which may stand before the rows or after them.
+// recogniseJSON reads top-level keys until it knows the kind and the metadata, which may come before or after the rows.
 func (f *File) recogniseJSON(ctx context.Context, r io.Reader) error {
 	var meta any
 	s := newStream(r)
@@ -156,8 +147,8 @@ func (f *File) recogniseJSON(ctx context.Context, r io.Reader) error {
 	return found.err()
 }
 
-// recogniseYAML looks for the one key that our catalogue has at the top. The
-// text need not be right as a whole: Clinics says where it is wrong.
+// recogniseYAML looks for the one top-level key of our catalogue. The text need not be right as a whole: Clinics says where
+// it is wrong.
 func (f *File) recogniseYAML(r *content) error {
 	for read := 0; read <= mostYAML; {
 		line, err := r.ReadSlice('\n')
@@ -185,7 +176,7 @@ func (f *File) unrecognised(why error) error {
 	return fmt.Errorf("%s: %s", f.Path, takes)
 }
 
-// unreadable is an error of the disk, of gzip or of the text's encoding.
+// unreadable wraps an error of the disk, of gzip or of the text's encoding.
 func (f *File) unreadable(err error) error {
 	if problems, ok := encoding(err); ok {
 		return problems
@@ -193,7 +184,7 @@ func (f *File) unreadable(err error) error {
 	return fmt.Errorf("%s: %w", f.Path, err)
 }
 
-// broken is an error of reading the file as JSON, after so many bytes of it.
+// broken wraps an error of reading the file as JSON, after that many bytes.
 func (f *File) broken(ctx context.Context, err error, after int64) error {
 	var syntax *json.SyntaxError
 	var twice twiceError
@@ -207,7 +198,7 @@ func (f *File) broken(ctx context.Context, err error, after int64) error {
 	return f.unreadable(err)
 }
 
-// position names the line and column after so many bytes.
+// position names the line and column after that many bytes.
 func (f *File) position(ctx context.Context, after int64) string {
 	line, column := 1, 1
 	if c, err := f.read(ctx, nil); err == nil {
@@ -233,7 +224,7 @@ type content struct {
 	io.Closer
 }
 
-// read opens the file. It tells onRead how many more bytes of it were read.
+// read opens the file. It calls onRead with how many more bytes were read each time.
 func (f *File) read(ctx context.Context, onRead func(int)) (*content, error) {
 	file, err := f.open()
 	if err != nil {

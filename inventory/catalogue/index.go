@@ -8,29 +8,27 @@ import (
 	"holdfast/inventory"
 )
 
-// How many merchants and services one installation has, and one feed brings.
+// How many merchants and services one installation, or one feed, may have.
 const (
 	mostMerchants = 1_000_000
 	mostServices  = 2_000_000
 )
 
-// Index is a [Known] that is filled from the database and then by each file of
-// an import, in order. It also counts what a complete feed takes away. It keeps
-// no names: 30 bytes of each merchant and service.
+// Index is a [Known] that is filled from the database and then from each file of an import, in order. It also counts what a
+// complete feed withdraws. It stores no names, and takes 30 bytes for each merchant and service.
 //
-// The zero value has nothing in it.
+// The zero value is empty.
 type Index struct {
 	merchants map[mark]*seller
-	services  map[mark]int32 // by merchant and service; the feed that brought it
-	feed      int32          // the one that is being read: 0 is the database
+	services  map[mark]int32 // the feed that brought it, by merchant and service
+	feed      int32          // the feed being read; 0 is the database
 	floor     int32          // the last complete services feed: what came before it is gone
 
 	selling int // merchants of feeds with services, in the database
 	sold    int // their services
 }
 
-// mark stands for a name. Nobody outside knows the seeds, so nobody can make two
-// names with one mark.
+// mark is a seeded hash of a name. Nobody outside knows the seeds, so nobody can construct two names with one mark.
 type mark [2]uint64
 
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
@@ -64,7 +62,7 @@ func (i *Index) Service(merchantID, serviceID string) bool {
 	return kind == inventory.MerchantClinic
 }
 
-// AddMerchant notes a merchant. A feed does not make a clinic its own.
+// AddMerchant adds a merchant. A feed does not take over a clinic.
 func (i *Index) AddMerchant(id string, kind inventory.MerchantKind) error {
 	if i.merchants == nil {
 		i.merchants = map[mark]*seller{}
@@ -83,7 +81,7 @@ func (i *Index) AddMerchant(id string, kind inventory.MerchantKind) error {
 	return nil
 }
 
-// AddService notes a service of a merchant that is known.
+// AddService adds a service of a known merchant.
 func (i *Index) AddService(merchantID, serviceID string) error {
 	if i.services == nil {
 		i.services = map[mark]int32{}
@@ -103,7 +101,7 @@ func (i *Index) AddService(merchantID, serviceID string) error {
 	return nil
 }
 
-// AddClinic notes a clinic of a catalogue and its services.
+// AddClinic adds a clinic from a catalogue and its services.
 func (i *Index) AddClinic(m inventory.Merchant) error {
 	if err := i.AddMerchant(m.ID, inventory.MerchantClinic); err != nil {
 		return err
@@ -116,7 +114,7 @@ func (i *Index) AddClinic(m inventory.Merchant) error {
 	return nil
 }
 
-// AddMerchants reads a merchants feed and notes its merchants.
+// AddMerchants reads a merchants feed and adds its merchants.
 func (i *Index) AddMerchants(ctx context.Context, f Feed) (r Report, err error) {
 	i.feed++
 	var added, skipped int
@@ -137,7 +135,7 @@ func (i *Index) AddMerchants(ctx context.Context, f Feed) (r Report, err error) 
 	return r.with(f, loss), err
 }
 
-// AddServices reads a services feed and notes its services.
+// AddServices reads a services feed and adds its services.
 func (i *Index) AddServices(ctx context.Context, f Feed) (r Report, err error) {
 	i.feed++
 	var added int
@@ -157,20 +155,20 @@ func (i *Index) AddServices(ctx context.Context, f Feed) (r Report, err error) {
 	return r.with(f, loss), err
 }
 
-// Report is what a feed has in it.
+// Report says what a feed contains.
 type Report struct {
 	Rows     int      // merchants, services, or slots with recurrences expanded
-	Skipped  int      // rows that are a clinic's, which no feed changes
+	Skipped  int      // rows of clinics, which no feed changes
 	Added    int      // of a merchants or services feed: those that the Index did not have
-	Digest   string   // the same for feeds that say the same, in whatever files and order
-	Warnings Problems // what is not wrong but looks like a mistake
-	Loss     Loss     // what a complete feed takes away, once it is known
+	Digest   string   // the same for feeds with the same content, in whatever files and order
+	Warnings Problems // not wrong, but probably mistakes
+	Loss     Loss     // what a complete feed withdraws, once that is known
 }
 
-// Kept is how many rows were there before, of a merchants or services feed.
+// Kept returns how many rows of a merchants or services feed existed before.
 func (r Report) Kept() int { return r.Rows - r.Added }
 
-// with adds what a complete feed takes away.
+// with adds what a complete feed withdraws.
 func (r Report) with(f Feed, loss Loss) Report {
 	if f.Meta.Complete {
 		r.Loss = loss
@@ -179,17 +177,16 @@ func (r Report) with(f Feed, loss Loss) Report {
 	return r
 }
 
-// Loss is what a complete feed takes away by leaving it out.
+// Loss is what a complete feed withdraws by leaving it out.
 type Loss struct {
 	What      string // such as "slots on sale"
-	OnSale    int    // what feeds have brought, of slots those to come
-	Withdrawn int    // of that
-	Empty     bool   // there is nothing in the feed
+	OnSale    int    // what feeds have brought; only future slots
+	Withdrawn int    // how much of that
+	Empty     bool   // the feed is empty
 }
 
-// Refused returns an error if the feed takes away so much that a mistake is
-// likelier than that it is meant: more than half of what is on sale, or if it has
-// nothing in it.
+// Refused returns an error if the feed is more likely a mistake than intended: if it withdraws more than half of what is on
+// sale, or is empty.
 func (l Loss) Refused() error {
 	switch {
 	case l.Empty:

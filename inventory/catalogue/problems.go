@@ -7,7 +7,7 @@ import (
 
 // Problem is one thing that is wrong with a file.
 type Problem struct {
-	Path    string // where, like merchants[0].groups[1].zones[0].zone_id, or "line 3, column 7" of text that cannot be read at all
+	Path    string // where, like merchants[0].groups[1].zones[0].zone_id, or "line 3, column 7" if the text cannot be parsed
 	Message string // what, like "no such zone"
 }
 
@@ -18,19 +18,17 @@ func (p Problem) String() string {
 	return p.Path + ": " + p.Message
 }
 
-// Problems is everything that is wrong with a file or a feed, found in one
-// reading, so that it can be mended in one go.
+// Problems is everything that is wrong with a file or a feed, found in one pass, so that it can be fixed in one go.
 //
-// A path names its file only where a feed has several; elsewhere the caller
-// knows which file it asked about.
+// A path names its file only if a feed has several; otherwise the caller knows the file.
 type Problems []Problem
 
 const (
 	mostPrinted   = 100  // lines of Error
-	mostCollected = 1000 // problems of one reading; a feed can have millions
+	mostCollected = 1000 // problems of one pass; a feed can have millions
 )
 
-// Error is one problem to a line. It prints the first hundred.
+// Error prints the first hundred problems, one per line.
 func (ps Problems) Error() string {
 	var b strings.Builder
 	for i, p := range ps {
@@ -46,21 +44,21 @@ func (ps Problems) Error() string {
 	return b.String()
 }
 
-// findings collects the problems of one reading, and what looks like one.
+// findings collects the problems of one pass, and what looks like one.
 type findings struct {
 	problems Problems
 	most     int // no more than this many; 0: mostCollected
 	doubts   []doubt
 }
 
-// doubt is what is not wrong but looks like a mistake, at all places of one kind.
+// doubt is something that is not wrong but looks like a mistake, in all places of one kind.
 type doubt struct {
 	kind  string // the path without indexes, and the message
 	first Problem
 	more  int
 }
 
-// doubt notes one.
+// doubt records one.
 func (f *findings) doubt(p *place, message string) {
 	kind := p.kind() + ": " + message
 	for i := range f.doubts {
@@ -74,7 +72,7 @@ func (f *findings) doubt(p *place, message string) {
 	}
 }
 
-// warnings are the doubts, each told once.
+// warnings returns the doubts, each once.
 func (f *findings) warnings() Problems {
 	var ps Problems
 	for _, d := range f.doubts {
@@ -92,7 +90,7 @@ func (f *findings) add(path, message string) {
 	}
 }
 
-// full reports whether reading on is pointless.
+// full reports whether there is no point in reading further.
 func (f *findings) full() bool {
 	if f.most > 0 {
 		return len(f.problems) >= f.most
@@ -100,7 +98,7 @@ func (f *findings) full() bool {
 	return len(f.problems) >= mostCollected
 }
 
-// err is what was found, or nil. (Problems(nil) in an error would not be nil.)
+// err returns what was found, or nil. (Problems(nil) in an error would not be nil.)
 func (f *findings) err() error {
 	if len(f.problems) == 0 {
 		return nil

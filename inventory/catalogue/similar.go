@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-// Members of a feed that are neither known here nor to Google are ignored, as
-// Google ignores them. One that looks like a member that is read is most likely
-// meant to be it, and what is meant would be lost in silence.
+// Like Google, we ignore members of a feed that neither of us knows. But a member that looks like one that we read is probably
+// meant to be that one, and we would silently lose what it says.
 
-// members are those of an object of a feed.
+// members are the members of an object in a feed.
 type members struct {
 	read    []string          // by us
-	google  []string          // Google's others
-	instead map[string]string // what stands for one of ours elsewhere
+	google  []string          // those that only Google reads
+	instead map[string]string // other names for one of ours
 }
 
 var (
@@ -73,7 +72,7 @@ var (
 	priceInfoMembers  = members{read: []string{"price", "price_type"}}
 )
 
-// likely warns of members that are probably meant to be others.
+// likely warns of members that probably mean others.
 func (p *place) likely(m members) {
 	object, _ := p.value.(map[string]any)
 	unknown := 0
@@ -101,7 +100,7 @@ func (m members) has(key string) bool {
 	return slices.Contains(m.read, key) || slices.Contains(m.google, key)
 }
 
-// meant is the member that an unknown key looks like, or "".
+// meant returns the member that an unknown key looks like, or "".
 func (m members) meant(key string) string {
 	if m.has(key) || len(key) > 64 {
 		return ""
@@ -133,7 +132,7 @@ func (m members) meant(key string) string {
 	return ""
 }
 
-// spelling is a key without what people write differently.
+// spelling is a key without what people spell differently.
 func spelling(key string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(key))
 }
@@ -148,8 +147,7 @@ func withoutUnit(key string) string {
 	return key
 }
 
-// distance is how many letters have to be added, taken away, changed or swapped
-// with the next to make b of a.
+// distance returns how many letters to add, remove, change or swap with the next one to turn a into b.
 func distance(a, b string) int {
 	if len(a)-len(b) > 3 || len(b)-len(a) > 3 {
 		return 4
@@ -176,6 +174,6 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// doubt notes something that is not wrong but looks like a mistake. The same of
-// many rows is said once, of the first of them.
+// doubt records something that is not wrong but looks like a mistake. If many rows have the same doubt, only the first is
+// reported.
 func (p *place) doubt(format string, args ...any) { p.found.doubt(p, fmt.Sprintf(format, args...)) }

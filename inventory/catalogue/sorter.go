@@ -12,13 +12,11 @@ import (
 	"slices"
 )
 
-// runSize is how many bytes of records a sorter keeps in memory. A feed of a
-// hundred thousand slots needs no more.
+// runSize is how many bytes of records a sorter keeps in memory: enough for a feed of a hundred thousand slots.
 const runSize = 16 << 20
 
-// sorter puts records in the order of their bytes, however many there are: what
-// is more than fits in memory is written to a temporary file ($TMPDIR) in sorted
-// runs, and read again from all of them at once.
+// sorter sorts any number of records by their bytes. What does not fit into memory it writes to a temporary file ($TMPDIR) in
+// sorted runs, and merges them when it reads them back.
 type sorter struct {
 	run     []byte // records one after the other
 	records []span // of run
@@ -30,7 +28,7 @@ type sorter struct {
 // span is a record in a run.
 type span struct{ begin, end int32 }
 
-// add notes a record of less than half a run. It keeps no part of it.
+// add adds a record of less than half a run. It does not retain it.
 func (s *sorter) add(record []byte) error {
 	if len(s.run)+len(record)+8*len(s.records) > runSize {
 		if err := s.spill(); err != nil {
@@ -55,8 +53,7 @@ func (s *sorter) spill() error {
 			return fmt.Errorf("a feed of this size needs a place to sort its rows: %w", err)
 		}
 		s.file = file
-		// Nothing stays, however the program ends. (Where a file that is open cannot
-		// be removed, close does.)
+		// So nothing stays, however the program ends. (Where an open file cannot be removed, close removes it.)
 		_ = os.Remove(file.Name())
 	}
 	s.sort()
@@ -77,7 +74,7 @@ func (s *sorter) spill() error {
 	return w.Flush()
 }
 
-// close gives the file back.
+// close releases the file.
 func (s *sorter) close() error {
 	if s.file == nil {
 		return nil
@@ -89,8 +86,7 @@ func (s *sorter) close() error {
 	return err
 }
 
-// each gives every record to do, in order; do keeps no part of it. Nothing can be
-// added after it.
+// each calls do with every record, in order; do must not retain it. Nobody may add records afterwards.
 func (s *sorter) each(do func(record []byte) error) error {
 	if s.file == nil {
 		s.sort()
@@ -154,7 +150,7 @@ func (r *run) next() (more bool, err error) {
 	return err == nil, err
 }
 
-// merge is runs as a heap, the one with the least record first.
+// merge is a heap of runs, the one with the smallest record first.
 type merge []*run
 
 func (m merge) Len() int           { return len(m) }
@@ -168,9 +164,9 @@ func (m *merge) Pop() any {
 	return r
 }
 
-// rowPlace is where a row is, without the text of it: there are millions.
+// rowPlace is where a row is, without text, because there are millions.
 type rowPlace struct {
-	file, group, row int // group is -1 in a feed whose rows are in no groups
+	file, group, row int // group is -1 in a feed whose rows are not in groups
 }
 
 // placeSize is how many bytes a place takes in a record.

@@ -9,20 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// mostUnpacked is how large a file may be, without gzip. Google wants a feed in
-// shards of less than 200 MB with gzip.
+// mostUnpacked is how large a file may be once unpacked. Google wants feeds in shards of less than 200 MB with gzip.
 const mostUnpacked = 16 << 30
 
 var errUnpacked = fmt.Errorf("more than %d GiB without gzip; a feed may come in several files", mostUnpacked>>30)
 
-// text is the content of a file, which has to be UTF-8. Anything else would
-// become U+FFFD, in names and in ids. Reading it ends with its context.
+// text is the content of a file, which must be UTF-8. Anything else would become U+FFFD in names and in ids. Reading it ends
+// with its context.
 type text struct {
-	ctx  context.Context // an io.Reader is given none
+	ctx  context.Context // io.Reader's methods do not take one
 	r    *bufio.Reader
-	ok   int   // bytes at the front of r that have been looked at
+	ok   int   // how many bytes at the front of r have been checked
 	line int   // of the first byte after those
-	left int64 // bytes that may still come
+	left int64 // how many bytes may still come
 }
 
 // encodingError is text that is not UTF-8.
@@ -50,12 +49,12 @@ func (t *text) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// look checks what comes next, as far as it is there already.
+// look checks what comes next, as far as it is buffered already.
 func (t *text) look() error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	// A whole character at least, but for the end of the file.
+	// At least a whole character, except at the end of the file.
 	if start, err := t.r.Peek(utf8.UTFMax); len(start) == 0 {
 		return err
 	}
@@ -70,13 +69,13 @@ func (t *text) look() error {
 	if t.ok == 0 {
 		return &encodingError{t.line, looksLike(next)}
 	}
-	t.left += int64(len(next) - t.ok) // is looked at again
+	t.left += int64(len(next) - t.ok) // these bytes are checked again
 	t.line += bytes.Count(next[:t.ok], []byte{'\n'})
 	return nil
 }
 
-// readable is how many bytes of b are whole characters of a text. No text has a
-// zero or begins to speak in another alphabet (ISO 2022).
+// readable returns how many bytes of b are whole characters of a text. A text has no zeros, and no escapes to other character
+// sets (ISO 2022).
 func readable(b []byte) int {
 	n := len(b)
 	if !utf8.Valid(b) {
@@ -94,8 +93,7 @@ func readable(b []byte) int {
 	return n
 }
 
-// looksLike guesses which encoding b is in, which is not UTF-8 from its first
-// byte on.
+// looksLike guesses the encoding of b, which is not UTF-8 from its first byte on.
 func looksLike(b []byte) string {
 	switch {
 	case bytes.HasPrefix(b, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(b, []byte("\x00\x00\xfe\xff")), bytes.HasPrefix(b, []byte("\x00\x00\x00")):
@@ -112,8 +110,7 @@ func looksLike(b []byte) string {
 	case b[0] == 0xed && len(b) > 1 && b[1] >= 0xa0 && b[1] <= 0xbf:
 		return "CESU-8 (surrogates of UTF-16 that were written as UTF-8)"
 	}
-	// Korean text is runs of pairs, of which the first byte is a high one; Western
-	// text has single high bytes among letters.
+	// Korean text consists of runs of pairs that begin with a high byte; Western text has single high bytes among letters.
 	pairs, single := 0, 0
 	for i := 0; i < len(b); i++ {
 		switch {
@@ -131,7 +128,7 @@ func looksLike(b []byte) string {
 	return "Latin-1 or Windows-1252"
 }
 
-// encoding returns the fault of an encoding as a Problem with its line.
+// encoding returns a wrong encoding as a Problem with its line.
 func encoding(err error) (Problems, bool) {
 	var wrong *encodingError
 	if !errors.As(err, &wrong) {

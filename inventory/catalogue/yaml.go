@@ -15,11 +15,10 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// parseYAML reads one YAML document. We walk the syntax tree ourselves instead
-// of decoding into structs: a decoder stops at the first mistake, and loses how
-// an id was written.
+// parseYAML reads one YAML document. We walk the syntax tree ourselves instead of decoding into structs, because a decoder
+// stops at the first mistake, and loses how an id was written.
 //
-// The error is Problems if the text is not YAML, or more than we read.
+// The error is Problems if the text is not YAML, or too large.
 func parseYAML(ctx context.Context, data []byte) (any, error) {
 	tokens, err := tokenize(ctx, string(data))
 	if err != nil {
@@ -43,18 +42,17 @@ func parseYAML(ctx context.Context, data []byte) (any, error) {
 	return y.value(file.Docs[0].Body, 0)
 }
 
-// What the parser is given at most. It takes 800 bytes for a token, and time by
-// the square of how deep the text is and of how many keys an object has.
+// Bounds of what the parser gets. It takes 800 bytes for a token, and its time grows with the square of the text's depth and of
+// the number of an object's keys.
 const (
 	mostTokens = 100_000
 	mostMarks  = 3 * mostTokens
 	mostKeys   = 1_000 // of an object
 )
 
-// tokenize cuts a text into tokens, and refuses what the parser would not be
-// done with.
+// tokenize cuts a text into tokens, and refuses a text for which the parser would take forever.
 func tokenize(ctx context.Context, text string) (token.Tokens, error) {
-	// The scanner may cut all of it at once. No token is without one of these.
+	// The scanner may cut all of it at once. Every token has one of these.
 	marks := 0
 	for i := range len(text) {
 		if strings.IndexByte("[]{},:&*!?-\"'#|>%\n", text[i]) >= 0 {
@@ -86,13 +84,13 @@ func tokenize(ctx context.Context, text string) (token.Tokens, error) {
 			return nil, badYAML(tokens[len(tokens)-1], fmt.Sprintf("a catalogue of more than %d tokens; clinics may come in several files", mostTokens))
 		}
 		if err != nil {
-			return tokens, nil //nolint:nilerr // the last one is invalid, and the parser says why
+			return tokens, nil //nolint:nilerr // the last token is invalid, and the parser says why
 		}
 	}
 }
 
-// outline is how deep a text is at a token, in lists and objects and in tags and
-// anchors that follow one another, and how many keys the objects have there.
+// outline is the depth of a text at a token, in lists and objects and in consecutive tags and anchors, and how many keys the
+// objects have there.
 type outline struct {
 	blocks []block
 	flows  []block
@@ -100,13 +98,13 @@ type outline struct {
 	last   *token.Token
 }
 
-// block is a list or object that has begun.
+// block is a list or object that has begun and not ended.
 type block struct {
-	column int // of its keys or dashes; in brackets it has none
+	column int // of its keys or dashes; none if it is in brackets
 	keys   int
 }
 
-// add returns what is too much at t, or "".
+// add returns which bound t exceeds, or "".
 func (o *outline) add(t *token.Token) string {
 	last := o.last
 	o.last = t
@@ -139,7 +137,7 @@ func (o *outline) add(t *token.Token) string {
 	return ""
 }
 
-// at is where a key or a dash stands: what is further to the right has ended.
+// at handles a key or a dash: everything further to the right has ended.
 func (o *outline) at(t *token.Token) {
 	o.marks = 0
 	column, n := t.Position.Column, len(o.blocks)
@@ -164,15 +162,14 @@ func badYAML(t *token.Token, message string) error {
 }
 
 type yamlReader struct {
-	// anchors are what is complete: an alias within its own anchor is not
-	// found, so that no value contains itself.
+	// anchors has only complete values: an alias within its own anchor is not found, so that no value contains itself.
 	anchors map[string]anchored
-	// values counts what has been read, and what an alias stands for each time
-	// that it does: whoever walks the values meets it as often.
+	// values counts the values read, and an alias's values each time that it occurs, because whoever walks the values meets
+	// them as often.
 	values int
 }
 
-// anchored is a value that has a name, and how many values it is.
+// anchored is a value with a name, and how many values it consists of.
 type anchored struct {
 	value  any
 	values int
@@ -231,7 +228,7 @@ func (y *yamlReader) value(n ast.Node, depth int) (any, error) {
 	return nil, badYAML(n.GetToken(), fmt.Sprintf("cannot read %s here", n.Type()))
 }
 
-// count notes that n stands for so many values.
+// count adds the values of n.
 func (y *yamlReader) count(n ast.Node, values int) error {
 	if y.values += values; y.values > mostValues {
 		return badYAML(n.GetToken(), errValues.Error())
@@ -239,7 +236,7 @@ func (y *yamlReader) count(n ast.Node, values int) error {
 	return nil
 }
 
-// tagged keeps to what the tag says where it matters: !!str 12 is text.
+// tagged obeys the tag if it matters: !!str 12 is text.
 func (y *yamlReader) tagged(n *ast.TagNode, depth int) (any, error) {
 	v, err := y.value(n.Value, depth+1)
 	if number, ok := v.(json.Number); ok && n.Start != nil && n.Start.Value == "!!str" {
@@ -270,8 +267,7 @@ func (y *yamlReader) mapping(pairs []*ast.MappingValueNode, depth int) (any, err
 		}
 		object[key] = v
 	}
-	// What is written here wins over what is merged in, and the first of that
-	// over the next.
+	// Members written here take precedence over merged ones, and earlier merged ones over later ones.
 	for _, m := range merged {
 		from, ok := m.(map[string]any)
 		if !ok {

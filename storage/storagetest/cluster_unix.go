@@ -20,8 +20,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Cluster is a PostgreSQL for a program that kills it and starts it again on the
-// same data. It is for one goroutine, but for Running and Execute.
+// Cluster is a PostgreSQL for a program that kills it and starts it again on the same data.
+// Except for Running and Execute, only one goroutine may use it.
 type Cluster struct {
 	dir, bin string
 	owner    *syscall.Credential
@@ -34,7 +34,7 @@ type Cluster struct {
 	ended  chan struct{}
 }
 
-// reaper ends the server of a process that did not live to do so itself.
+// reaper ends the server when the process dies before it could do so itself.
 const reaper = `read -r _; kill -QUIT "$(head -n 1 data/postmaster.pid)" 2>/dev/null; true`
 
 // NewCluster makes a cluster in dir, which must be empty and reachable for the
@@ -81,8 +81,8 @@ func (c *Cluster) Admin() string { return socketURL(c.dir) }
 // Socket is the path of the server's socket.
 func (c *Cluster) Socket() string { return filepath.Join(c.dir, ".s.PGSQL.5432") }
 
-// Start starts the server and returns once it answers. After a crash it may
-// have to wait for what is left of the one before.
+// Start starts the server and returns once it answers. After a crash it may have to wait for
+// what is left of the previous one.
 func (c *Cluster) Start() error {
 	for deadline := time.Now().Add(patience); ; {
 		err := c.launch()
@@ -150,8 +150,8 @@ func (c *Cluster) Running() bool {
 	}
 }
 
-// Kill kills every process of the server at once, as a crash does: what was only
-// in its memory is lost.
+// Kill kills every process of the server at once, like a crash: whatever was only in its
+// memory is lost.
 func (c *Cluster) Kill() error {
 	if err := killServer(c.server.Process.Pid); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (c *Cluster) Kill() error {
 
 // killServer kills a server and its children at once.
 func killServer(pid int) error {
-	// Stopped first, so that it starts no more children while they are counted.
+	// Stop it first, so that it starts no more children while we count them.
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
@@ -214,8 +214,8 @@ func (c *Cluster) Close() error {
 	return errors.Join(err, c.alive.Close(), c.reaper.Wait())
 }
 
-// NewDatabase creates an empty database that a role of its own, without special
-// rights, is the owner of. It returns the URL for that role.
+// NewDatabase creates an empty database, owned by a role of its own without special rights. It
+// returns the URL for that role.
 func (c *Cluster) NewDatabase(name string) (string, error) { return ownedDatabase(c.Admin(), name) }
 
 func ownedDatabase(admin, name string) (string, error) {
@@ -298,8 +298,8 @@ func During(database, statement string) (undo func(), err error) {
 	return func() { _ = conn.Close(ctx) }, nil // the server may be gone
 }
 
-// childrenOf lists a process's children, where there is a /proc. Elsewhere they
-// notice the end of their parent by themselves, a little later.
+// childrenOf lists a process's children if there is a /proc. Elsewhere they notice the end of
+// their parent by themselves, a little later.
 func childrenOf(parent int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

@@ -18,12 +18,12 @@ var tables = []string{
 	"idempotency_tokens", "bookings", "occupied_resources", "holds", "slots", "guests", "guest_keys", "booking_events", "outbox",
 }
 
-// Dump returns all rows of the tables that an operation on bookings can touch,
-// as text, by table: compare two to see whether something left a trace. It
-// reads the database past the code under test.
+// Dump returns all rows of the tables that an operation on bookings can touch, as text, by
+// table: compare two to see whether something left a trace. It reads the database without
+// the code under test.
 func Dump(target string) (map[string]string, error) { return DumpTables(target, tables...) }
 
-// DumpAll is Dump of every table that there is.
+// DumpAll is Dump of every table.
 func DumpAll(target string) (map[string]string, error) {
 	list := "SELECT name FROM sqlite_master WHERE type = 'table'"
 	if isPostgres(target) {

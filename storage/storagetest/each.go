@@ -1,6 +1,6 @@
-// Package storagetest gives tests real databases: an empty SQLite file and an
-// empty PostgreSQL database, with the current schema, for the same test. There
-// are no fakes: what a booking system promises is kept by its database.
+// Package storagetest gives tests real databases: an empty SQLite file and an empty PostgreSQL
+// database, both with the current schema, for the same test. There are no fakes, because it is
+// the database that keeps a booking system's promises.
 package storagetest
 
 import (
@@ -38,8 +38,8 @@ func PutClinic(ctx context.Context, db *storage.DB, m inventory.Merchant, nowSec
 	return err
 }
 
-// Main runs a package's tests, ends their PostgreSQL and returns the exit
-// status, for TestMain. Goroutines that are left over fail the run.
+// Main runs a package's tests, ends their PostgreSQL and returns the exit status, for TestMain.
+// Leaked goroutines fail the run.
 func Main(m *testing.M) int {
 	code := m.Run()
 	Stop()
@@ -58,7 +58,7 @@ type Kind struct {
 	New  func(testing.TB) string // the target of an empty one
 }
 
-// Kinds are the kinds that tests run on: both, but with -short SQLite alone.
+// Kinds are the kinds that tests run on: both, or with -short only SQLite.
 func Kinds() []Kind {
 	kinds := []Kind{{"SQLite", SQLite}, {"Postgres", Postgres}}
 	if testing.Short() {
@@ -83,8 +83,8 @@ func EachWith(t *testing.T, o storage.Options, test func(t *testing.T, db Databa
 	}
 }
 
-// completed has what tests want where they do not choose. TEST_BATCH bounds the
-// operations that share a transaction.
+// completed fills in what the test left open. TEST_BATCH bounds how many operations share a
+// transaction.
 func completed(o storage.Options) storage.Options {
 	if n, err := strconv.Atoi(os.Getenv("TEST_BATCH")); err == nil && o.Batch == 0 {
 		o.Batch = n
@@ -117,8 +117,8 @@ func Postgres(t testing.TB) string {
 	return PostgresDatabase(t, PostgresTemplate(t, "holdfast", create))
 }
 
-// sqliteTemplate is an empty database file with the current schema: copying it
-// is much faster than migrating.
+// sqliteTemplate is an empty database file with the current schema. Copying it is much faster
+// than migrating.
 var sqliteTemplate struct {
 	sync.Once
 	file []byte

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// needed is how much memory the databases of all packages' tests may take, with
-// plenty to spare.
+// needed is more than enough memory for the databases of all packages' tests.
 const needed = 4 << 30
 
 // inMemory returns a directory in memory for the databases of tests: TMPDIR, or /dev/shm

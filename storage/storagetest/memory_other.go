@@ -2,5 +2,5 @@
 
 package storagetest
 
-// inMemory knows of a file system in memory on Linux alone.
+// inMemory knows a file system in memory only on Linux.
 func inMemory() (dir string, ok bool) { return "", false }

@@ -20,11 +20,11 @@ import (
 )
 
 // Patroni is two PostgreSQL servers under Patroni with synchronous_mode, an etcd and an
-// HAProxy, for a program that switches, kills and cuts off the primary. Everything
-// listens on loopback alone. It is for one goroutine.
+// HAProxy, for a program that switches, kills and cuts off the primary. Everything listens
+// only on loopback. Only one goroutine may use it.
 //
-// Each node, etcd, HAProxy and whoever uses a URL that names both nodes count as a machine
-// of their own: whatever goes from one to another goes through a wire that can be cut.
+// Each node, etcd, HAProxy and every user of the URL with both nodes counts as a machine of its
+// own: whatever goes from one machine to another goes through a wire that can be cut.
 type Patroni struct {
 	dir, bin string
 	owner    *syscall.Credential
@@ -44,7 +44,7 @@ type node struct {
 	patroni        *service
 }
 
-// party is a machine, or what counts as one.
+// party is something that counts as a machine.
 type party string
 
 const (
@@ -63,12 +63,12 @@ func (n *node) admin() string {
 // config is the file with Patroni's settings.
 func (n *node) config() string { return filepath.Join(n.dir, "patroni.yml") }
 
-// patroniReaper kills what a process leaves that did not live to end it itself.
+// patroniReaper kills what is left when the process dies before it could end everything itself.
 const patroniReaper = `read -r _; for f in *.pid */data/postmaster.pid; do [ -e "$f" ] && kill -9 "$(head -n 1 "$f")"; done 2>/dev/null; true`
 
-// NewPatroni starts a cluster in dir, which must be empty and reachable for the user
-// that the servers run as, and returns once COMMITs wait for the standby. The directory
-// stays: it is the caller's.
+// NewPatroni starts a cluster in dir, which must be empty and reachable for the user that the
+// servers run as, and returns once COMMITs wait for the standby. It leaves the directory to the
+// caller.
 func NewPatroni(dir string) (p *Patroni, err error) {
 	p = &Patroni{dir: dir}
 	if p.bin, err = findBinaries(); err != nil {
@@ -146,8 +146,8 @@ func (p *Patroni) start(peer string) error {
 	return p.Whole()
 }
 
-// patroniConfig is a node's: its name, the addresses of its REST API and the one that
-// the others use, its address of etcd, those of its PostgreSQL, and directories.
+// patroniConfig is a node's configuration, with places for its name, the addresses of its REST
+// API (its own and the one that others use), of etcd and of its PostgreSQL, and directories.
 const patroniConfig = `scope: holdfast
 name: %[1]s
 restapi: {listen: %[2]s, connect_address: %[3]s}
@@ -179,8 +179,8 @@ postgresql:
   pg_hba: [local all all trust, host all all 127.0.0.1/32 trust, host replication all 127.0.0.1/32 trust]
 `
 
-// join starts a node's Patroni, which starts PostgreSQL. The first that joins makes the
-// cluster, others copy it. It does not wait for that.
+// join starts a node's Patroni, which starts PostgreSQL. The first node creates the cluster,
+// the other one copies it. join does not wait for that.
 func (p *Patroni) join(i int) error {
 	n, other := &p.nodes[i], &p.nodes[1-i]
 	var wires [3]string
@@ -249,7 +249,7 @@ func (p *Patroni) balance() error {
 	return err
 }
 
-// wire has to's address at from.
+// wire makes a wire between two parties and returns the address at which from reaches target.
 func (p *Patroni) wire(from, to party, target string) (address string, err error) {
 	w, err := newWire(from, to, target)
 	if err != nil {
@@ -264,8 +264,8 @@ func (p *Patroni) Admin() string {
 	return "postgres://postgres@" + p.nodes[0].postgres + "," + p.nodes[1].postgres + "/postgres?sslmode=disable&connect_timeout=2&target_session_attrs=read-write"
 }
 
-// NewDatabase creates an empty database that a role of its own is the owner of, and
-// returns three URLs for that role: through no wire, with both hosts, and of HAProxy.
+// NewDatabase creates an empty database, owned by a role of its own, and returns three URLs for
+// that role: without wires, with both hosts, and through HAProxy.
 func (p *Patroni) NewDatabase(name string) (direct, hosts, haproxy string, err error) {
 	if direct, err = ownedDatabase(p.Admin(), name); err != nil {
 		return "", "", "", err
@@ -311,7 +311,7 @@ func (p *Patroni) writable(i int) bool {
 	return err == nil && n == 1
 }
 
-// Switchover has Patroni make the standby the primary, in good order.
+// Switchover makes Patroni promote the standby, in good order.
 func (p *Patroni) Switchover() error {
 	i, err := p.primary()
 	if err != nil {
@@ -358,15 +358,15 @@ func (p *Patroni) KillNode() error {
 	if err != nil {
 		return err
 	}
-	// Patroni first: it would start PostgreSQL again.
+	// Kill Patroni first: it would start PostgreSQL again.
 	if err := errors.Join(p.nodes[i].patroni.end(syscall.SIGKILL), p.killPostgres(i), p.takes(1-i)); err != nil {
 		return err
 	}
 	return p.resume(i)
 }
 
-// CutOff cuts the primary off from etcd, the standby and HAProxy, but not from those who
-// name both hosts, until the standby has been the primary for a while.
+// CutOff cuts the primary off from etcd, the standby and HAProxy, but not from clients with both
+// hosts in their URL, until the standby has been the primary for a while.
 func (p *Patroni) CutOff(while time.Duration) error {
 	i, err := p.primary()
 	if err != nil {
@@ -407,7 +407,7 @@ type service struct {
 	ended chan struct{}
 }
 
-// program is the path of a program of Debian's, which may not be on everybody's PATH.
+// program returns the path of a program from a Debian package, which may not be on PATH.
 func program(name string) (path string, err error) {
 	if path, err = exec.LookPath(name); err != nil {
 		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
@@ -417,7 +417,7 @@ func program(name string) (path string, err error) {
 	return path, nil
 }
 
-// run starts a program, which logs into a file of the name that it gets here.
+// run starts a program that logs into a file with this name.
 func (p *Patroni) run(name, of string, args ...string) (*service, error) {
 	path, err := program(of)
 	if err != nil {
@@ -441,7 +441,7 @@ func (p *Patroni) run(name, of string, args ...string) (*service, error) {
 	return s, os.WriteFile(s.pid, strconv.AppendInt(nil, int64(s.cmd.Process.Pid), 10), 0o644)
 }
 
-// end sends a signal, unless it has ended already, and waits for the end.
+// end sends a signal, unless the service has ended already, and waits for its end.
 func (s *service) end(signal syscall.Signal) error {
 	err := s.cmd.Process.Signal(signal)
 	if errors.Is(err, os.ErrProcessDone) {
@@ -459,9 +459,8 @@ func (s *service) end(signal syscall.Signal) error {
 	return err
 }
 
-// freePorts finds addresses on loopback that nobody listens on. They are not among
-// those that the kernel gives to clients: one of these could take an address while its
-// server is down.
+// freePorts finds free addresses on loopback. It avoids the ports that the kernel gives to
+// clients, because a client could take such an address while its server is down.
 func freePorts(n int) (free []string, err error) {
 	const first, last = 20000, 32000
 	for range 100 * n {

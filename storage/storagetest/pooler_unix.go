@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// Pooler starts a PgBouncer between a test and a database of the cluster, and
-// returns the URL of the database through it. mode is its pool_mode; size is how many
-// sessions it keeps with PostgreSQL. It passes no timeouts on.
+// Pooler starts a PgBouncer in front of a database of the cluster, and returns the database's
+// URL through it. mode is its pool_mode; size is how many sessions it keeps with PostgreSQL. It
+// does not pass timeouts on.
 func (c *Cluster) Pooler(t testing.TB, database, mode string, size int) (target string) {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -61,7 +61,7 @@ ignore_startup_parameters = lock_timeout,statement_timeout,idle_in_transaction_s
 	return through.String()
 }
 
-// freePort is a port of the loopback interface that nobody listens on.
+// freePort returns a free port of the loopback interface.
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

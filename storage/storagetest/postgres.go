@@ -16,14 +16,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// patience bounds every wait for PostgreSQL. It is long because the tests of
-// every package start a server of their own, all at once, on a machine that may
-// have two cores; when it runs out something is broken, not slow.
+// patience bounds every wait for PostgreSQL. It is long because the tests of every package
+// start a server of their own, all at once, perhaps on two cores. When it runs out, something
+// is broken and not just slow.
 const patience = 2 * time.Minute
 
-// server is the one PostgreSQL of this test process. It is a global because its
-// life is that of the process: starting one takes a second, and the tests that
-// share it have nothing else in common.
+// server is the one PostgreSQL of this test process. It is a global because it lives as long as
+// the process: starting one takes a second, and the tests that share it have nothing else in
+// common.
 var server struct {
 	start sync.Once
 	url   string       // of the admin database
@@ -38,17 +38,17 @@ var templates = struct {
 	made map[string]string
 }{made: map[string]string{}}
 
-// copying is held while a database is copied: PostgreSQL refuses to copy one
-// that anybody is connected to, and two copies at once gain nothing.
+// copying is held while a database is copied: PostgreSQL refuses to copy a database that has
+// connections, and two copies at once gain nothing.
 var copying sync.Mutex
 
 // PostgresURL returns the URL of an admin database on a real PostgreSQL, shared
 // by all tests of this process: create databases through it, keep nothing in it.
 //
-// The server is the one TEST_POSTGRES_URL names (a URL of a role that may create
-// databases), else a private one, started on first use and gone with the process.
-// A test that needs PostgreSQL and cannot have it fails: a skipped test would let
-// a machine without it report success.
+// The server is the one that TEST_POSTGRES_URL names (as a role that may create databases), or
+// a private one, which starts on first use and ends with the process. A test that cannot get the
+// PostgreSQL that it needs fails: if it were skipped, a machine without PostgreSQL would report
+// success.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	server.start.Do(func() {
@@ -111,7 +111,7 @@ func PostgresTemplate(t testing.TB, name string, prepare func(url string) error)
 	if err := prepare(databaseURL(admin, made)); err != nil {
 		t.Fatalf("prepare template %s: %v", name, err)
 	}
-	// From here on nobody can connect to it by mistake and so block the copies.
+	// From here on nobody can connect to it by mistake and block the copies.
 	if err := execute(admin, "ALTER DATABASE "+quote(made)+" ALLOW_CONNECTIONS false"); err != nil {
 		t.Fatalf("close template %s: %v", name, err)
 	}
@@ -170,8 +170,8 @@ func createDatabase(admin, name, template string) error {
 	copying.Lock()
 	defer copying.Unlock()
 	create := "CREATE DATABASE " + quote(name) + " TEMPLATE " + quote(template)
-	// Two checkpoints and a copy of files is less work than all pages through the log,
-	// where a checkpoint waits for no disk.
+	// If a checkpoint does not wait for a disk, two of them and a copy of files are less work
+	// than writing all pages to the log.
 	if _, ok := inMemory(); ok && os.Getenv("TEST_POSTGRES_URL") == "" {
 		create += " STRATEGY file_copy"
 	}
@@ -186,7 +186,7 @@ func dropDatabase(admin, name string) error {
 	if err := endRaw(databaseURL(admin, name)); err != nil {
 		return err
 	}
-	// FORCE, so that a connection a test forgot fails that test and not this one.
+	// FORCE, so that a connection that a test forgot does not fail the next one.
 	if err := execute(admin, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)
 	}
@@ -221,8 +221,8 @@ func databaseURL(admin, name string) string {
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// names makes uniqueName's results differ from those of any other process that
-// shares the server, on this machine or another: a process id alone does not.
+// names makes uniqueName's results differ from those of any other process that shares the
+// server, on this machine or another. A process id alone would not.
 var (
 	names     = sync.OnceValue(func() string { return fmt.Sprintf("holdfast_%d_%s", os.Getpid(), randomHex()) })
 	nameCount atomic.Int64
@@ -236,10 +236,9 @@ func randomHex() string {
 	return hex.EncodeToString(b)
 }
 
-// StartPostgres is PostgresURL for a program that is no test, such as a
-// benchmark: it returns the admin database of the server that TEST_POSTGRES_URL
-// names or of a private one, which stop ends. The private one has more settings, if
-// there are any, as postgres -c takes them.
+// StartPostgres is PostgresURL for a program that is not a test, such as a benchmark: it returns
+// the admin database of the server that TEST_POSTGRES_URL names, or of a private one, which stop
+// ends. settings are for the private one, as postgres -c takes them.
 func StartPostgres(settings ...string) (admin string, stop func() error, err error) {
 	admin, stop, err = openServer(settings...)
 	if stop == nil {
@@ -248,8 +247,8 @@ func StartPostgres(settings ...string) (admin string, stop func() error, err err
 	return admin, stop, err
 }
 
-// NewDatabase creates an empty database on the server of admin, for a program
-// that is no test, and returns its URL.
+// NewDatabase creates an empty database on the server of admin, for a program that is not a
+// test, and returns its URL.
 func NewDatabase(admin string) (string, error) {
 	name := uniqueName()
 	return databaseURL(admin, name), createDatabase(admin, name, "template1")

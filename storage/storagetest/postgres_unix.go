@@ -23,13 +23,13 @@ import (
 // of a private server: the id says whose it is when its owner could not tidy up.
 const dirPrefix = "holdfast-postgres-"
 
-// supervisor is the shell between this process and its server. It waits on a
-// pipe that only this process holds open, so that it learns of the process's end
-// however that comes about: return, panic, timeout or kill -9. Then it ends the
-// server at once (QUIT; there is nothing to save) and removes the directory.
+// supervisor is the shell between this process and its server. It waits on a pipe that only this
+// process holds open, so it notices the process's end, be it a return, a panic, a timeout or
+// kill -9. Then it ends the server at once (QUIT; there is nothing to save) and removes the
+// directory.
 //
-// The shell's standard output is a pipe as well, which after the exec only the
-// server holds: its end tells startServer of a server that did not come up.
+// The shell's standard output is a pipe as well, which only the server holds after the exec: its
+// end shows startServer that the server did not come up.
 const supervisor = `
 dir=$1
 shift
@@ -42,8 +42,8 @@ wait "$server"
 cd / && rm -rf "$dir"
 `
 
-// startServer starts a private server that listens on a socket in its own
-// directory and nowhere else, with more settings, if there are any.
+// startServer starts a private server with these additional settings. It listens only on a
+// socket in its own directory.
 func startServer(settings ...string) (admin string, stop func() error, err error) {
 	removeLeftovers()
 	bin, err := findBinaries()
@@ -65,8 +65,8 @@ func startServer(settings ...string) (admin string, stop func() error, err error
 	return socketURL(dir), stop, nil
 }
 
-// initialize makes a new cluster. It is not synced, because losing power here loses
-// nothing; the server itself is.
+// initialize makes a new cluster without syncing it, because a power cut here loses nothing. The
+// server itself does sync.
 func initialize(dir, bin string, owner *syscall.Credential) error {
 	initdb := command(dir, owner, filepath.Join(bin, "initdb"), "--pgdata="+filepath.Join(dir, "data"),
 		"--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync")
@@ -76,8 +76,8 @@ func initialize(dir, bin string, owner *syscall.Credential) error {
 	return nil
 }
 
-// startIn fills dir with a new cluster, starts it and waits until it answers,
-// with more settings, if there are any, as postgres -c takes them.
+// startIn fills dir with a new cluster, starts it with these additional settings, as postgres -c
+// takes them, and waits until it answers.
 func startIn(dir, bin string, owner *syscall.Credential, settings ...string) (stop func() error, err error) {
 	data := filepath.Join(dir, "data")
 	if err := initialize(dir, bin, owner); err != nil {
@@ -87,7 +87,7 @@ func startIn(dir, bin string, owner *syscall.Credential, settings ...string) (st
 		"-c", supervisor, "sh", dir,
 		filepath.Join(bin, "postgres"), "-D", data, "-p", "5432",
 		"-c", "listen_addresses=", "-c", "unix_socket_directories=" + dir,
-		// The two the service insists on; the defaults, said aloud.
+		// The service insists on these two. They are the defaults, spelled out.
 		"-c", "fsync=on", "-c", "synchronous_commit=on",
 		"-c", "shared_buffers=32MB", "-c", "max_connections=300",
 	}
@@ -119,9 +119,9 @@ func startIn(dir, bin string, owner *syscall.Credential, settings ...string) (st
 	return stop, nil
 }
 
-// PostgresWithLog starts a server for one test alone, with more settings, as
-// postgres -c takes them. It returns the URL of an empty database, as a
-// superuser, and what reads all that the server has logged so far.
+// PostgresWithLog starts a server for one test alone, with additional settings as postgres -c
+// takes them. It returns the URL of an empty database, as a superuser, and a function that
+// reads everything that the server has logged so far.
 func PostgresWithLog(t testing.TB, settings ...string) (url string, log func() string) {
 	t.Helper()
 	bin, err := findBinaries()
@@ -148,7 +148,7 @@ func PostgresWithLog(t testing.TB, settings ...string) (url string, log func() s
 	return socketURL(dir), func() string { return string(serverLog(dir)) }
 }
 
-// awaitServer returns when the server in dir answers, or says why it will not.
+// awaitServer returns nil once the server in dir answers, or an error that says why it will not.
 func awaitServer(dir string, ended *os.File) error {
 	for deadline := time.Now().Add(patience); ; {
 		err := ping(socketURL(dir))
@@ -182,9 +182,9 @@ func socketURL(dir string) string {
 	return u.String()
 }
 
-// command prepares a program that runs in dir as owner, apart from this
-// process's group: what a terminal or a test runner sends to all of a group
-// must reach the supervisor as the end of its parent, not as a signal of its own.
+// command prepares a program that runs in dir as owner, outside this process's group: a signal
+// that a terminal or a test runner sends to the whole group must end the parent, and must not
+// reach the supervisor itself.
 func command(dir string, owner *syscall.Credential, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir // the package's directory may be closed to owner
@@ -198,8 +198,8 @@ func command(dir string, owner *syscall.Credential, name string, args ...string)
 	return cmd
 }
 
-// findBinaries returns the directory of initdb and postgres: the newest that
-// Debian's packages have installed (they are not on PATH), else that on PATH.
+// findBinaries returns the directory of initdb and postgres: the newest that Debian's packages
+// installed (they are not on PATH), or the one on PATH.
 func findBinaries() (string, error) {
 	newest, version := "", 0.0
 	installed, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
@@ -226,8 +226,8 @@ func findBinaries() (string, error) {
 	return filepath.Dir(initdb), nil
 }
 
-// serverUser returns whom the server runs as: nil for ourselves, somebody
-// without rights when we are root, because PostgreSQL refuses root.
+// serverUser returns the user that the server runs as: nil for ourselves, or an unprivileged
+// user if we are root, because PostgreSQL refuses root.
 func serverUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -264,9 +264,9 @@ func makeDir(owner *syscall.Credential) (string, error) {
 	return dir, nil
 }
 
-// baseDir is where directories for servers are made: for tests in memory, if there
-// is room, else not in a TMPDIR with a long name, because a socket's path may have
-// about 100 bytes and no more.
+// baseDir is where directories for servers are made: in memory for tests, if there is room, and
+// otherwise not in a TMPDIR with a long name, because a socket's path is limited to about 100
+// bytes.
 func baseDir() string {
 	if dir, ok := inMemory(); ok {
 		return dir
@@ -277,9 +277,9 @@ func baseDir() string {
 	return "/tmp"
 }
 
-// removeLeftovers removes what processes left that are dead: the directories of
-// servers whose supervisor was killed too, and SQLite files in memory. Should such a
-// server still run, it notices within a minute that its files are gone, and ends.
+// removeLeftovers removes what dead processes have left: the directories of servers whose
+// supervisor was killed too, and SQLite files in memory. If such a server still runs, it notices
+// within a minute that its files are gone, and ends.
 func removeLeftovers() {
 	for _, prefix := range []string{dirPrefix, sqlitePrefix} {
 		dirs, err := filepath.Glob(filepath.Join(baseDir(), prefix+"*"))

@@ -44,8 +44,8 @@ func (c *Cluster) Set(name, value string) error {
 	return errors.Join(execute(c.Admin(), "ALTER SYSTEM SET "+name+" = "+literal(value)), execute(c.Admin(), "SELECT pg_reload_conf()"))
 }
 
-// Deafen ends a standby's replication, as a network that fails does: it goes on
-// serving what it has, and the primary's COMMITs wait.
+// Deafen ends a standby's replication like a failing network: the standby goes on serving what
+// it has, and the primary's COMMITs wait.
 func (c *Cluster) Deafen() error {
 	if err := c.Set("primary_conninfo", ""); err != nil {
 		return err

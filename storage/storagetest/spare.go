@@ -153,7 +153,7 @@ func (s *spare) end() error {
 	return errors.Join(err, dropDatabase(server.url, s.name))
 }
 
-// endSpares ends those that wait.
+// endSpares ends all spares.
 func endSpares() error {
 	spares.Lock()
 	defer spares.Unlock()
@@ -178,7 +178,7 @@ const shapeOf = `SELECT md5(concat_ws('|',
 	(SELECT string_agg(setconfig::text, ',') FROM pg_db_role_setting WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))))),
 	COALESCE((SELECT string_agg(id, ' ') FROM public.merchants), '')`
 
-// keepRows puts the rows that there are aside.
+// keepRows puts the current rows aside.
 const keepRows = `CREATE SCHEMA pristine; DO $$ DECLARE t text; has boolean; BEGIN
 	FOR t IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
 		EXECUTE 'SELECT EXISTS (SELECT FROM public.' || t || ')' INTO has;

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// wire is what one machine has to another's address. It passes on whatever comes until it
-// is cut; from then on neither side hears anything of the other, not even its end, as when
-// a network drops every packet. Mended, it passes on what has piled up.
+// wire is one machine's way to another's address. It passes everything on until it is cut. From
+// then on neither side hears anything from the other, not even its end, as if a network dropped
+// every packet. Once mended, it passes on what has piled up.
 type wire struct {
 	from, to party
 	target   string
@@ -42,21 +42,21 @@ func newWire(from, to party, target string) (*wire, error) {
 	return w, nil
 }
 
-// cut takes the wire apart.
+// cut cuts the wire.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.whole = make(chan struct{})
 }
 
-// mend puts it together again.
+// mend joins it again.
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.whole)
 }
 
-// passes waits until the wire is whole, and reports whether it still is one.
+// passes waits until the wire is whole. It returns false if the wire was closed meanwhile.
 func (w *wire) passes() bool {
 	w.mu.Lock()
 	whole := w.whole
@@ -69,7 +69,7 @@ func (w *wire) passes() bool {
 	}
 }
 
-// hold notes a connection for close, and returns what closes it.
+// hold registers a connection for close, and returns a function that closes it.
 func (w *wire) hold(c net.Conn) func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +98,7 @@ func (w *wire) serve(client net.Conn) {
 	both.Wait()
 }
 
-// pass passes on what one side says, until it ends; either direction's end is the end of both.
+// pass passes on what one side says until that ends. The end of either direction ends both.
 func (w *wire) pass(to, from net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A wire that is cut is silent, for connections that there are, for new ones, and about
-// the other side's end; mended, it passes on what was said meanwhile.
+// A cut wire is silent, for existing connections, for new ones, and about the other side's end. Once mended, it passes on what was
+// sent meanwhile.
 func TestWire(t *testing.T) {
 	far, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
