@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func small(t *testing.T) options {
 	t.Helper()
 	chart := filepath.Join(t.TempDir(), "bench.svg")
-	dir, err := os.MkdirTemp("", "bench-")
+	dir, err := os.MkdirTemp("", "b-") // a short name, for the sockets in it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package storagetest
 import (
 	"cmp"
 	"os"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -15,7 +14,7 @@ const needed = 4 << 30
 // if that is not set. It has none if that is on a disk, or has no room. Databases sync as they always
 // do, but wait for no disk. No test is weaker for it: what tests kill is processes,
 // and what a process has written outlives it on any file system.
-var inMemory = sync.OnceValues(func() (dir string, ok bool) {
+func inMemory() (dir string, ok bool) {
 	const tmpfs = 0x01021994
 	dir = cmp.Or(os.Getenv("TMPDIR"), "/dev/shm")
 	var system syscall.Statfs_t
@@ -23,4 +22,4 @@ var inMemory = sync.OnceValues(func() (dir string, ok bool) {
 		return "", false
 	}
 	return dir, system.Type == tmpfs && system.Bavail*uint64(system.Bsize) >= needed
-})
+}

@@ -268,7 +268,7 @@ func makeDir(owner *syscall.Credential) (string, error) {
 // otherwise not in a TMPDIR with a long name, because a socket's path is limited to about 100
 // bytes.
 func baseDir() string {
-	if dir, ok := inMemory(); ok {
+	if dir, ok := inMemory(); ok && len(dir) <= 40 {
 		return dir
 	}
 	if base := os.TempDir(); len(base) <= 40 {
