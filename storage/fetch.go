@@ -157,11 +157,24 @@ func (db *DB) fetchTokens(tx *gorm.DB, b *batch) error {
 		return err
 	}
 	for _, id := range subjects {
-		if _, there := b.bookings.was[id]; !there { // archived, with its token, since we read that
-			return errVanished
+		if _, there := b.bookings.was[id]; !there {
+			return db.missing(tx, id)
 		}
 	}
 	return nil
+}
+
+// missing is why a token's booking is not there: it has been archived since we read the
+// token, or the database is broken, which a rerun would not mend.
+func (db *DB) missing(tx *gorm.DB, id uuid.UUID) error {
+	var tokens int64
+	if err := tx.Model(&tokenRow{}).Where("booking_id = ?", id).Count(&tokens).Error; err != nil {
+		return fmt.Errorf("look for tokens: %w", err)
+	}
+	if tokens == 0 {
+		return errVanished
+	}
+	return fmt.Errorf("a token leads to booking %s, which does not exist", id)
 }
 
 // readInto adds the bookings that a query finds to the batch.

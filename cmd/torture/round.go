@@ -172,7 +172,7 @@ func (t *trial) settle(ctx context.Context, r *round) error {
 		t.report.asked(t.name)
 		for range 40 {
 			got := r.try(ctx, op.record, req)
-			if got.outcome != unknown {
+			if got.outcome != unknown || t.report.guilty() { // whose database may never answer all
 				break
 			}
 			time.Sleep(250 * time.Millisecond)

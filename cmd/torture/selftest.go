@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,9 @@ func outboxLater(t *trial) error {
 // testSelf runs every variant until it is caught, and prints which proof caught it and after how long. The server without a
 // variant must not be caught. The last lines name every variant with a different result.
 func testSelf(ctx context.Context, o options, only string) (good bool, err error) {
+	if only != "" && !slices.ContainsFunc(variants, func(v variant) bool { return v.name == only }) {
+		return false, fmt.Errorf("there is no variant %q", only)
+	}
 	dir, err := workDir(o)
 	if err != nil {
 		return false, err
