@@ -178,8 +178,8 @@ func (r *run) finish(ctx context.Context) error {
 	return nil
 }
 
-// within is the beginning of a list: so many bookings at most, which have so many rows at
-// most, but one at least.
+// within returns the first bookings of a list: at most that many, with at most that many
+// rows between them, but always one.
 func within(of []booking.Over, most int, rows int64) []booking.Over {
 	n := 0
 	for n < min(len(of), most) {

@@ -88,8 +88,8 @@ func courseOf(ctx context.Context) *Course {
 	return c
 }
 
-// So many operations, and as much else, are kept of one request. One that is planned
-// again and again is not worth more.
+// courseLength bounds the operations, and the others, that we keep of one request. A
+// request that is planned again and again is not worth more memory.
 const courseLength = 16
 
 // Noted returns what the store has done for the request so far.

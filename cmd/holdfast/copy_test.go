@@ -36,10 +36,10 @@ func (p program) copyTo(t *testing.T, to program) result {
 
 // driver is what opens the program's database past the program.
 func (p program) driver() string {
-	if strings.HasPrefix(p.database, "postgres://") {
-		return "pgx"
+	if p.onSQLite() {
+		return "sqlite"
 	}
-	return "sqlite"
+	return "pgx"
 }
 
 // execute runs statements past the program.
@@ -48,6 +48,7 @@ func (p program) execute(t *testing.T, statements ...string) {
 	db, err := sql.Open(p.driver(), p.database)
 	must(t, err)
 	defer db.Close()
+	db.SetMaxOpenConns(1) // a pragma is the connection's
 	for _, s := range statements {
 		if _, err := db.Exec(s); err != nil {
 			t.Fatalf("%s: %v", s, err)

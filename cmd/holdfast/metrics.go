@@ -62,9 +62,6 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(.0005, 2, 13),
 		}),
 	}
-	counter := func(name, help string, value func() int64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
-	}
 	m.registry.MustRegister(m.requests, m.latency, m.retries, m.batch, m.wait, m.commit,
 		counter("holdfast_idempotency_replays_total", "Requests whose idempotency token had made a booking already.", m.counters.Replays.Load),
 		counter("holdfast_idempotency_mismatch_total", "Replays that were another request than the first under their token.", m.counters.Mismatches.Load),
@@ -101,46 +98,29 @@ func (m *metrics) observe(a edge.Answer) {
 	m.latency.WithLabelValues(a.Route).Observe(a.Took.Seconds())
 }
 
-// connectionCounts exports the counts of a listener.
-type connectionCounts struct{ of *edge.Listener }
-
-var (
-	openConnections   = prometheus.NewDesc("holdfast_connections", "Connections that are open.", nil, nil)
-	closedConnections = prometheus.NewDesc("holdfast_connections_closed_total", "Connections that were closed because there were too many.", nil, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (connectionCounts) Describe(out chan<- *prometheus.Desc) {
-	out <- openConnections
-	out <- closedConnections
+// connections adds the counts of a listener.
+func (m *metrics) connections(l *edge.Listener) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "holdfast_connections", Help: "Connections that are open."},
+			func() float64 { open, _ := l.Counts(); return float64(open) }),
+		counter("holdfast_connections_closed_total", "Connections that were closed because there were too many.",
+			func() int64 { _, closed := l.Counts(); return int64(closed) }),
+	)
 }
 
-// Collect implements prometheus.Collector.
-func (c connectionCounts) Collect(out chan<- prometheus.Metric) {
-	open, closed := c.of.Counts()
-	out <- prometheus.MustNewConstMetric(openConnections, prometheus.GaugeValue, float64(open))
-	out <- prometheus.MustNewConstMetric(closedConnections, prometheus.CounterValue, float64(closed))
+// spans adds the counts of a tracer.
+func (m *metrics) spans(t *traces.Tracer) {
+	m.registry.MustRegister(
+		counter("holdfast_trace_spans_sent_total", "Spans of traces that the collector has taken.",
+			func() int64 { sent, _ := t.Counts(); return sent }),
+		counter("holdfast_trace_spans_dropped_total", "Spans of traces that were dropped: the collector was away, too slow, or refused them.",
+			func() int64 { _, dropped := t.Counts(); return dropped }),
+	)
 }
 
-// spanCounts are the counts of a tracer, as metrics.
-type spanCounts struct{ of *traces.Tracer }
-
-var (
-	sentSpans    = prometheus.NewDesc("holdfast_trace_spans_sent_total", "Spans of traces that the collector has taken.", nil, nil)
-	droppedSpans = prometheus.NewDesc("holdfast_trace_spans_dropped_total", "Spans of traces that were dropped: the collector was away, too slow, or refused them.", nil, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (spanCounts) Describe(out chan<- *prometheus.Desc) {
-	out <- sentSpans
-	out <- droppedSpans
-}
-
-// Collect implements prometheus.Collector.
-func (c spanCounts) Collect(out chan<- prometheus.Metric) {
-	sent, dropped := c.of.Counts()
-	out <- prometheus.MustNewConstMetric(sentSpans, prometheus.CounterValue, float64(sent))
-	out <- prometheus.MustNewConstMetric(droppedSpans, prometheus.CounterValue, float64(dropped))
+// counter exports a number that somebody else counts.
+func counter(name, help string, value func() int64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 }
 
 // health collects, whenever somebody asks for metrics, whether the server is ready, how far standbys are

@@ -106,7 +106,8 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 		return err
 	}
 	ready := &readiness{db: db}
-	watched.registry.MustRegister(secrets, &health{ready: ready, db: db}, spanCounts{tracer})
+	watched.registry.MustRegister(secrets, &health{ready: ready, db: db})
+	watched.spans(tracer)
 	service := newService(db)
 	service.LeaseLife = cmd.LeaseDuration
 	service.MaxLeases, service.MaxAnonymousLeases = cmd.MaxLeases, cmd.MaxAnonymousLeases
@@ -132,7 +133,7 @@ func (cmd *serveCommand) Run(ctx context.Context, s *settings, c *console, parse
 	limits := edge.Limits{Most: most, Reserved: most / 8, Each: min(maxConnectionsEach, most/4), Trusted: proxies}
 	limited := edge.Listen(listener, limits, c.log)
 	srv.ConnState, srv.ConnContext = limited.ConnState, limited.ConnContext
-	watched.registry.MustRegister(connectionCounts{limited})
+	watched.connections(limited)
 	// Everything that runs beside the server ends with it.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup

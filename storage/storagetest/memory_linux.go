@@ -11,9 +11,9 @@ import (
 const needed = 4 << 30
 
 // inMemory returns a directory in memory for the databases of tests: TMPDIR, or /dev/shm
-// if that is not set. It has none if that is on a disk, or has no room. Databases sync as they always
-// do, but wait for no disk. No test is weaker for it: what tests kill is processes,
-// and what a process has written outlives it on any file system.
+// if that is not set. It has none if that is on a disk, or has no room. Databases sync as
+// they always do, but wait for no disk. No test is weaker for it: what tests kill is
+// processes, and what a process has written outlives it on any file system.
 func inMemory() (dir string, ok bool) {
 	const tmpfs = 0x01021994
 	dir = cmp.Or(os.Getenv("TMPDIR"), "/dev/shm")
