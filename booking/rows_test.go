@@ -291,17 +291,24 @@ func (h *sharedHistory) book(r *rapid.T) {
 	h.w.must(err)
 	b, err := h.w.create(c)
 	if h.settled(r, told[0], err) {
-		if b.Resources[0].ResourceID != p.Resource().ID { // there was no table, but a seat
-			for _, o := range h.rows {
-				if o.Resource().ID == b.Resources[0].ResourceID && o.StartSec == b.StartSec {
-					p = o
-				}
-			}
-			p.PartySize = 0
-		}
-		p.SpotsOpen = b.Resources[0].Spots // what it takes
-		h.visits[b.ID] = p
+		h.took(r, b, p)
 	}
+}
+
+// took keeps the row that a visit has: the one asked for, or its seats when no table was left.
+func (h *sharedHistory) took(r *rapid.T, b booking.Booking, p inventory.Published) {
+	got := b.Resources[0]
+	if got.ResourceID != p.Resource().ID {
+		seats := slices.IndexFunc(h.rows, func(o inventory.Published) bool {
+			return o.PartySize == 0 && o.Resource().ID == got.ResourceID && o.StartSec == b.StartSec
+		})
+		if p.PartySize == 0 || seats < 0 {
+			r.Fatalf("asked for %+v, got %+v", p, b)
+		}
+		p = h.rows[seats]
+	}
+	p.SpotsOpen = got.Spots // what it takes
+	h.visits[b.ID] = p
 }
 
 func (h *sharedHistory) move(r *rapid.T) {
@@ -311,14 +318,10 @@ func (h *sharedHistory) move(r *rapid.T) {
 		r.Skip()
 	}
 	b, err := h.w.update(booking.Update{BookingID: id, StartSec: &to.StartSec, DurationSec: &to.DurationSec, StaffID: &to.StaffID, RoomID: &to.RoomID, PartySize: &to.PartySize})
-	if err == nil && b.Resources[0].ResourceID == to.Resource().ID {
-		to.SpotsOpen = b.Resources[0].Spots
-		h.visits[id] = to
-	} else if err == nil {
-		r.Fatalf("moved to %+v", b)
-	}
 	var f *booking.Failure
-	if err != nil && !errors.As(err, &f) {
+	if err == nil {
+		h.took(r, b, to)
+	} else if !errors.As(err, &f) {
 		r.Fatal(err)
 	}
 }
