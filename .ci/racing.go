@@ -1,11 +1,13 @@
 //go:build ignore
 
-// Racing prints arguments for go test: the packages with tests that do two things at
-// once, and a pattern of those tests. `make test` runs them again with the race detector.
+// Racing prints a pattern of the tests that do two things at once, and the packages they
+// are in. `make test` runs these with the race detector, and all others without it. A name
+// counts in every package, so it is an error if it also stands in a package that has no
+// such test: there it would run in neither way.
 //
 // A test is one of them if it, or a function of its package that it calls, starts a
 // goroutine. Functions are told apart by name alone, so that a test is taken rather once
-// too often. Programs are an exception: each test of theirs would be one, because their
+// too often. A test that is merely parallel to others does one thing itself. Programs are an exception: each test of theirs would be one, because their
 // main function can serve. There only what the tests start counts.
 package main
 
@@ -60,9 +62,17 @@ func main() {
 			}
 		}
 	}
+	for dir, c := range dirs {
+		for _, test := range c.tests {
+			if slices.Contains(tests, test) && !slices.Contains(packages, "./"+dir) {
+				fmt.Fprintf(os.Stderr, "%s: %s has the name of a test that runs with the race detector: give it another\n", dir, test)
+				os.Exit(1)
+			}
+		}
+	}
 	slices.Sort(packages)
 	slices.Sort(tests)
-	fmt.Printf("-run ^(%s)$ %s\n", strings.Join(slices.Compact(tests), "|"), strings.Join(slices.Compact(packages), " "))
+	fmt.Printf("^(%s)$ %s\n", strings.Join(slices.Compact(tests), "|"), strings.Join(slices.Compact(packages), " "))
 }
 
 func (c *code) read(path string) error {
@@ -99,7 +109,7 @@ func (c *code) readNamed(name string, n ast.Node) {
 		case *ast.CallExpr:
 			if called, ok := n.Fun.(*ast.SelectorExpr); ok {
 				switch called.Sel.Name {
-				case "Go", "Parallel", "AfterFunc": // of a WaitGroup, a test, and time
+				case "Go", "AfterFunc": // of a WaitGroup and of time
 					c.starts[name] = true
 				}
 			}

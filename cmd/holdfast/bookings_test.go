@@ -17,8 +17,15 @@ import (
 // every member that there is.
 func everything(t *testing.T, p program) *storage.DB {
 	t.Helper()
-	p.ok(t, "import", file(t, "c", catalogue2), file(t, "m", merchantsFeed), file(t, "s", servicesFeed), file(t, "a", slotsFeed))
 	db := p.open(t)
+	p.fill(t, db)
+	return db
+}
+
+// fill does that with the database open.
+func (p program) fill(t *testing.T, db *storage.DB) {
+	t.Helper()
+	p.ok(t, "import", file(t, "c", catalogue2), file(t, "m", merchantsFeed), file(t, "s", servicesFeed), file(t, "a", slotsFeed))
 	john := guest("John", at(9, 0))
 	john.StaffID, john.RoomID, john.PartySize, john.AvailabilityTag, john.ConfirmationMode = seoulKim, seoulBed, 2, "tag", booking.Synchronous
 	john.AdditionalRequest, john.Payment = "window\nseat", &booking.Payment{PrepaymentStatus: "PREPAYMENT_NOT_PROVIDED"}
@@ -45,7 +52,6 @@ func everything(t *testing.T, p program) *storage.DB {
 	eve := guest("Eve", at(24+13, 0))     // Monday 23:00 in New York, Tuesday in UTC
 	eve.MerchantID, eve.ServiceID = "new-york", "visit"
 	book(t, db, eve)
-	return db
 }
 
 func TestBookingsTable(t *testing.T) {

@@ -72,6 +72,7 @@ func (p program) data(t *testing.T) map[string]string {
 
 // There and back again: every table has exactly the same rows, and none was empty to begin with.
 func TestCopyThereAndBack(t *testing.T) {
+	t.Parallel() // like the next ones: each copy waits for servers to notice
 	eachWay(t, func(t *testing.T, from, to program) {
 		db := everything(t, from)
 		book(t, db, guest("Zoë", ahead(9))) // whom retain leaves
@@ -186,6 +187,7 @@ func TestCopyWhileServing(t *testing.T) {
 
 // A copy that was broken off at any point can be finished or given up.
 func TestCopyBrokenOff(t *testing.T) {
+	t.Parallel()
 	const unfinish = "UPDATE copies SET finished_sec = NULL"
 	eachWay(t, func(t *testing.T, from, to program) {
 		everything(t, from)
@@ -320,6 +322,7 @@ func TestCopyKilled(t *testing.T) {
 }
 
 func TestCopyRefuses(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(t *testing.T, from, to program) {
 		everything(t, from)
 		refused := func(what string, from, to program, want string) {

@@ -168,6 +168,7 @@ func TestNoBanStaysInTheFile(t *testing.T) {
 
 // Somebody who reads an old state keeps the -wal from being emptied: the command says so, and has erased all the same.
 func TestEraseBehindAReader(t *testing.T) {
+	t.Parallel() // it waits for the reader
 	p := program{database: storagetest.SQLite(t)}
 	p.ok(t, "import", file(t, "c", catalogue2))
 	c := guest("Jane", ahead(9))

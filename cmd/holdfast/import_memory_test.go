@@ -30,7 +30,10 @@ type imported struct {
 	took   time.Duration
 }
 
-var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+var (
+	peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+	over = regexp.MustCompile(`State:\s+Z`)
+)
 
 // importFile runs the program on a file and watches its memory. stop, if not 0, is when to interrupt it.
 func importFile(t *testing.T, binary, database, path string, stop time.Duration) (r imported) {
@@ -41,35 +44,28 @@ func importFile(t *testing.T, binary, database, path string, stop time.Duration)
 	cmd.Stderr = &errs
 	begin := time.Now()
 	must(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	told := false
-	for {
-		select {
-		case err := <-ended:
-			var failed *exec.ExitError
-			if err != nil && !errors.As(err, &failed) {
-				t.Fatal(err)
-			}
-			r.exit, r.err = cmd.ProcessState.ExitCode(), errs.String()
-			if r.took = time.Since(begin); told {
-				r.took -= stop
-			}
-			return r
-		case <-time.After(5 * time.Millisecond):
+	for told := false; ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+		must(t, err)
+		if over.Match(text) {
+			break
 		}
-		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)); err == nil {
-			if found := peak.FindSubmatch(text); found != nil {
-				kb, err := strconv.Atoi(string(found[1]))
-				must(t, err)
-				r.memory = max(r.memory, kb>>10)
-			}
+		if found := peak.FindSubmatch(text); found != nil {
+			kb, err := strconv.Atoi(string(found[1]))
+			must(t, err)
+			r.memory = max(r.memory, kb>>10)
 		}
 		if stop > 0 && !told && time.Since(begin) > stop {
 			told = true
 			must(t, cmd.Process.Signal(syscall.SIGTERM))
 		}
 	}
+	r.took = time.Since(begin) - stop
+	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	r.exit, r.err = cmd.ProcessState.ExitCode(), errs.String()
+	return r
 }
 
 // squeezed is a gzip file of this text with the filling repeated in it.

@@ -42,6 +42,7 @@ var update = flag.Bool("update", false, "write the answers of the documents' ses
 // sessions on each database, those of each document in one shell, and compares what each command
 // prints. It does not run blocks marked sh.
 func TestReadmeSession(t *testing.T) {
+	t.Parallel() // it waits for its servers
 	for _, program := range []string{"bash", "curl", "sed"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("the documents' sessions need %s: install it (Debian: apt-get install %s)", program, program)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,8 @@ import (
 // Prepared returns an open database of a kind that prepare has filled, such as with a
 // catalogue. Calls of one name, in a package, have the same prepare.
 //
+// On SQLite each test gets a copy of the file that prepare left.
+//
 // On PostgreSQL the next test of the name gets the same one with the rows that prepare
 // left, unless the test has changed the schema: creating a database takes longer than
 // most tests. It gets it still open, if it asks for nothing but a limit: opening it, and
@@ -23,10 +26,8 @@ import (
 func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare func(Database)) Database {
 	t.Helper()
 	if kind.Name != "Postgres" {
-		target := kind.New(t)
-		db := Database{DB: Open(t, target, o), Target: target}
-		prepare(db)
-		return db
+		target := preparedFile(t, kind, name, o, prepare)
+		return Database{DB: Open(t, target, o), Target: target}
 	}
 	plain := fmt.Sprintf("%+v", o) == fmt.Sprintf("%+v", storage.Options{Limit: o.Limit})
 	key := name
@@ -58,6 +59,40 @@ func Prepared(t testing.TB, kind Kind, name string, o storage.Options, prepare f
 	}
 	return Database{DB: Open(t, s.target, o), Target: s.target}
 }
+
+// preparedFile returns the path of an SQLite file that prepare has filled, for one test.
+func preparedFile(t testing.TB, kind Kind, name string, o storage.Options, prepare func(Database)) string {
+	t.Helper()
+	target := kind.New(t)
+	preparedFiles.Lock()
+	defer preparedFiles.Unlock()
+	if file := preparedFiles.of[name]; file != nil {
+		if err := os.WriteFile(target, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}
+	db, err := storage.Open(context.Background(), target, completed(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepare(Database{DB: db, Target: target})
+	if err := db.Close(); err != nil { // the WAL is in the file now
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preparedFiles.of[name] = file
+	return target
+}
+
+// preparedFiles are what prepare left in SQLite files, by name.
+var preparedFiles = struct {
+	sync.Mutex
+	of map[string][]byte
+}{of: map[string][]byte{}}
 
 // spares are the databases that wait for the next test of their name.
 var spares = struct {
