@@ -9,8 +9,8 @@ export CGO_ENABLED = 0
 unwatched = modernc.org/libc modernc.org/libc/... modernc.org/memory modernc.org/sqlite/lib
 race = -race $(foreach p,$(unwatched),-gcflags=$(p)=-race=false)
 
-# Packages are tested one more at a time than there are processors, and so are the tests
-# that say so, because they wait for what they have started. Those that take longest go first.
+# One more package is tested at a time than there are processors, and up to four of its
+# parallel tests, because they wait for what they have started. Slow packages go first.
 at_once = -p $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) -parallel 4
 
 .PHONY: help check test lint vulnerable abuse abuse-quick abuse-selftest alerts ha ha-quick demo build bench bench-quick torture torture-quick torture-selftest generate docs-vendor
