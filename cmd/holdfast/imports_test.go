@@ -33,8 +33,9 @@ var permitted = map[string][]string{
 	"holdfast/cmd/bench":           {"holdfast/storage/storagetest"},
 	"holdfast/cmd/torture":         {"holdfast/storage/storagetest"},
 	"holdfast/conform":             {"holdfast/api/mapsbooking", "holdfast/inventory", "holdfast/inventory/catalogue"},
+	"holdfast/sandbox":             {"holdfast/api/mapsbooking"},
 	"holdfast/cmd/holdfast": {
-		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/archive", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters", "holdfast/traces",
+		"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/archive", "holdfast/booking", "holdfast/conform", "holdfast/importer", "holdfast/inventory", "holdfast/storage", "holdfast/letters", "holdfast/sandbox", "holdfast/traces",
 	},
 }
 
@@ -45,7 +46,7 @@ var only = map[string][]string{
 	"modernc.org/":               {"holdfast/storage"},
 	"github.com/pressly/":        {"holdfast/storage"},
 	"github.com/labstack/":       {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic"},
-	"google.golang.org/protobuf": {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/mapsbooking", "holdfast/conform", "holdfast/traces", "holdfast/traces/tracestest"},
+	"google.golang.org/protobuf": {"holdfast/api/edge", "holdfast/api/google", "holdfast/api/mapsbooking", "holdfast/conform", "holdfast/sandbox", "holdfast/traces", "holdfast/traces/tracestest"},
 	"github.com/goccy/":          {"holdfast/inventory/catalogue"},
 	"golang.org/x/text/":         {"holdfast/letters"},
 	"github.com/nyaruka/":        {"holdfast/booking"},
@@ -53,7 +54,7 @@ var only = map[string][]string{
 	"github.com/prometheus/":     {"holdfast/cmd/holdfast"},
 	"go.opentelemetry.io/":       {"holdfast/traces", "holdfast/traces/tracestest"},
 	"database/sql":               {"holdfast/storage", "holdfast/storage/storagetest"},
-	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/cmd/torture", "holdfast/traces", "holdfast/traces/tracestest"},
+	"net/http":                   {"holdfast/api", "holdfast/api/edge", "holdfast/api/google", "holdfast/api/clinic", "holdfast/cmd/holdfast", "holdfast/cmd/bench", "holdfast/conform", "holdfast/sandbox", "holdfast/cmd/torture", "holdfast/traces", "holdfast/traces/tracestest"},
 }
 
 func TestImportsPointDown(t *testing.T) {

@@ -56,6 +56,7 @@ type commands struct {
 	Doctor    doctorCommand    `cmd:"" help:"Look for what is refused or doubtful in settings, database, replication, clocks, disks and secrets."`
 	Verify    verifyCommand    `cmd:"" help:"Check every invariant on the live database; exit 1 if one is broken."`
 	Conform   conformCommand   `cmd:"" help:"Rehearse Google's checks against any booking server; exit with the number of groups that failed."`
+	Sandbox   sandboxCommand   `cmd:"" help:"Be a Google to try against: accept real-time updates, book as a guest, and show where both sides differ."`
 	Demo      demoCommand      `cmd:"" help:"Demonstrate everything on a fresh database: book, retry, compete, move, refuse, verify."`
 }
 
