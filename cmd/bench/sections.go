@@ -13,8 +13,8 @@ import (
 	"holdfast/storage/storagetest"
 )
 
-// warmUp is the time at the start of each of our rounds that does not count; pgbench, whose connections are new in each round,
-// gets a second.
+// warmUp is the time at the start of each of our rounds that does not count, or the length of a shorter round; pgbench, whose
+// connections are new in each round, gets a second.
 const (
 	warmUp          = 300 * time.Millisecond
 	pgbenchWarmUp   = time.Second
@@ -107,7 +107,7 @@ func (s *site) measure(ctx context.Context, l load) (round, error) {
 	var before time.Duration
 	var cpuErr error
 	sampled := make(chan struct{})
-	l.warm = warmUp
+	l.warm = min(warmUp, l.length)
 	l.started = func() { before, cpuErr = s.cpu(); close(sampled) }
 	sent, err := l.run(ctx, s.address)
 	if err != nil {

@@ -132,6 +132,9 @@ func TestVerifyFindsTampering(t *testing.T) {
 				if r.status != 1 || len(broken) != 1 || broken[0].Invariant != c.invariant || !strings.Contains(broken[0].Row, c.row) {
 					t.Errorf("exit status %d and %+v, want that %s and %q", r.status, broken, c.invariant, c.row)
 				}
+				if !p.onSQLite() {
+					return // the same is printed in the same words
+				}
 				r = p.run(t, "verify")
 				if want := fmt.Sprintf("BROKEN: %s: %s\n", broken[0].Invariant, broken[0].Row); r.status != 1 || r.out != want {
 					t.Errorf("exit status %d, printed\n%swant\n%s", r.status, r.out, want)
