@@ -235,13 +235,12 @@ type view struct {
 	Faults      []Fault      `json:"faults"`
 }
 
-// mostShown is how many calls and slots are shown.
+// mostShown is how many slots are shown.
 const mostShown = 100
 
 func (s *Server) view(ctx context.Context) view {
 	v := view{PartnerID: s.o.PartnerID, Bookings: s.Bookings(), Slots: s.Slots(), Calls: s.Calls()}
 	v.Slots = v.Slots[:min(len(v.Slots), mostShown)]
-	v.Calls = v.Calls[max(0, len(v.Calls)-mostShown):]
 	s.mu.Lock()
 	v.Faults = append(v.Faults, s.faults...)
 	s.mu.Unlock()

@@ -44,8 +44,14 @@ type Server struct {
 	faults   []Fault
 }
 
-// most is how many bookings, slots, tokens and calls are kept.
+// most is how many bookings, slots and tokens are kept.
 const most = 10_000
+
+// Of calls as many are kept as are shown, and no longer bodies: anybody can make a call, even without a token.
+const (
+	mostCalls   = 100
+	longestKept = 64 << 10 // bytes
+)
 
 // largestBody is the size of the largest request that is read, in bytes.
 const largestBody = 8 << 20
@@ -98,8 +104,6 @@ type refusal struct {
 	message string
 }
 
-func (r *refusal) Error() string { return r.message }
-
 func invalid(format string, args ...any) *refusal {
 	return &refusal{http.StatusBadRequest, "INVALID_ARGUMENT", fmt.Sprintf(format, args...)}
 }
@@ -126,7 +130,7 @@ func (s *Server) google(do func(r *http.Request, body []byte) (any, *refusal)) h
 		if no != nil {
 			call.Status, call.Message = no.code, no.message
 		}
-		if !json.Valid(body) {
+		if !json.Valid(body) || len(body) > longestKept {
 			call.Body = nil
 		}
 		s.record(call)
@@ -171,10 +175,8 @@ func (s *Server) permitted(r *http.Request) *refusal {
 func (s *Server) record(c Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.calls) >= most {
-		s.calls = slices.Delete(s.calls, 0, most/10)
-	}
 	s.calls = append(s.calls, c)
+	s.calls = slices.Delete(s.calls, 0, max(0, len(s.calls)-mostCalls))
 }
 
 // decode reads a message of the API, and refuses members that it does not have.

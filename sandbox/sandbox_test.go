@@ -329,3 +329,19 @@ func TestToken(t *testing.T) {
 		t.Errorf("another scope: %v", err)
 	}
 }
+
+// Callers without a token cannot fill the memory: of calls the newest are kept, and no long bodies.
+func TestCallsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	long := body("b-1", `,"status":"`+strings.Repeat("x", 1<<20)+`"`)
+	for range 150 {
+		w.call(http.DefaultClient, http.MethodPatch, patch("b-1", "status"), long)
+	}
+	calls, kept := w.google.Calls(), 0
+	for _, c := range calls {
+		kept += len(c.Body)
+	}
+	if len(calls) != 100 || kept != 0 {
+		t.Errorf("%d calls with %d bytes are kept, want 100 with none", len(calls), kept)
+	}
+}
